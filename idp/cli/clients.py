@@ -1,0 +1,301 @@
+"""`idp client …`: relying parties and programs."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from idp.cli.common import Stop, on_the_ground, show
+from idp.kernel.database import Conflict
+from idp.kernel.ground import Ground
+from idp.registry.clients import Client, Clients
+from idp.registry.metadata import ClientMetadata
+from idp.registry.systems import document
+from idp.verify.twfido.settings import System
+
+group = typer.Typer(no_args_is_help=True, help="Relying parties and programs.")
+
+Many = list[str] | None
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def _words(values: Many) -> tuple[str, ...]:
+    """Options may be repeated, or hold a spaced list."""
+    return tuple(word for value in values or [] for word in value.split())
+
+
+def _metadata(fields: dict[str, Any]) -> ClientMetadata:
+    """Raises Stop with every fault."""
+    try:
+        return ClientMetadata.model_validate(fields)
+    except ValidationError as broken:
+        raise Stop("\n".join(_fault(f) for f in broken.errors())) from None
+
+
+def _fault(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    return f"{where or 'client'}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _described(client: Client) -> dict[str, Any]:
+    fields = client.metadata.model_dump(mode="json", exclude_defaults=True)
+    return {"client_id": client.client_id, **fields, "disabled": client.disabled}
+
+
+@group.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="name that people see")],
+    redirect_uri: Annotated[Many, typer.Option(help="exact; may be repeated")] = None,
+    grant: Annotated[Many, typer.Option(help="grant type; may be repeated")] = None,
+    scope: Annotated[Many, typer.Option(help="repeated or a spaced list")] = None,
+    auth_method: Annotated[str | None, typer.Option(help="client_secret_basic, …")] = None,
+    public: Annotated[bool, typer.Option(help="no secret: app or browser program")] = False,
+    native: Annotated[bool, typer.Option(help="an app; loopback port may differ")] = False,
+    trusted: Annotated[bool, typer.Option(help="needs no consent")] = False,
+    no_pkce: Annotated[bool, typer.Option(help="exempt from PKCE")] = False,
+    client_id: Annotated[str | None, typer.Option(help="chosen for you if left out")] = None,
+    agency: Annotated[str, typer.Option(help="whose service it is")] = "",
+    post_logout_redirect_uri: Annotated[Many, typer.Option()] = None,
+    response_mode: Annotated[Many, typer.Option(help="query, form_post")] = None,
+    audience: Annotated[Many, typer.Option(help="resources its tokens may be for")] = None,
+    role: Annotated[Many, typer.Option(help="realm_access.roles of a program")] = None,
+    method: Annotated[Many, typer.Option(help="ways to verify that it allows")] = None,
+    minimum_acr: Annotated[str | None, typer.Option(help="weakest level it accepts")] = None,
+    token_seconds: Annotated[int | None, typer.Option(help="life of access tokens")] = None,
+    jwks: Annotated[Path | None, typer.Option(help="public keys for private_key_jwt")] = None,
+    sandbox: Annotated[bool, typer.Option(help="error pages show what was wrong")] = False,
+    as_json: Json = False,
+) -> None:
+    """Register a client; its secret is shown this once."""
+    redirects = _words(redirect_uri)
+    grants = _words(grant) or _usual_grants(redirects)
+    scopes = _words(scope) or (("openid", "profile") if redirects else ())
+    fields = {
+        "client_name": name,
+        "agency": agency,
+        "application_type": "native" if native else "web",
+        "redirect_uris": redirects,
+        "post_logout_redirect_uris": _words(post_logout_redirect_uri),
+        "grant_types": grants,
+        "scopes": scopes,
+        "response_modes": _words(response_mode) or ("query",),
+        "token_endpoint_auth_method": auth_method or ("none" if public else "client_secret_basic"),
+        "jwks": json.loads(jwks.read_text(encoding="utf-8")) if jwks else None,
+        "audience": _words(audience),
+        "roles": _words(role),
+        "methods": _words(method),
+        "minimum_acr": minimum_acr,
+        "access_token_seconds": token_seconds,
+        "require_pkce": not no_pkce,
+        "trusted": trusted,
+        "sandbox": sandbox,
+    }
+    metadata = _metadata(fields)
+
+    async def work(ground: Ground) -> tuple[Client, str | None]:
+        return await Clients(ground).create(metadata, client_id)
+
+    try:
+        client, secret = on_the_ground(context, work)
+    except Conflict:
+        raise Stop(f"client {client_id} exists already") from None
+    except ValueError as bad:
+        raise Stop(str(bad)) from None
+    _print_once(client.client_id, secret, as_json)
+
+
+def _usual_grants(redirects: tuple[str, ...]) -> tuple[str, ...]:
+    return ("authorization_code", "refresh_token") if redirects else ("client_credentials",)
+
+
+def _print_once(client_id: str, secret: str | None, as_json: bool) -> None:
+    shown = {"client_id": client_id, **({"client_secret": secret} if secret else {})}
+    show(shown, as_json=as_json)
+    if secret and not as_json:
+        typer.echo("這是唯一一次顯示金鑰。 The secret is shown this once.", err=True)
+
+
+@group.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """All clients."""
+
+    async def work(ground: Ground) -> list[Client]:
+        return await Clients(ground).all()
+
+    clients = on_the_ground(context, work)
+    show(
+        [
+            {
+                "client_id": c.client_id,
+                "client_name": c.metadata.client_name,
+                "grant_types": list(c.metadata.grant_types),
+                "disabled": c.disabled,
+            }
+            for c in clients
+        ],
+        as_json=as_json,
+    )
+
+
+async def _found(ground: Ground, client_id: str) -> Client:
+    client = await Clients(ground).find(client_id)
+    if client is None:
+        raise Stop(f"there is no client {client_id}")
+    return client
+
+
+@group.command("show")
+def show_(context: typer.Context, client_id: str, as_json: Json = False) -> None:
+    """Everything about a client but its secrets."""
+
+    async def work(ground: Ground) -> Client:
+        return await _found(ground, client_id)
+
+    show(_described(on_the_ground(context, work)), as_json=as_json)
+
+
+@group.command()
+def update(
+    context: typer.Context,
+    client_id: str,
+    set_: Annotated[
+        list[str], typer.Option("--set", help='member=JSON, e.g. trusted=true or scopes=["openid"]')
+    ],
+) -> None:
+    """Change members of a client's metadata."""
+    changes = dict(_assignment(text) for text in set_)
+
+    async def work(ground: Ground) -> Client:
+        before = await _found(ground, client_id)
+        metadata = _metadata({**before.metadata.model_dump(), **changes})
+        return await Clients(ground).update(client_id, metadata)
+
+    show(_described(on_the_ground(context, work)), as_json=False)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+@group.command("rotate-secret")
+def rotate_secret(
+    context: typer.Context,
+    client_id: str,
+    overlap_hours: Annotated[float, typer.Option(help="how long the old one still works")] = 168,
+    as_json: Json = False,
+) -> None:
+    """A new secret beside the old one."""
+
+    async def work(ground: Ground) -> str:
+        client = await _found(ground, client_id)
+        if not client.metadata.token_endpoint_auth_method.startswith("client_secret"):
+            raise Stop(f"client {client_id} has no secret")
+        return await Clients(ground).rotate_secret(client_id, int(overlap_hours * 3600))
+
+    _print_once(client_id, on_the_ground(context, work), as_json)
+
+
+@group.command()
+def disable(context: typer.Context, client_id: str) -> None:
+    """Refuse a client, and its tokens, from now on."""
+    _switch(context, client_id, enabled=False)
+
+
+@group.command()
+def enable(context: typer.Context, client_id: str) -> None:
+    """Let a disabled client in again."""
+    _switch(context, client_id, enabled=True)
+
+
+def _switch(context: typer.Context, client_id: str, *, enabled: bool) -> None:
+    async def work(ground: Ground) -> None:
+        await _found(ground, client_id)
+        await Clients(ground).switch(client_id, enabled=enabled)
+
+    on_the_ground(context, work)
+    typer.echo(f"{client_id}: {'enabled' if enabled else 'disabled'}")
+
+
+@group.command("set-system")
+def set_system(
+    context: typer.Context,
+    client_id: str,
+    syscode: Annotated[str, typer.Option(help="20 digits, from the ministry")],
+    key_file: Annotated[Path, typer.Option(help="1 or 2 API keys, newest first, a line each")],
+    name: Annotated[str, typer.Option(help="name that phones show")],
+) -> None:
+    """Give a client its own account at TW FidO, so that phones show its name."""
+    keys = tuple(key_file.read_text(encoding="ascii").split())
+    account = document(System(syscode, keys, name))
+
+    async def work(ground: Ground) -> None:
+        await _found(ground, client_id)
+        await Clients(ground).set_system(client_id, syscode, account)
+
+    on_the_ground(context, work)
+    typer.echo(f"{client_id}: {name}")
+
+
+@group.command()
+def apply(
+    context: typer.Context,
+    file: Annotated[Path, typer.Option("-f", "--file", help="TOML with [clients.ID] tables")],
+    dry_run: Annotated[bool, typer.Option(help="only say what would happen")] = False,
+    prune: Annotated[
+        bool, typer.Option(help="disable clients that the file does not name")
+    ] = False,
+) -> None:
+    """Make the clients what a file says they are."""
+    try:
+        wanted = tomllib.loads(file.read_text(encoding="utf-8")).get("clients", {})
+    except (OSError, tomllib.TOMLDecodeError) as broken:
+        raise Stop(f"{file}: {broken}") from None
+    checked = {client_id: _metadata(fields) for client_id, fields in wanted.items()}
+
+    async def work(ground: Ground) -> list[tuple[str, str]]:
+        registry = Clients(ground)
+        known = {c.client_id: c for c in await registry.all()}
+        done = [
+            (client_id, await _applied(registry, known, client_id, metadata, dry_run))
+            for client_id, metadata in checked.items()
+        ]
+        gone = [c for c in known.values() if c.client_id not in checked and not c.disabled]
+        for client in gone if prune else []:
+            if not dry_run:
+                await registry.switch(client.client_id, enabled=False)
+            done.append((client.client_id, "disabled"))
+        return done
+
+    for client_id, what in on_the_ground(context, work):
+        typer.echo(f"{client_id}: {what}{' (dry run)' if dry_run else ''}")
+
+
+async def _applied(
+    registry: Clients,
+    known: dict[str, Client],
+    client_id: str,
+    metadata: ClientMetadata,
+    dry_run: bool,
+) -> str:
+    before = known.get(client_id)
+    if before is None:
+        if dry_run:
+            return "created"
+        _, secret = await registry.create(metadata, client_id)
+        return f"created, client_secret {secret}" if secret else "created"
+    if before.metadata == metadata.settled(client_id) and not before.disabled:
+        return "unchanged"
+    if not dry_run:
+        await registry.update(client_id, metadata)
+        await registry.switch(client_id, enabled=True)
+    return "changed"

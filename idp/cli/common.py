@@ -1,0 +1,69 @@
+"""What commands share: which configuration, and a ground floor to stand on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from idp.app import Settings, ground_floor, read_settings
+from idp.kernel.errors import IdpError
+from idp.kernel.ground import Ground
+
+T = TypeVar("T")
+
+
+class Stop(Exception):
+    """A command ends here, with a line for the operator."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The configuration files of this call."""
+
+    files: tuple[Path, ...]
+
+    def settings(self) -> Settings:
+        return read_settings(self.files)
+
+
+def chosen(context: typer.Context) -> Chosen:
+    found = context.find_object(Chosen)
+    return found or Chosen(())
+
+
+def on_the_ground(context: typer.Context, work: Callable[[Ground], Awaitable[T]]) -> T:
+    """Runs `work` against the configured database. Raises Stop."""
+    settings = chosen(context).settings()
+
+    async def inner() -> T:
+        async with ground_floor(settings) as ground:
+            return await work(ground)
+
+    try:
+        return asyncio.run(inner())
+    except IdpError as refused:
+        raise Stop(f"{refused.error}: {refused.detail or refused.description}") from None
+
+
+def show(value: Any, *, as_json: bool) -> None:
+    """A mapping or a list of mappings: as JSON, or as lines for people."""
+    if as_json:
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        return
+    for row in value if isinstance(value, list) else [value]:
+        width = max((len(key) for key in row), default=0)
+        for key, cell in row.items():
+            shown = " ".join(map(str, cell)) if isinstance(cell, list | tuple) else cell
+            typer.echo(f"{key.ljust(width)}  {'' if shown is None else shown}")
+        if isinstance(value, list):
+            typer.echo("")

@@ -1,0 +1,77 @@
+"""`idp keys …`: signing keys."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from idp.app import Settings
+from idp.cli.common import Stop, chosen, on_the_ground
+from idp.kernel import audit
+from idp.kernel.ground import Ground
+from idp.kernel.keyring import RotationRefused, SigningKey
+
+group = typer.Typer(no_args_is_help=True, help="Signing keys.")
+
+ROTATED = audit.event("keys.rotated", "the next signing keys were set to sign")
+REMOVED = audit.event("keys.removed", "a signing key was removed in an emergency")
+
+
+@group.command("list")
+def list_(context: typer.Context) -> None:
+    """Every key with its state."""
+
+    async def work(ground: Ground) -> tuple[list[SigningKey], int]:
+        await ground.keyring.ensure()
+        return await ground.keyring.history(), ground.clock.now()
+
+    keys, now = on_the_ground(context, work)
+    for key in keys:
+        published = _when(key.published_at)
+        typer.echo(f"{key.state(now).value.ljust(9)} {key.alg}  {key.kid}  published {published}")
+
+
+@group.command()
+def rotate(
+    context: typer.Context,
+    now: Annotated[
+        bool, typer.Option("--now", help="even if verifiers may not know the next key yet")
+    ] = False,
+) -> None:
+    """Let the next keys sign; the old ones stay published until their tokens have died."""
+    settings: Settings = chosen(context).settings()
+    # twice as long as anybody may keep a JWKS
+    lead, keep = 2 * settings.oidc.jwks_seconds, settings.oidc.keep_keys_seconds
+
+    async def work(ground: Ground) -> int:
+        await ground.keyring.ensure()
+        at = await ground.keyring.rotate(lead, keep, immediately=now)
+        await ground.trail.note(audit.entry(ROTATED, at=at))
+        return at - ground.clock.now()
+
+    try:
+        wait = on_the_ground(context, work)
+    except RotationRefused as refused:
+        raise Stop(str(refused)) from None
+    typer.echo("the next keys sign now" if wait <= 0 else f"the next keys sign in {wait} s")
+
+
+@group.command()
+def remove(context: typer.Context, kid: str) -> None:
+    """Emergency: unpublish a key at once; whatever it signed is refused from now on."""
+
+    async def work(ground: Ground) -> None:
+        await ground.keyring.remove(kid)
+        await ground.trail.note(audit.entry(REMOVED, kid=kid))
+
+    try:
+        on_the_ground(context, work)
+    except RotationRefused as refused:
+        raise Stop(str(refused)) from None
+    typer.echo(f"{kid} is gone")
+
+
+def _when(at: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))

@@ -1,0 +1,131 @@
+"""`idp member …` and `idp wecard …`: the member directory, and Tencent's side of a call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from idp.app import Settings
+from idp.cli.common import Stop, chosen, on_the_ground, show
+from idp.kernel.ground import Ground
+from idp.members import commands
+from idp.members.directory import Report
+from idp.members.settings import WeCardApplication
+from idp.members.sheet import SheetRefused
+from idp.members.tencent import NoAnswer
+from idp.verify.twfido.numbers import canonical
+
+member_group = typer.Typer(no_args_is_help=True, help="The member directory.")
+wecard_group = typer.Typer(no_args_is_help=True, help="WeCard (腾讯微卡).")
+
+
+@member_group.command("import")
+def import_(
+    context: typer.Context,
+    file: Path,
+    dry_run: Annotated[bool, typer.Option(help="read and check, write nothing")] = False,
+    skip_rejected: Annotated[bool, typer.Option(help="take the good lines only")] = False,
+) -> None:
+    """Take in a CSV file: all of it, or nothing."""
+
+    async def work(ground: Ground) -> Report:
+        return await commands.import_members(
+            ground, file, canonical, dry_run=dry_run, skip_rejected=skip_rejected
+        )
+
+    try:
+        report = on_the_ground(context, work)
+    except (SheetRefused, OSError) as refused:
+        raise Stop(f"{file}: {refused}") from None
+    for rejected in report.rejected:
+        typer.echo(f"line {rejected.line}: {rejected.why}", err=True)
+    typer.echo(
+        f"{report.lines} lines: {report.added} added, {report.updated} updated, "
+        f"{len(report.rejected)} rejected{' (dry run)' if dry_run else ''}"
+    )
+    if not report.written and not dry_run:
+        raise Stop("nothing was written")
+
+
+@member_group.command("list")
+def list_(
+    context: typer.Context,
+    after: Annotated[str, typer.Option(help="last card number of the page before")] = "",
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """A hundred members a page."""
+
+    async def work(ground: Ground) -> list[dict[str, Any]]:
+        return await commands.list_members(ground, after)
+
+    show(on_the_ground(context, work), as_json=as_json)
+
+
+@member_group.command("show")
+def show_(
+    context: typer.Context,
+    card: str,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """One member's record."""
+
+    async def work(ground: Ground) -> dict[str, Any] | None:
+        return await commands.show_member(ground, card)
+
+    found = on_the_ground(context, work)
+    if found is None:
+        raise Stop("there is no member with this card number")
+    show(found, as_json=as_json)
+
+
+@member_group.command("hash-password")
+def hash_password() -> None:
+    """An argon2id hash for the column password_hash; the password is asked for."""
+    typer.echo(commands.hash_password(typer.prompt("password", hide_input=True)))
+
+
+@wecard_group.command("call")
+def call(
+    context: typer.Context,
+    card: Annotated[str, typer.Option(help="card number")],
+    password: Annotated[str, typer.Option(help="binding code or directory password")],
+    application: Annotated[str, typer.Option(help="name in [members.wecard]")] = "",
+    url: Annotated[str, typer.Option(help="verification URL, if not this server's")] = "",
+) -> None:
+    """Play Tencent's side against a running server; print both sides of the exchange."""
+    settings = chosen(context).settings()
+    name, app = _application(settings, application)
+    target = url or f"{settings.issuer}/wecard/{app.path}"
+    secret = app.app_secret.get_secret_value()
+    try:
+        exchange = asyncio.run(
+            commands.call(
+                target, app_key=app.app_key, app_secret=secret, card_number=card, password=password
+            )
+        )
+    except NoAnswer as away:
+        raise Stop(f"{target}: {away}") from None
+    typer.echo(f"application {name}, HTTP {exchange.status}, {exchange.seconds:.3f} s")
+    for label, value in (
+        ("asked", exchange.asked),
+        ("sent", exchange.sent),
+        ("received", exchange.received),
+        ("answered", exchange.answered),
+    ):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        typer.echo(f"{label.ljust(9)} {text}")
+    if exchange.answered is None:
+        raise Stop("refused")
+
+
+def _application(settings: Settings, name: str) -> tuple[str, WeCardApplication]:
+    known = settings.members.wecard
+    if not name and len(known) == 1:
+        name = next(iter(known))
+    if name not in known:
+        raise Stop(f"--application: one of {', '.join(known) or '(none is configured)'}")
+    return name, known[name]

@@ -1,0 +1,50 @@
+"""`idp person …`: let nobody in under a number, or again."""
+
+from __future__ import annotations
+
+import typer
+
+from idp.cli.common import Stop, on_the_ground
+from idp.kernel import audit
+from idp.kernel.database import Transaction
+from idp.kernel.ground import Ground
+from idp.login.persons import Persons
+from idp.verify.twfido.numbers import canonical
+
+group = typer.Typer(no_args_is_help=True, help="Persons.")
+
+DISABLED = audit.event("person.disabled", "an operator disabled a person; their sessions ended")
+ENABLED = audit.event("person.enabled", "an operator enabled a person again")
+
+
+@group.command()
+def disable(context: typer.Context, number: str) -> None:
+    """End a person's sessions and refuse their logins and tokens."""
+    _switch(context, number, enabled=False)
+
+
+@group.command()
+def enable(context: typer.Context, number: str) -> None:
+    """Let a disabled person log in again."""
+    _switch(context, number, enabled=True)
+
+
+def _switch(context: typer.Context, number: str, *, enabled: bool) -> None:
+    known = canonical(number)
+    if known is None:
+        raise Stop("this is not a national ID or resident number")
+
+    async def work(ground: Ground) -> None:
+        persons = Persons(ground)
+        event = ENABLED if enabled else DISABLED
+
+        async def change(tx: Transaction) -> None:
+            # written down even if never seen: a number can be barred before its first login
+            person_id, _ = await persons.meet(tx, known)
+            await persons.switch(tx, person_id, enabled=enabled)
+            await ground.trail.write(tx, audit.entry(event, person_id=person_id))
+
+        await ground.database.write(change)
+
+    on_the_ground(context, work)
+    typer.echo("enabled" if enabled else "disabled")

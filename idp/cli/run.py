@@ -1,0 +1,153 @@
+"""`idp serve`, `idp dev`, `idp simulate`, `idp healthcheck`, `idp token`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+import uvicorn
+
+from idp import app as application
+from idp import dev
+from idp.app import Settings
+from idp.cli.common import Stop, chosen
+from idp.kernel import logs, metrics, schema
+from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+
+DRAIN = 25  # seconds that open requests may finish in
+Host = Annotated[str, typer.Option(help="address to listen on")]
+Port = Annotated[int, typer.Option(help="port to listen on")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (serve, dev_, simulate, healthcheck, token):
+        app.command(command.__name__.rstrip("_"))(command)
+
+
+def serve(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Annotated[int, typer.Option(help="processes")] = 1,
+    uds: Annotated[str | None, typer.Option(help="a Unix socket instead of host and port")] = None,
+) -> None:
+    """Run the bridge. Refuses to start with a schema that is not this version's."""
+    settings = chosen(context).settings()
+    _check_schema(settings)
+    application.master_key(settings)
+    files = [str(file.resolve()) for file in chosen(context).files]
+    os.environ[application.CONFIG_VARIABLE] = os.pathsep.join(files)
+    logs.configure(production=settings.environment == "production")
+    with tempfile.TemporaryDirectory(prefix="idp-metrics-") as directory:
+        if settings.metrics.port:
+            if workers > 1:
+                os.environ[metrics.SHARED] = directory
+            metrics.listen(settings.metrics.host, settings.metrics.port)
+        uvicorn.run(
+            "idp.app:create", factory=True, host=host, port=port, uds=uds, workers=workers,
+            **_server(),
+        )  # fmt: skip
+
+
+def _server() -> dict[str, Any]:
+    return {
+        "proxy_headers": False,  # the edge reads them itself, from trusted peers only
+        "server_header": False,
+        "access_log": False,
+        "log_level": "warning",
+        "timeout_graceful_shutdown": DRAIN,
+        "timeout_keep_alive": 10,
+    }
+
+
+def _check_schema(settings: Settings) -> None:
+    found, needed = schema.current(settings.database.url)
+    if found != needed:
+        raise Stop(f"the database schema is {found or 'empty'}, not {needed}: run `idp db upgrade`")
+
+
+def dev_(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    state: Annotated[Path, typer.Option(help="where its state and configuration live")] = Path(
+        ".idp-dev"
+    ),
+    simulator_port: Annotated[int, typer.Option(help="the pretend TW FidO")] = 8100,
+    demo_port: Annotated[int, typer.Option(help="the demo agency application")] = 8200,
+) -> None:
+    """Bridge, simulator and demo application, with seeded people: for trying out."""
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise Stop("idp dev listens on loopback only: its keys and people are known to all")
+    logs.configure(production=False)
+    try:
+        asyncio.run(dev.run(dev.Plan(state.resolve(), host, port, simulator_port, demo_port)))
+    except dev.PortTaken as taken:
+        raise Stop(str(taken)) from None
+
+
+def simulate(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Port = 8100,
+) -> None:
+    """The pretend TW FidO alone, for the system of the configuration."""
+    settings = chosen(context).settings()
+    own = settings.twfido.own_system
+    system = SimulatedSystem(
+        syscode=own.syscode,
+        api_key=own.keys[0],
+        name=own.name or "simulated system",
+        success_url=settings.issuer + application.RETURN_PATH,
+        callback_url=settings.issuer + settings.twfido.callback_path,
+    )
+    try:
+        simulator = create_simulator(
+            [system], public_url=f"http://localhost:{port}", beside_issuer=settings.issuer
+        )
+    except ValueError as refused:
+        raise Stop(str(refused)) from None
+    typer.echo(f"simulator on http://{host}:{port}", err=True)
+    uvicorn.run(simulator, host=host, port=port, **_server())
+
+
+def healthcheck(
+    context: typer.Context,
+    url: Annotated[str, typer.Option(help="of the bridge as seen from here")] = (
+        "http://127.0.0.1:8000"
+    ),
+) -> None:
+    """Exit status 0 if the bridge is ready: for containers."""
+    del context
+    try:
+        status = httpx.get(f"{url}/health/ready", timeout=3, trust_env=False).status_code
+    except httpx.HTTPError as away:
+        raise Stop(f"{url}: {type(away).__name__}") from None
+    if status != 200:
+        raise Stop(f"{url}: HTTP {status}")
+    typer.echo("ready")
+
+
+def token(
+    context: typer.Context,
+    client_id: Annotated[str, typer.Option()],
+    client_secret: Annotated[str, typer.Option(envvar="IDP_CLIENT_SECRET")],
+    scope: Annotated[str, typer.Option(help="spaced list; all that the client may have")] = "",
+    issuer: Annotated[str, typer.Option(help="if not that of the configuration")] = "",
+) -> None:
+    """Get an access token by client credentials and print it."""
+    base = issuer or chosen(context).settings().issuer
+    form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
+    try:
+        answer = httpx.post(
+            f"{base}/token", data=form, auth=(client_id, client_secret), timeout=10, trust_env=False
+        )
+    except httpx.HTTPError as away:
+        raise Stop(f"{base}: {type(away).__name__}") from None
+    if answer.status_code != 200:
+        raise Stop(f"HTTP {answer.status_code}: {answer.text}")
+    typer.echo(answer.json()["access_token"])

@@ -1,0 +1,140 @@
+"""A small agency service: log in, see the verified claims, refresh, log out.
+
+Everything that speaks OpenID Connect here is Authlib's Starlette client; the settings are the
+issuer and the client's own credentials, as for any other provider.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.starlette_client import OAuth
+from jinja2 import Environment, FileSystemLoader
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+SCOPES = "openid profile email phone twid offline_access"
+CSP = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'"
+
+
+@dataclass(slots=True)
+class Visits:
+    """What this service remembers of who is logged in; a real one would use its own store."""
+
+    by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def begin(self, visit: dict[str, Any]) -> str:
+        key = secrets.token_urlsafe(16)
+        self.by_id[key] = visit
+        if len(self.by_id) > 1000:
+            del self.by_id[next(iter(self.by_id))]
+        return key
+
+
+def create_agency(
+    *, issuer: str, client_id: str, client_secret: str, url: str, templates: Path
+) -> Starlette:
+    """`url` is where this service itself is reached; its callback is url/callback."""
+    oauth = OAuth()
+    oauth.register(
+        "idp",
+        server_metadata_url=f"{issuer}/.well-known/openid-configuration",
+        client_id=client_id,
+        client_secret=client_secret,
+        client_kwargs={"scope": SCOPES, "code_challenge_method": "S256"},
+    )
+    visits = Visits()
+    pages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+
+    def page(name: str, status: int = 200, **context: Any) -> Response:
+        html = pages.get_template(f"demo/{name}.html").render(issuer=issuer, **context)
+        headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-store"}
+        return HTMLResponse(html, status, headers)
+
+    def visit_of(request: Request) -> dict[str, Any] | None:
+        return visits.by_id.get(request.session.get("visit", ""))
+
+    async def home(request: Request) -> Response:
+        visit = visit_of(request)
+        return page("home", visit=visit) if visit else page("welcome")
+
+    async def login(request: Request) -> Response:
+        wishes = {
+            key: request.query_params[key]
+            for key in ("prompt", "acr_values", "ui_locales", "max_age", "login_hint")
+            if request.query_params.get(key)
+        }
+        answer: Response = await oauth.idp.authorize_redirect(request, f"{url}/callback", **wishes)
+        return answer
+
+    async def callback(request: Request) -> Response:
+        try:
+            # checks state, code, nonce, signature, issuer, audience and times
+            token = await oauth.idp.authorize_access_token(request)
+            claims = await oauth.idp.userinfo(token=token)
+        except AuthlibBaseError as refused:
+            return page("refused", 400, error=refused.error, description=refused.description)
+        visit = {"token": dict(token), "id_claims": token["userinfo"], "claims": dict(claims)}
+        request.session.clear()
+        request.session["visit"] = visits.begin(visit)
+        return RedirectResponse("/", 303)
+
+    async def refresh(request: Request) -> Response:
+        visit = visit_of(request)
+        if visit is None or "refresh_token" not in visit["token"]:
+            return RedirectResponse("/", 303)
+        try:
+            token = await oauth.idp.fetch_access_token(
+                grant_type="refresh_token", refresh_token=visit["token"]["refresh_token"]
+            )
+            visit["claims"] = dict(await oauth.idp.userinfo(token=token))
+        except AuthlibBaseError as refused:
+            return page("refused", 400, error=refused.error, description=refused.description)
+        visit["token"].update(token)
+        visit["refreshed"] = visit.get("refreshed", 0) + 1
+        return RedirectResponse("/", 303)
+
+    async def logout(request: Request) -> Response:
+        visit = visit_of(request)
+        request.session.clear()
+        if visit is None:
+            return RedirectResponse("/", 303)
+        metadata = await oauth.idp.load_server_metadata()
+        query = {
+            "id_token_hint": visit["token"].get("id_token", ""),
+            "post_logout_redirect_uri": f"{url}/",
+        }
+        return RedirectResponse(f"{metadata['end_session_endpoint']}?{urlencode(query)}", 303)
+
+    async def style(_request: Request) -> Response:
+        css = (templates / "demo" / "demo.css").read_text(encoding="utf-8")
+        return Response(css, media_type="text/css")
+
+    return Starlette(
+        routes=[
+            Route("/", home),
+            Route("/login", login),
+            Route("/callback", callback),
+            Route("/refresh", refresh, methods=["POST"]),
+            Route("/logout", logout, methods=["POST"]),
+            Route("/demo.css", style),
+        ],
+        middleware=[
+            # Lax: the way back from the bridge is a top-level GET and brings the cookie
+            Middleware(
+                SessionMiddleware,
+                secret_key=secrets.token_urlsafe(32),
+                session_cookie="demo_agency",
+                same_site="lax",
+            )
+        ],
+    )

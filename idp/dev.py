@@ -1,0 +1,308 @@
+"""`idp dev`: the whole thing on one machine, with nothing to configure.
+
+Bridge, simulator and demo application in one process. Its state is a folder: a complete
+configuration, a SQLite file, a master key. Loopback only: its people are known to everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from idp.app import RETURN_PATH, Settings, create_app, ground_floor, read_settings
+from idp.demo.agency import create_agency
+from idp.kernel import schema
+from idp.kernel.ground import Ground
+from idp.kernel.templates import template_directory
+from idp.members.commands import import_members
+from idp.registry.clients import Clients
+from idp.registry.metadata import ClientMetadata
+from idp.verify.twfido.numbers import canonical
+from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+
+REALM = "TDXConnect"
+AGENCY, PROGRAM = "demo-agency", "demo-program"
+APPLICATION = "library"
+MEMBERS = """\
+card_number,name,gender,identity_type,organization,email,telephone,national_id
+07302590,王小明,男,用户,國家圖書館/讀者服務組,ming@example.gov.tw,0912345678,A100000010
+07302591,林美麗,女,用户,國家圖書館/館藏發展組,mei@example.gov.tw,0922345678,A100000029
+07302592,陳大文,男,其他,國家圖書館,wen@example.gov.tw,0932345678,A100000083
+"""
+
+
+class PortTaken(Exception):
+    """Somebody listens there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where everything is to live."""
+
+    state: Path
+    host: str
+    port: int
+    simulator_port: int
+    demo_port: int
+
+    @property
+    def issuer(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def simulator(self) -> str:
+        # another site than the bridge for the browser: returns are really cross-site
+        name = "localhost" if self.host != "localhost" else "127.0.0.1"
+        return f"http://{name}:{self.simulator_port}"
+
+    @property
+    def demo(self) -> str:
+        return f"http://{self.host}:{self.demo_port}"
+
+    @property
+    def config(self) -> Path:
+        return self.state / "idp.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Made once for this folder and kept beside it, so that a second start finds its clients."""
+
+    agency: str
+    program: str
+
+
+async def run(plan: Plan) -> None:
+    """Until interrupted. Raises PortTaken."""
+    for port in (plan.port, plan.simulator_port, plan.demo_port):
+        _must_be_free(plan.host, port)
+    settings, known = await prepare(plan)
+    servers = [
+        _server(create_app(settings), plan.host, plan.port),
+        _server(simulator_for(plan, settings), plan.host, plan.simulator_port),
+        _server(agency_for(plan, known), plan.host, plan.demo_port),
+    ]
+    await _serve_all(servers, card(plan, settings, known))
+
+
+async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
+    """Configuration, schema, clients, members: made where missing, left alone where there."""
+    plan.state.mkdir(parents=True, exist_ok=True)
+    plan.state.chmod(0o700)
+    if not plan.config.exists() or f'issuer = "{plan.issuer}"' not in plan.config.read_text():
+        plan.config.write_text(configuration(plan), encoding="utf-8")
+        plan.config.chmod(0o600)
+    settings = read_settings([plan.config])
+    found, needed = schema.current(settings.database.url)
+    if found != needed:
+        schema.upgrade(settings.database.url)
+    known = _secrets(plan)
+    async with ground_floor(settings) as ground:
+        await _seed(plan, ground, known)
+    return settings, known
+
+
+def configuration(plan: Plan) -> str:
+    """A complete configuration for this folder, with secrets of its own."""
+    return f"""\
+# Written by `idp dev`; delete this folder to begin anew. Never use it elsewhere.
+environment = "development"
+issuer = "{plan.issuer}"
+
+[database]
+url = "sqlite:///{plan.state}/idp.sqlite3"
+
+[keys]
+directory = "{plan.state}/keys"
+
+[brand]
+name = "行動身分識別登入（開發）"
+name_en = "Mobile identity login (development)"
+test_banner = true
+
+[oidc]
+realms = ["{REALM}"]
+scopes = ["transport:read", "library:read"]
+jwks_seconds = 5
+token_calls_per_minute = 100000
+failed_auth_per_minute = 100000
+
+[login]
+starts_per_minute = 100000
+failed_starts = 100000
+
+[login.push]
+per_ten_minutes = 1000
+per_day = 10000
+pause_after_denial = 0
+per_address = 100000
+
+[twfido]
+base_url = "http://127.0.0.1:{plan.simulator_port}"
+browser_base_url = "{plan.simulator}"
+syscode = "2020082010095126{secrets.randbelow(10000):04d}"
+api_keys = ["{secrets.token_hex(16).upper()}"]
+system_name = "國家圖書館 館藏服務（開發）"
+callback_peers = ["127.0.0.0/8", "::1/128"]
+
+[members.wecard.{APPLICATION}]
+name = "國家圖書館 電子閱覽證"
+path = "{secrets.token_urlsafe(18)}"
+app_key = "{secrets.token_hex(8)}"
+app_secret = "{secrets.token_hex(16)}"
+allowed_sources = ["127.0.0.0/8", "::1/128"]
+fields = ["telephone", "email"]
+credential = "either"
+"""
+
+
+def _secrets(plan: Plan) -> Secrets:
+    file = plan.state / "clients.json"
+    if not file.exists():
+        made = {name: "twf_dev_" + secrets.token_urlsafe(24) for name in ("agency", "program")}
+        file.write_text(json.dumps(made), encoding="utf-8")
+        file.chmod(0o600)
+    return Secrets(**json.loads(file.read_text(encoding="utf-8")))
+
+
+async def _seed(plan: Plan, ground: Ground, known: Secrets) -> None:
+    clients = Clients(ground)
+    if await clients.find(AGENCY) is None:
+        await clients.create(agency_client(plan), AGENCY, known.agency)
+    if await clients.find(PROGRAM) is None:
+        await clients.create(program_client(), PROGRAM, known.program)
+    sheet = plan.state / "members.csv"
+    if not sheet.exists():
+        sheet.write_text(MEMBERS, encoding="utf-8")
+        await import_members(ground, sheet, canonical)
+
+
+def agency_client(plan: Plan) -> ClientMetadata:
+    return ClientMetadata(
+        client_name="館藏服務",
+        client_name_en="Library services",
+        agency="示範機關",
+        redirect_uris=(f"{plan.demo}/callback",),
+        post_logout_redirect_uris=(f"{plan.demo}/",),
+        grant_types=("authorization_code", "refresh_token"),
+        scopes=("openid", "profile", "email", "phone", "twid", "offline_access"),
+        sandbox=True,
+    )
+
+
+def program_client() -> ClientMetadata:
+    return ClientMetadata(
+        client_name="示範程式",
+        grant_types=("client_credentials",),
+        scopes=("transport:read", "library:read"),
+        roles=("basic",),
+    )
+
+
+def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
+    own = settings.twfido.own_system
+    system = SimulatedSystem(
+        syscode=own.syscode,
+        api_key=own.keys[0],
+        name=own.name,
+        success_url=plan.issuer + RETURN_PATH,
+        callback_url=plan.issuer + settings.twfido.callback_path,
+    )
+    return create_simulator([system], public_url=plan.simulator, beside_issuer=settings.issuer)
+
+
+def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
+    return create_agency(
+        issuer=plan.issuer,
+        client_id=AGENCY,
+        client_secret=known.agency,
+        url=plan.demo,
+        templates=template_directory(),
+    )
+
+
+def card(plan: Plan, settings: Settings, known: Secrets) -> str:
+    """What to open and what to type."""
+    program = f"-d client_id={PROGRAM} -d client_secret={known.program}"
+    realm = f"{plan.issuer}/auth/realms/{REALM}/protocol/openid-connect/token"
+    return f"""
+  示範機關服務 demo application   {plan.demo}
+  登入服務 bridge                 {plan.issuer}/.well-known/openid-configuration
+  模擬手機 simulated phone        {plan.simulator}/phone
+  電子卡綁定 WeCard binding       {plan.issuer}/wecard
+
+  身分證字號 type this number     A100000010 approves at once      A100000038 denies
+                                  A100000029 approves after 3 s    A100000056 is not registered
+                                  any other valid one (A123456789) decides on the phone page
+
+  程式 program                    curl -d grant_type=client_credentials {program} \\
+                                    {realm}
+  WeCard                          idp -c {plan.config} wecard call --card 07302590 --password CODE
+  設定 configuration              {plan.config}
+
+  Ctrl-C ends it. 按 Ctrl-C 結束。
+"""
+
+
+# ── three servers in one loop ───────────────────────────────────────────────────────────────────
+
+
+class _Server(uvicorn.Server):
+    """One of several: signals are handled once, for all of them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def _server(app: ASGIApp, host: str, port: int) -> _Server:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+    )
+    return _Server(config)
+
+
+async def _serve_all(servers: Sequence[_Server], greeting: str) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    tasks = [asyncio.create_task(server.serve()) for server in servers]
+    while not all(server.started for server in servers):
+        if any(task.done() for task in tasks):
+            stop()
+            break
+        await asyncio.sleep(0.02)
+    else:
+        print(greeting, flush=True)  # noqa: T201
+    await asyncio.gather(*tasks)
+
+
+def _must_be_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise PortTaken(f"port {port} on {host} is taken; choose another") from None

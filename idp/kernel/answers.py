@@ -1,0 +1,105 @@
+"""An IdpError as an answer: a page for people, JSON for programs. Nothing becomes a 500 here
+but what is our own fault, and then with a reference instead of a trace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from idp.kernel import errors
+from idp.kernel.errors import IdpError, RedirectUriMismatch
+from idp.kernel.templates import Templates
+from idp.kernel.web import no_store
+
+log = structlog.get_logger("idp.web")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Answers:
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+
+    def page(self, endpoint: Endpoint) -> Endpoint:
+        """For endpoints that a person sees."""
+        return self._guard(endpoint, self.as_page)
+
+    def program(self, endpoint: Endpoint, challenge: str | None = None) -> Endpoint:
+        """For endpoints that programs call; `challenge` goes out with a 401 (RFC 9110 §11.6.1)."""
+
+        def render(_request: Request, error: IdpError) -> Response:
+            return as_json(error, challenge)
+
+        return self._guard(endpoint, render)
+
+    @staticmethod
+    def _guard(endpoint: Endpoint, render: Callable[[Request, IdpError], Response]) -> Endpoint:
+        async def guarded(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except IdpError as error:
+                say(error)
+                return render(request, error)
+
+        return guarded
+
+    def as_page(self, request: Request, error: IdpError) -> Response:
+        response = self._templates.page(
+            request,
+            "error.html",
+            status=error.status,
+            error=error,
+            time=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + 8 * 3600)),
+            mismatch=error if isinstance(error, RedirectUriMismatch) and error.registered else None,
+        )
+        return _with_retry(response, error)
+
+    # ── what Starlette itself refuses ──────────────────────────────────────────────────────────
+
+    async def on_http(self, request: Request, exception: Exception) -> Response:
+        status = exception.status_code if isinstance(exception, HTTPException) else 500
+        headers = getattr(exception, "headers", None) or {}
+        error = errors.MethodNotAllowed("") if status == 405 else errors.NotFound()
+        wants_page = "text/html" in request.headers.get("accept", "")
+        response = self.as_page(request, error) if wants_page else as_json(error)
+        response.status_code = status
+        response.headers.update(headers)
+        return response
+
+    async def on_idp_error(self, request: Request, exception: Exception) -> Response:
+        error = exception if isinstance(exception, IdpError) else IdpError()
+        say(error)
+        return as_json(error)
+
+    async def on_crash(self, request: Request, exception: Exception) -> Response:
+        """Our own fault. The trace goes to the log, the reference to the person."""
+        log.error("crash", path=request.url.path, exc_info=exception)
+        reference = request.scope.get("state", {}).get("reference", "")
+        return PlainTextResponse(f"系統發生錯誤 / internal error\n{reference}\n", status_code=500)
+
+
+def as_json(error: IdpError, challenge: str | None = None) -> Response:
+    """RFC 6749 §5.2."""
+    body = {"error": error.error, "error_description": error.description} if error.error else {}
+    response = no_store(JSONResponse(body, status_code=error.status))
+    if challenge and error.status in (401, 403):
+        extra = f', error="{error.error}"' if error.error and "Bearer" in challenge else ""
+        response.headers["WWW-Authenticate"] = challenge + extra
+    return _with_retry(response, error)
+
+
+def _with_retry(response: Response, error: IdpError) -> Response:
+    if error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def say(error: IdpError) -> None:
+    """One line, at the edge."""
+    write = log.error if error.status >= 500 else log.info
+    write("refused", error=error.error, what=error.code, detail=error.detail)

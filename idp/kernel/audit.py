@@ -1,0 +1,185 @@
+"""The audit trail: append-only, sealed in a chain, no personal data in clear.
+
+An entry that belongs to a decision is written in the transaction of that decision. Entries of
+busy, harmless events (machine tokens) are gathered and written in batches. Seals are made aside:
+each covers all entries up to an id and the seal before it, so writers never queue for a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import bindparam, func, insert, select
+
+from idp.kernel.clock import Clock
+from idp.kernel.database import Conflict, Database, Row, Transaction
+from idp.kernel.errors import Unavailable
+from idp.kernel.tables import audit, audit_seals
+from idp.kernel.vault import Vault
+
+log = structlog.get_logger("idp.audit")
+
+SETTLED = 15  # seconds: no transaction lives longer, so no older id can still appear
+BACKLOG = 10_000  # gathered entries; beyond that we would rather refuse than forget
+BATCH = 1_000
+
+CATALOGUE: dict[str, str] = {}
+
+
+def event(name: str, description: str) -> str:
+    """Declares an event: `subject.happened`, and one sentence for the operator."""
+    CATALOGUE[name] = description
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who (client, person), what (event), from where, which incident (reference)."""
+
+    event: str
+    reference: str = ""
+    client_id: str = ""
+    person_id: str = ""
+    address: str = ""
+    detail: tuple[tuple[str, Any], ...] = ()
+
+
+def entry(
+    event: str,
+    *,
+    reference: str = "",
+    client_id: str = "",
+    person_id: str = "",
+    address: str = "",
+    **detail: Any,
+) -> Entry:
+    return Entry(event, reference, client_id, person_id, address, tuple(sorted(detail.items())))
+
+
+_INSERT = insert(audit).values({c.name: bindparam(c.name) for c in audit.c if c.name != "id"})
+_LAST_SEAL = select(audit_seals).order_by(audit_seals.c.number.desc()).limit(1)
+_SEALS = select(audit_seals).order_by(audit_seals.c.number)
+_TO_SEAL = (
+    select(audit)
+    .where(audit.c.id > bindparam("after"), audit.c.at < bindparam("before"))
+    .order_by(audit.c.id)
+    .limit(BATCH)
+)
+_BETWEEN = (
+    select(audit)
+    .where(audit.c.id > bindparam("after"), audit.c.id <= bindparam("upto"))
+    .order_by(audit.c.id)
+)
+_UNSEALED = select(func.count()).select_from(audit).where(audit.c.id > bindparam("after"))
+_RECENT = (
+    select(audit).where(audit.c.id > bindparam("after")).order_by(audit.c.id.desc()).limit(500)
+)
+_INSERT_SEAL = insert(audit_seals)
+
+
+class Trail:
+    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+        self._database, self._vault, self._clock = database, vault, clock
+        self._gathered: deque[dict[str, Any]] = deque()
+        self._flushing = asyncio.Lock()
+
+    async def write(self, tx: Transaction, *entries: Entry) -> None:
+        for item in entries:
+            await tx.run(_INSERT, **self._row(item))
+
+    async def note(self, *entries: Entry) -> None:
+        """One entry that belongs to no other change."""
+
+        async def work(tx: Transaction) -> None:
+            await self.write(tx, *entries)
+
+        await self._database.write(work)
+
+    def gather(self, item: Entry) -> None:
+        """For busy events; written by the next `flush`. Raises Unavailable when the store has
+        been away so long that entries would be lost."""
+        if len(self._gathered) >= BACKLOG:
+            raise Unavailable(detail="the audit backlog is full")
+        self._gathered.append(self._row(item))
+
+    async def flush(self) -> None:
+        async with self._flushing:
+            while self._gathered:
+                rows = [self._gathered[i] for i in range(min(BATCH, len(self._gathered)))]
+                await self._database.write(functools.partial(_insert_all, rows))
+                for _ in rows:
+                    self._gathered.popleft()
+
+    def _row(self, item: Entry) -> dict[str, Any]:
+        return {
+            "at": self._clock.now(),
+            "event": item.event,
+            "reference": item.reference,
+            "client_id": item.client_id,
+            "person_id": item.person_id,
+            "address_sealed": self._vault.seal("address", item.address) if item.address else "",
+            "detail": json.dumps(dict(item.detail), ensure_ascii=False, separators=(",", ":")),
+        }
+
+    # ── sealing ────────────────────────────────────────────────────────────────────────────────
+
+    async def seal(self) -> None:
+        """Seals what has settled. Two replicas may try at once: the number is unique."""
+        last = await self._database.one(_LAST_SEAL)
+        after = last["last_id"] if last else 0
+        rows = await self._database.all(_TO_SEAL, after=after, before=self._clock.now() - SETTLED)
+        if not rows:
+            return
+        seal = {
+            "number": (last["number"] if last else 0) + 1,
+            "last_id": rows[-1]["id"],
+            "rows": len(rows),
+            "mark": self._mark(last["mark"] if last else "", rows),
+            "sealed_at": self._clock.now(),
+        }
+        try:
+            await self._database.write(lambda tx: tx.run(_INSERT_SEAL, **seal))
+        except Conflict:
+            return  # another replica was first
+        # the log leaves this machine: who cuts the chain's end here is found out there
+        log.info("audit.sealed", number=seal["number"], rows=seal["rows"], mark=seal["mark"])
+
+    def _mark(self, previous: str, rows: list[Row]) -> str:
+        text = "\n".join([previous, *(_canonical(row) for row in rows)])
+        return self._vault.index("audit-seal", text)
+
+    async def verify(self) -> tuple[int, int, str | None]:
+        """(sealed entries, unsealed entries, what is wrong or None)."""
+        previous, after, count = "", 0, 0
+        for number, seal in enumerate(await self._database.all(_SEALS), start=1):
+            rows = await self._database.all(_BETWEEN, after=after, upto=seal["last_id"])
+            if seal["number"] != number or seal["mark"] != self._mark(previous, rows):
+                return count, 0, f"seal {number}: entries {after + 1}-{seal['last_id']} differ"
+            previous, after, count = seal["mark"], seal["last_id"], count + len(rows)
+        row = await self._database.one(_UNSEALED, after=after)
+        return count, int(next(iter(dict(row).values()))) if row else 0, None
+
+    async def recent(self, after: int = 0) -> list[dict[str, Any]]:
+        """The newest 500 entries, newest first, addresses opened for the operator."""
+        return [self._opened(row) for row in await self._database.all(_RECENT, after=after)]
+
+    def _opened(self, row: Row) -> dict[str, Any]:
+        shown = {k: row[k] for k in ("id", "at", "event", "reference", "client_id", "person_id")}
+        sealed = row["address_sealed"]
+        address = self._vault.open_text("address", sealed) if sealed else ""
+        return {**shown, "address": address, "detail": json.loads(row["detail"])}
+
+
+async def _insert_all(rows: list[dict[str, Any]], tx: Transaction) -> None:
+    for row in rows:
+        await tx.run(_INSERT, **row)
+
+
+def _canonical(row: Row) -> str:
+    return json.dumps([row[c.name] for c in audit.c], ensure_ascii=False)

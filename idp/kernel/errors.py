@@ -1,0 +1,380 @@
+"""Every error of the house, on one page.
+
+Each class speaks with three voices: `description` for the relying party (ASCII, RFC 6749 §5.2
+character set), `title` and `advice` for the person (zh-TW, the message ids of the catalogues),
+and `detail`, given when raised, for our log only. `may_redirect` says whether the relying party
+may be told by redirect: never before client and redirect_uri are known to be good.
+
+    IdpError
+    ├── ProtocolError          answered to the relying party (JSON, or redirect if may_redirect)
+    ├── PageError              answered to the person, as a page
+    └── VerificationError      the upstream said no; shown on the login page, the login goes on
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+# RFC 6749 §5.2: error_description is %x20-21 / %x23-5B / %x5D-7E
+_NOT_ALLOWED = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+
+
+class IdpError(Exception):
+    """An answer, not a crash. `retry_after` is in seconds."""
+
+    code: ClassVar[str] = "TF-9001"
+    error: ClassVar[str] = "server_error"
+    status: ClassVar[int] = 500
+    may_redirect: ClassVar[bool] = False
+    reportable: ClassVar[bool] = True
+    description: str = "internal error"
+    title: ClassVar[str] = "系統發生錯誤"
+    advice: ClassVar[str] = "請稍後再試。若仍發生，請把追蹤編號告訴客服。"
+
+    def __init__(
+        self,
+        description: str | None = None,
+        *,
+        detail: str = "",
+        retry_after: int | None = None,
+    ) -> None:
+        if description is not None:
+            self.description = _NOT_ALLOWED.sub("?", description)
+        self.detail = detail
+        self.retry_after = retry_after
+        super().__init__(f"{self.error}: {self.description}" + (f" ({detail})" if detail else ""))
+
+
+# ── to the relying party ────────────────────────────────────────────────────────────────────────
+
+
+class ProtocolError(IdpError):
+    status = 400
+    code = "TF-1003"
+    title = "服務送來的要求有誤"
+    advice = "請回到原本的網站並通知該網站。"
+
+
+class InvalidRequest(ProtocolError):
+    error = "invalid_request"
+    description = "the request is malformed"
+    may_redirect = True
+
+
+class TooLarge(ProtocolError):
+    error = "invalid_request"
+    description = "the request is too large"
+    status = 413
+
+
+class InvalidClient(ProtocolError):
+    """RFC 6749 §5.2. One text for unknown client and wrong secret: no enumeration."""
+
+    error = "invalid_client"
+    description = "client authentication failed"
+    status = 401
+
+
+class InvalidGrant(ProtocolError):
+    error = "invalid_grant"
+    description = "the grant is invalid, expired, revoked or already used"
+
+
+class InvalidScope(ProtocolError):
+    error = "invalid_scope"
+    description = "the client may not have this scope"
+    may_redirect = True
+
+
+class InvalidTarget(ProtocolError):
+    """RFC 8707 §2."""
+
+    error = "invalid_target"
+    description = "the requested resource is unknown"
+
+
+class UnauthorizedClient(ProtocolError):
+    error = "unauthorized_client"
+    description = "the client may not use this grant"
+    may_redirect = True
+
+
+class UnsupportedGrantType(ProtocolError):
+    error = "unsupported_grant_type"
+    description = "the grant type is not supported"
+
+
+class UnsupportedResponseType(ProtocolError):
+    error = "unsupported_response_type"
+    description = "only response_type=code is supported"
+    may_redirect = True
+
+
+class AccessDenied(ProtocolError):
+    error = "access_denied"
+    description = "the person or the server denied the request"
+    may_redirect = True
+    reportable = False
+
+
+class LoginRequired(ProtocolError):
+    error = "login_required"
+    description = "the person is not logged in"
+    may_redirect = True
+
+
+class ConsentRequired(ProtocolError):
+    error = "consent_required"
+    description = "the person has not consented"
+    may_redirect = True
+
+
+class RequestNotSupported(ProtocolError):
+    error = "request_not_supported"
+    description = "request objects are not supported"
+    may_redirect = True
+
+
+class RequestUriNotSupported(ProtocolError):
+    error = "request_uri_not_supported"
+    description = "request_uri is not supported"
+    may_redirect = True
+
+
+class RegistrationNotSupported(ProtocolError):
+    error = "registration_not_supported"
+    description = "the registration parameter is not supported"
+    may_redirect = True
+
+
+class UnmetAuthenticationRequirements(ProtocolError):
+    """OpenID Connect Core Error Code unmet_authentication_requirements 1.0."""
+
+    error = "unmet_authentication_requirements"
+    description = "the requested authentication level cannot be reached"
+    may_redirect = True
+
+
+class InvalidToken(ProtocolError):
+    """RFC 6750 §3.1."""
+
+    error = "invalid_token"
+    description = "the access token is invalid, expired or revoked"
+    status = 401
+
+
+class InsufficientScope(ProtocolError):
+    error = "insufficient_scope"
+    description = "the access token lacks the scope"
+    status = 403
+
+
+class MissingToken(ProtocolError):
+    """RFC 6750 §3.1: a request without authentication gets no error code."""
+
+    error = ""
+    description = "an access token is required"
+    status = 401
+
+
+class TooManyRequests(ProtocolError):
+    code = "TF-4001"
+    error = "slow_down"
+    description = "too many requests; keep and reuse the token until it expires"
+    status = 429
+    reportable = False
+    title = "要求次數太多"
+    advice = "請稍等一下再試。"
+
+
+class Unavailable(ProtocolError):
+    """The store is away: fail closed and say so."""
+
+    code = "TF-4002"
+    error = "temporarily_unavailable"
+    description = "the service is temporarily unavailable"
+    status = 503
+    title = "服務暫時無法使用"
+    advice = "請稍後再試。已經完成的登入不受影響。"
+
+    def __init__(self, *, detail: str = "", retry_after: int | None = 5) -> None:
+        super().__init__(detail=detail, retry_after=retry_after)
+
+
+# ── to the person ───────────────────────────────────────────────────────────────────────────────
+
+
+class PageError(IdpError):
+    status = 400
+    error = "invalid_request"
+
+
+class UnknownClient(PageError):
+    code = "TF-1001"
+    error = "invalid_client"
+    description = "the client is not registered"
+    title = "這個服務尚未完成登記"
+    advice = "請回到原本的網站並通知該網站。"
+
+
+class RedirectUriMismatch(PageError):
+    """`sent` and `registered` are shown to integrators of sandbox clients only."""
+
+    code = "TF-1002"
+    description = "redirect_uri is not registered for this client"
+    title = "服務的設定有誤"
+    advice = "請回到原本的網站並通知該網站。"
+
+    def __init__(self, sent: str = "", registered: tuple[str, ...] = ()) -> None:
+        super().__init__(detail="redirect_uri mismatch")
+        self.sent = sent
+        self.registered = registered
+
+
+class WrongBrowser(PageError):
+    code = "TF-3001"
+    status = 403
+    error = "wrong_browser"
+    reportable = False
+    description = "this login was started in another browser"
+    title = "請回到原本的瀏覽器"
+    advice = (
+        "你是在另一個瀏覽器（或 App 內建瀏覽器、無痕視窗）開始登入的。"
+        "請回到那裡繼續，或從原本的服務重新登入。"
+    )
+
+
+class AlreadyFinished(PageError):
+    code = "TF-3002"
+    status = 410
+    error = "already_finished"
+    reportable = False
+    description = "this login is finished or has expired"
+    title = "這次登入已經完成或已失效"
+    advice = "如果還需要登入，請從原本的服務重新開始。"
+
+
+class ForgedRequest(PageError):
+    """CSRF: another site sent this browser here, or the form is stale."""
+
+    code = "TF-3003"
+    status = 403
+    error = "forged_request"
+    reportable = False
+    description = "the form did not come from this page"
+    title = "無法確認這個動作是你送出的"
+    advice = "請回到上一頁，重新整理後再試一次。"
+
+
+class NotFound(PageError):
+    code = "TF-3004"
+    status = 404
+    error = "not_found"
+    reportable = False
+    description = "there is nothing at this address"
+    title = "找不到這個網頁"
+    advice = "請檢查網址，或從原本的服務重新開始。"
+
+
+class MethodNotAllowed(PageError):
+    code = "TF-3005"
+    status = 405
+    error = "invalid_request"
+    reportable = False
+    description = "the method is not allowed here"
+    title = "無法這樣使用這個網址"
+    advice = "請從原本的服務重新開始。"
+
+    def __init__(self, allow: str) -> None:
+        super().__init__()
+        self.allow = allow
+
+
+class PersonDisabled(PageError):
+    code = "TF-3006"
+    status = 403
+    error = "access_denied"
+    description = "this person may not log in"
+    title = "這個身分目前無法登入"
+    advice = "請聯絡客服，並告知追蹤編號。"
+
+
+# ── the upstream said no ────────────────────────────────────────────────────────────────────────
+
+
+class VerificationError(IdpError):
+    """Why one attempt ended. The login itself goes on: try again, another way, or cancel."""
+
+    status = 200
+    error = "access_denied"
+    reportable = False
+
+
+class Denied(VerificationError):
+    code = "TF-2101"
+    description = "the person cancelled on the phone"
+    title = "你在手機上取消了登入"
+    advice = "如果是誤按，請再試一次；不是你本人操作就不必理會。"
+
+
+class Failed(VerificationError):
+    code = "TF-2102"
+    description = "the verification failed"
+    title = "手機驗證沒有成功"
+    advice = "請再試一次，或確認手機的指紋／臉部設定沒有變更。變更過需重新綁定。"
+
+
+class Expired(VerificationError):
+    code = "TF-2103"
+    description = "the verification timed out"
+    title = "驗證時間已到"
+    advice = "為了安全，每次驗證只有 3 分鐘，不會影響你的帳號。"
+
+
+class NotStarted(VerificationError):
+    """Not registered, or a number that is nobody's: one neutral answer."""
+
+    code = "TF-2104"
+    description = "the verification could not be started"
+    title = "無法送出驗證"
+    advice = "請確認身分證字號，並確認已在 {app_name} 完成註冊。也可以改用「前往網站驗證」。"
+
+
+class TooManyPushes(VerificationError):
+    code = "TF-2105"
+    description = "too many notifications to this person"
+    title = "傳送次數太多"
+    advice = "請稍後再試，或改用 QR Code。"
+
+
+class Disagreement(VerificationError):
+    """A checksum, an echo or an identity does not fit: nobody is let in, and it is alarmed."""
+
+    code = "TF-2201"
+    reportable = True
+    description = "the verification service gave an inconsistent answer"
+    title = "系統之間的資料不一致"
+    advice = "請再試一次；若仍發生，請把追蹤編號告訴客服。"
+
+
+class UpstreamAway(VerificationError):
+    code = "TF-2202"
+    reportable = True
+    error = "temporarily_unavailable"
+    description = "the verification service is away"
+    title = "{app_name} 暫時無法使用"
+    advice = "請稍後再試。其他方式可能也會受影響。"
+
+
+def all_errors() -> list[type[IdpError]]:
+    """Every concrete error, in the order of this page: the error catalogue is made from it."""
+    found: list[type[IdpError]] = []
+
+    def walk(cls: type[IdpError]) -> None:
+        found.append(cls)
+        for child in cls.__subclasses__():
+            walk(child)
+
+    walk(IdpError)
+    return found

@@ -1,0 +1,237 @@
+"""Signing keys: next → active → retiring → gone.
+
+A key's state is a function of time, and its times are decided in advance: every replica changes
+over at the same moment without talking to the others. A key is published (in the JWKS) well
+before it signs, and stays published until the last token it signed has died.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from joserfc.jwk import ECKey, Key, RSAKey
+from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from idp.kernel.clock import Clock
+from idp.kernel.database import Conflict, Database, Row, Transaction
+from idp.kernel.tables import signing_keys, stamps
+from idp.kernel.vault import Vault
+
+ALGORITHMS = ("RS256", "ES256")
+
+
+class KeyState(StrEnum):
+    NEXT = "next"
+    ACTIVE = "active"
+    RETIRING = "retiring"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    kid: str
+    alg: str
+    key: Key
+    public: dict[str, Any]
+    published_at: int
+    active_at: int | None
+    retired_at: int | None
+    gone_at: int | None
+
+    def state(self, now: int) -> KeyState:
+        ladder = (
+            (self.gone_at, KeyState.GONE),
+            (self.retired_at, KeyState.RETIRING),
+            (self.active_at, KeyState.ACTIVE),
+        )
+        return next((s for at, s in ladder if at is not None and now >= at), KeyState.NEXT)
+
+
+class RotationRefused(Exception):
+    """Says when it may be tried again."""
+
+
+_K = signing_keys.c
+_ALL = select(signing_keys).order_by(_K.published_at, _K.kid)
+_LIVE = _ALL.where(or_(_K.gone_at.is_(None), _K.gone_at > bindparam("now")))
+_INSERT = insert(signing_keys)
+_PROMOTE = (
+    update(signing_keys)
+    .where(_K.kid == bindparam("id"), _K.active_at.is_(None), _K.gone_at.is_(None))
+    .values(active_at=bindparam("at"))
+)
+_RETIRE = (
+    update(signing_keys)
+    .where(_K.kid == bindparam("id"))
+    .values(retired_at=bindparam("at"), gone_at=bindparam("gone"))
+)
+STAMP = "keys"
+BUMP = (
+    upsert(stamps)
+    .values(name=bindparam("name"), value=1)
+    .on_conflict_do_update(index_elements=[stamps.c.name], set_={"value": stamps.c.value + 1})
+)
+READ_STAMPS = select(stamps)
+
+
+class KeyRing:
+    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+        self._database, self._vault, self._clock = database, vault, clock
+        self._keys: tuple[SigningKey, ...] = ()
+
+    async def load(self) -> None:
+        rows = await self._database.all(_LIVE, now=self._clock.now())
+        self._keys = tuple(self._read(row) for row in rows)
+
+    async def ensure(self) -> None:
+        """First start: one active and one next key for each algorithm."""
+        await self.load()
+        for alg in ALGORITHMS:
+            if not any(k.alg == alg for k in self._keys):
+                await self._found(alg)
+        await self.load()
+
+    async def _found(self, alg: str) -> None:
+        now = self._clock.now()
+        rows = [self._new(alg, now, active_at=now), self._new(alg, now)]
+
+        async def work(tx: Transaction) -> None:
+            # the marker row lets one of several first starts win
+            await tx.run(insert(stamps), name=f"keys-{alg}", value=1)
+            for row in rows:
+                await tx.run(_INSERT, **row)
+            await tx.run(BUMP, name=STAMP)
+
+        try:
+            await self._database.write(work)
+        except Conflict:
+            return
+
+    def _new(self, alg: str, now: int, active_at: int | None = None) -> dict[str, Any]:
+        key = _generate(alg)
+        kid = key.thumbprint()  # RFC 7638
+        public = {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": alg}
+        private = json.dumps(key.as_dict(private=True))
+        return {
+            "kid": kid,
+            "alg": alg,
+            "private_sealed": self._vault.seal(f"signing-key:{kid}", private),
+            "public": json.dumps(public, sort_keys=True),
+            "published_at": now,
+            "active_at": active_at,
+            "retired_at": None,
+            "gone_at": None,
+        }
+
+    def _read(self, row: Row) -> SigningKey:
+        private = json.loads(self._vault.open(f"signing-key:{row['kid']}", row["private_sealed"]))
+        kind: type[Key] = RSAKey if private["kty"] == "RSA" else ECKey
+        return SigningKey(
+            kid=row["kid"],
+            alg=row["alg"],
+            key=kind.import_key(private, {"kid": row["kid"], "use": "sig", "alg": row["alg"]}),
+            public=json.loads(row["public"]),
+            published_at=row["published_at"],
+            active_at=row["active_at"],
+            retired_at=row["retired_at"],
+            gone_at=row["gone_at"],
+        )
+
+    # ── use ────────────────────────────────────────────────────────────────────────────────────
+
+    def signer(self, alg: str) -> SigningKey:
+        """The one active key; picked here, never by the JOSE library at random."""
+        now = self._clock.now()
+        active = [k for k in self._keys if k.alg == alg and k.state(now) is KeyState.ACTIVE]
+        return max(active, key=lambda k: k.active_at or 0)
+
+    def find(self, kid: str) -> SigningKey | None:
+        """For verifying our own tokens: anything published."""
+        return next((k for k in self.published() if k.kid == kid), None)
+
+    def published(self) -> Sequence[SigningKey]:
+        now = self._clock.now()
+        return [k for k in self._keys if k.state(now) is not KeyState.GONE]
+
+    async def history(self) -> list[SigningKey]:
+        return [self._read(row) for row in await self._database.all(_ALL)]
+
+    # ── rotation ───────────────────────────────────────────────────────────────────────────────
+
+    async def rotate(self, lead: int, keep: int, *, immediately: bool = False) -> int:
+        """Lets the next keys sign. Verifiers may hold a JWKS that is `lead` seconds old, so a
+        key that is younger waits that long, unless `immediately`. The old keys stay published
+        for `keep` seconds more. Returns the time of the change. Raises RotationRefused."""
+        await self.load()
+        now = self._clock.now()
+        upcoming = {alg: self._upcoming(alg) for alg in ALGORITHMS}
+        ready = max(k.published_at for k in upcoming.values()) + lead
+        at = now if immediately else max(now, ready)
+
+        async def work(tx: Transaction) -> None:
+            for alg, key in upcoming.items():
+                await self._change(tx, self.signer(alg), key, at, at + keep)
+                await tx.run(_INSERT, **self._new(alg, now))
+            await tx.run(BUMP, name=STAMP)
+
+        await self._database.write(work)
+        await self.load()
+        return at
+
+    def _upcoming(self, alg: str) -> SigningKey:
+        now = self._clock.now()
+        waiting = [k for k in self._keys if k.alg == alg and k.state(now) is KeyState.NEXT]
+        scheduled = [k for k in waiting if k.active_at is not None]
+        if scheduled:
+            raise RotationRefused(f"a rotation is under way until {scheduled[0].active_at}")
+        if not waiting:
+            raise RotationRefused(f"there is no next key for {alg}")
+        return waiting[-1]
+
+    async def _change(
+        self, tx: Transaction, old: SigningKey, new: SigningKey, at: int, gone: int
+    ) -> None:
+        if not await tx.run(_PROMOTE, id=new.kid, at=at):
+            raise RotationRefused("another rotation was first")
+        await tx.run(_RETIRE, id=old.kid, at=at, gone=gone)
+
+    async def remove(self, kid: str) -> None:
+        """Emergency: the key is unpublished now, and all it signed is worth nothing.
+        An active key hands over to the next one at once."""
+        await self.load()
+        now = self._clock.now()
+        lost = self.find(kid)
+        if lost is None:
+            raise RotationRefused("there is no such published key")
+        successor = None
+        if lost.state(now) is not KeyState.RETIRING:
+            successor = self._successor(lost, now)
+
+        async def work(tx: Transaction) -> None:
+            if successor and lost.state(now) is KeyState.ACTIVE:
+                await tx.run(_PROMOTE, id=successor.kid, at=now)
+            if successor:
+                await tx.run(_INSERT, **self._new(lost.alg, now))
+            await tx.run(_RETIRE, id=kid, at=now, gone=now)
+            await tx.run(BUMP, name=STAMP)
+
+        await self._database.write(work)
+        await self.load()
+
+    def _successor(self, lost: SigningKey, now: int) -> SigningKey:
+        others = [k for k in self._keys if k.alg == lost.alg and k.kid != lost.kid]
+        waiting = [k for k in others if k.state(now) in (KeyState.NEXT, KeyState.ACTIVE)]
+        if not waiting:
+            raise RotationRefused(f"there is no other key for {lost.alg}")
+        return waiting[-1]
+
+
+def _generate(alg: str) -> Key:
+    if alg == "RS256":
+        return RSAKey.generate_key(2048, auto_kid=False)
+    return ECKey.generate_key("P-256", auto_kid=False)

@@ -1,0 +1,59 @@
+"""Counters for the operator, in Prometheus' words. Never the person, never a free text."""
+
+import os
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own: workers share their counts there
+registry = CollectorRegistry()
+
+LOGINS_STARTED = Counter(
+    "idp_login_started", "Verifications started", ["method"], registry=registry
+)
+LOGINS_FINISHED = Counter(
+    "idp_login_finished", "Verifications ended", ["method", "outcome"], registry=registry
+)
+TOKENS = Counter(
+    "idp_token_requests", "Answers of the token endpoint", ["grant", "outcome"], registry=registry
+)
+CARDS = Counter("idp_card_requests", "Answers to card callbacks", ["outcome"], registry=registry)
+UPSTREAM = Counter(
+    "idp_upstream_requests", "Calls to the verifier", ["interface", "result"], registry=registry
+)
+UPSTREAM_SECONDS = Histogram(
+    "idp_upstream_seconds", "Duration of calls to the verifier", registry=registry
+)
+CIRCUIT_OPEN = Gauge(
+    "idp_upstream_circuit_open",
+    "1 while the verifier is not asked at all",
+    registry=registry,
+    multiprocess_mode="max",
+)
+ALARMS = Counter(
+    "idp_alarms", "Contradictions that an operator should look at", ["kind"], registry=registry
+)
+
+
+def exposition() -> bytes:
+    return generate_latest(_collected())
+
+
+def listen(host: str, port: int) -> None:
+    """The metrics port: one for all workers, in a thread of the process that started them."""
+    start_http_server(port, host, _collected())
+
+
+def _collected() -> CollectorRegistry:
+    if SHARED not in os.environ:
+        return registry
+    everybody = CollectorRegistry()
+    MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+    return everybody

@@ -1,0 +1,1 @@
+"""Schema changes, run by Alembic: expand, migrate, contract; the one before us keeps working."""

@@ -1,0 +1,191 @@
+"""Settings: TOML files, then environment, read into typed models.
+
+Every room declares its own section; app.py puts them together. A key that nobody knows refuses
+to start, and all faults are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+PREFIX = "IDP_"
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(Section):
+    url: str = Field(
+        "sqlite:///idp.sqlite3",
+        description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
+    )
+    pool_size: int = Field(8, ge=1, le=200, description="PostgreSQL connections per worker")
+
+
+class KeySettings(Section):
+    master_key: SecretStr | None = Field(
+        None, description="64 hex digits; encrypts what is stored. In production give it as a file"
+    )
+    directory: Path = Field(
+        Path("keys"), description="where the embedded default keeps its own master key"
+    )
+
+
+class WebSettings(Section):
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="networks whose X-Forwarded-For and X-Forwarded-Proto are believed"
+    )
+    extra_hosts: tuple[str, ...] = Field(
+        (), description="Host values accepted beside that of the issuer, e.g. for health checks"
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="shared request-rate counters; without it each process counts alone"
+    )
+    max_body_bytes: int = Field(65_536, ge=1024, description="larger request bodies answer 413")
+
+
+class MetricsSettings(Section):
+    port: int | None = Field(
+        None, description="own port for /metrics; without it /metrics answers on the main port"
+    )
+    host: str = Field("127.0.0.1", description="address that the metrics port listens on")
+
+
+class KernelSettings(Section):
+    """What the ground floor needs. app.Settings adds the rooms."""
+
+    environment: Literal["development", "production"] = Field(
+        "production", description="production refuses sample keys, http and the simulator"
+    )
+    issuer: str = Field(
+        ..., description="the issuer, exactly as relying parties write it; no trailing slash"
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    keys: KeySettings = KeySettings()
+    web: WebSettings = WebSettings()
+    metrics: MetricsSettings = MetricsSettings()
+
+
+class BadSettings(Exception):
+    """All faults, one a line."""
+
+
+S = TypeVar("S", bound=KernelSettings)
+
+
+def load(model: type[S], files: Sequence[Path] = (), environ: Mapping[str, str] | None = None) -> S:
+    """Later files win over earlier ones, the environment wins over files.
+    Raises BadSettings with every fault found."""
+    merged: dict[str, Any] = {}
+    for file in files:
+        _merge(merged, _toml(file))
+    _merge(merged, _from_environment(os.environ if environ is None else environ))
+    try:
+        return model.model_validate(merged)
+    except ValidationError as broken:
+        raise BadSettings("\n".join(_explain(model, broken))) from None
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as broken:
+        raise BadSettings(f"{file}: {broken}") from None
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """IDP_DATABASE__URL=… and IDP_DATABASE__URL_FILE=/run/secrets/… (its text, stripped)."""
+    found: dict[str, Any] = {}
+    for name, raw in sorted(environ.items()):
+        if not name.startswith(PREFIX):
+            continue
+        path, value = name.removeprefix(PREFIX).lower().split("__"), _literal(raw)
+        if path[-1].endswith("_file"):
+            path[-1] = path[-1].removesuffix("_file")
+            value = _secret_file(name, Path(raw))
+        _put(found, path, value)
+    return found
+
+
+def _secret_file(name: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as broken:
+        raise BadSettings(f"{name}: {broken}") from None
+
+
+def _literal(raw: str) -> Any:
+    """Lists and tables are written as TOML; anything else is the text itself."""
+    if raw[:1] in "[{" and raw:
+        try:
+            return tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError:
+            return raw
+    return raw
+
+
+def _put(into: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        into = into.setdefault(part, {})
+    into[path[-1]] = value
+
+
+def _explain(model: type[BaseModel], broken: ValidationError) -> Iterable[str]:
+    for fault in broken.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        message = str(fault["msg"])
+        if fault["type"] == "extra_forbidden":
+            message = "unknown setting" + _did_you_mean(model, fault["loc"])
+        yield f"{where or 'settings'}: {message}"
+
+
+def _did_you_mean(model: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    known: Iterable[str] = model.model_fields
+    for part in path[:-1]:
+        inner = _section_at(model, part)
+        if inner is None:
+            return ""
+        model, known = inner, inner.model_fields
+    close = difflib.get_close_matches(str(path[-1]), list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _section_at(model: type[BaseModel], part: int | str) -> type[BaseModel] | None:
+    field = model.model_fields.get(str(part))
+    candidates = [field.annotation, *get_args(field.annotation)] if field else []
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def table(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, str, str]]:
+    """(dotted name, default, description) of every setting: the manual is made from it."""
+    for name, field in model.model_fields.items():
+        inner = _section_at(model, name)
+        if inner is not None and not field.description:
+            yield from table(inner, f"{prefix}{name}.")
+        else:
+            default = "required" if field.is_required() else _shown(field.default)
+            yield f"{prefix}{name}", default, field.description or ""
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return "[" + ", ".join(repr(str(v)) for v in default) + "]"
+    return "" if default is None else str(default)

@@ -1,0 +1,150 @@
+"""Pages: Jinja templates in several languages.
+
+zh-TW is the source language: the message ids are its sentences. Every folder of
+`templates/locale/` with a `messages.po` is one more language.
+"""
+
+from __future__ import annotations
+
+import gettext
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from idp.kernel.settings import Section
+from idp.kernel.web import no_store, page_policy
+
+SOURCE = "zh-TW"
+HTML_LANG = {"zh-TW": "zh-Hant-TW"}
+LANGUAGE_COOKIE = "idp_language"
+
+
+class BrandSettings(Section):
+    """What an agency puts its own name on."""
+
+    name: str = Field("行動身分識別登入", description="name of this service, shown on every page")
+    name_en: str = Field("Mobile identity login", description="the same in English")
+    app_name: str = Field("行動自然人憑證", description="what citizens call the app on their phone")
+    app_name_en: str = Field("TW FidO", description="the same in English")
+    register_url: str | None = Field(
+        "https://fido.moi.gov.tw", description="where a person registers for the app"
+    )
+    help_phone: str = Field("", description="help line, shown at the foot of every page")
+    faq_url: str | None = Field(None, description="frequently asked questions")
+    privacy_url: str | None = Field(None, description="privacy policy")
+    accessibility_url: str | None = Field(None, description="accessibility statement")
+    test_banner: bool = Field(False, description="warn on every page that this is a test")
+    stylesheet: str | None = Field(None, description="one more stylesheet: an agency's colours")
+
+
+def template_directory() -> Path:
+    """Beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_templates"
+    return installed if installed.is_dir() else package.parent / "templates"
+
+
+class Templates:
+    def __init__(self, brand: BrandSettings, directory: Path | None = None) -> None:
+        self.directory = directory or template_directory()
+        self.brand = brand
+        catalogues = sorted((self.directory / "locale").glob("*/messages.po"))
+        self.languages = (SOURCE, *(file.parent.name for file in catalogues))
+        self._catalogues = {SOURCE: gettext.NullTranslations()}
+        self._catalogues |= {file.parent.name: read_catalogue(file) for file in catalogues}
+        self._environments = {
+            name: self._environment(name, catalogue) for name, catalogue in self._catalogues.items()
+        }
+
+    def _environment(self, language: str, catalogue: gettext.NullTranslations) -> Environment:
+        environment = Environment(
+            loader=FileSystemLoader(self.directory),
+            autoescape=True,
+            undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
+        environment.globals.update(
+            brand=self.brand,
+            brand_name=self.brand.name if language == SOURCE else self.brand.name_en,
+            app_name=self.brand.app_name if language == SOURCE else self.brand.app_name_en,
+            language=language,
+            html_lang=HTML_LANG.get(language, language),
+            languages=self.languages,
+        )
+        return environment
+
+    def render(self, name: str, language: str, **context: Any) -> str:
+        return self._environments[language].get_template(name).render(**context)
+
+    def say(self, language: str, text: str) -> str:
+        """One sentence of the house, in another language."""
+        return self._catalogues[language].gettext(text)
+
+    def page(
+        self,
+        request: Request,
+        name: str,
+        *,
+        status: int = 200,
+        language: str | None = None,
+        form_targets: Sequence[str] = (),
+        here: str | None = None,
+        **context: Any,
+    ) -> Response:
+        """A whole page, never stored, with its own CSP. `here` is where its language links
+        lead, if not to the path of the request."""
+        language = language or self.language(request)
+        html = self.render(
+            name,
+            language,
+            reference=request.state.reference,
+            here=here or request.url.path,
+            **context,
+        )
+        response = no_store(HTMLResponse(html, status_code=status))
+        response.headers["Content-Security-Policy"] = page_policy(form_targets)
+        response.headers["Content-Language"] = language
+        self._remember(request, response)
+        return response
+
+    def language(self, request: Request, ui_locales: str = "") -> str:
+        """?lang=, then ui_locales, then the cookie, then Accept-Language, then zh-TW."""
+        accepted = [p.split(";")[0] for p in request.headers.get("accept-language", "").split(",")]
+        wishes = [
+            request.query_params.get("lang", ""),
+            *ui_locales.split(),
+            request.cookies.get(LANGUAGE_COOKIE, ""),
+            *accepted[:10],
+        ]
+        found = (self._offered(wish.strip()) for wish in wishes)
+        return next((language for language in found if language), SOURCE)
+
+    def _offered(self, wish: str) -> str | None:
+        if wish.lower().startswith("zh"):
+            return SOURCE
+        primary = wish.split("-")[0].lower()
+        return next((x for x in self.languages if x.split("-")[0].lower() == primary), None)
+
+    def _remember(self, request: Request, response: Response) -> None:
+        wish = self._offered(request.query_params.get("lang", ""))
+        if wish:
+            response.set_cookie(LANGUAGE_COOKIE, wish, path="/", httponly=True, samesite="lax")
+
+
+def read_catalogue(file: Path) -> gettext.GNUTranslations:
+    compiled = io.BytesIO()
+    with file.open("rb") as source:
+        write_mo(compiled, read_po(source))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)

@@ -1,0 +1,37 @@
+"""Request rates: how many calls a second or minute one source may make.
+
+Windows are kept by the `limits` library, in memory for one process or in Redis for several.
+Security limits are not here but in `counters`: losing this store must never unlock anything.
+"""
+
+from __future__ import annotations
+
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from idp.kernel.clock import Clock
+from idp.kernel.errors import Unavailable
+
+PerMinute = RateLimitItemPerMinute
+PerSecond = RateLimitItemPerSecond
+
+
+class Throttle:
+    def __init__(self, clock: Clock, redis_url: str | None = None) -> None:
+        storage: Storage = MemoryStorage()
+        if redis_url:
+            storage = RedisStorage(f"async+{redis_url}", implementation="redispy")
+        self._limiter = FixedWindowRateLimiter(storage)
+        self._clock = clock
+
+    async def hit(self, rate: RateLimitItem, *subject: str) -> int:
+        """Counts one call. 0: go on; otherwise the seconds until the window ends.
+        Raises Unavailable when the counters are away: limits fail closed."""
+        try:
+            if await self._limiter.hit(rate, *subject):
+                return 0
+            window = await self._limiter.get_window_stats(rate, *subject)
+        except Exception as away:  # the redis client raises many kinds
+            raise Unavailable(detail=f"rate counters: {type(away).__name__}") from away
+        return max(1, round(window.reset_time - self._clock.precise()))

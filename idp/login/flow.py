@@ -1,0 +1,126 @@
+"""The login as a state diagram: pure, no I/O.
+
+choose ──► leave ──► (browser comes back) ──► wait
+  │  ▲       │                                  │
+  ▼  │       ▼                                  ▼
+wait / scan ──► problem / expired            approved ──► finished
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from idp.kernel import errors
+from idp.kernel.database import Row
+from idp.kernel.errors import VerificationError
+
+ENDINGS: dict[str, type[VerificationError]] = {
+    cls.__name__: cls for cls in errors.all_errors() if issubclass(cls, VerificationError)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Who asks for this login and where it leads. `return_to` and `cancel_to` are paths of ours;
+    `form_targets` are the origins that a redirect chain after a form may end at (CSP)."""
+
+    service: str
+    agency: str
+    relying_party: str
+    return_to: str
+    cancel_to: str
+    language: str = ""
+    minimum_acr: str | None = None
+    methods: tuple[str, ...] = ()
+    number_hint: str = ""
+    form_targets: tuple[str, ...] = ()
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, text: str) -> Purpose:
+        found = json.loads(text)
+        for name in ("methods", "form_targets"):
+            found[name] = tuple(found[name])
+        return cls(**found)
+
+
+class AttemptState(StrEnum):
+    OPENING = "opening"  # the upstream has been asked to open it, and has not answered yet
+    PENDING = "pending"
+    APPROVED = "approved"
+    USED = "used"
+    ENDED = "ended"
+    REPLACED = "replaced"  # by a newer attempt, another method, or the end of the login
+
+
+class Step(StrEnum):
+    CHOOSE = "choose"
+    WAIT = "wait"
+    SCAN = "scan"
+    LEAVE = "leave"
+    APPROVED = "approved"
+    EXPIRED = "expired"
+    PROBLEM = "problem"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is drawn of an attempt: `shows` as in verify.Method, the rest as in Challenge."""
+
+    shows: str
+    display_name: str = ""
+    masked: str = ""
+    qr: str | None = None
+    action: str | None = None
+    form_method: str = "post"
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, text: str) -> Picture:
+        found = json.loads(text)
+        found["fields"] = tuple((k, v) for k, v in found["fields"])
+        return cls(**found)
+
+
+_PENDING = {"wait": Step.WAIT, "scan": Step.SCAN, "leave": Step.LEAVE}
+
+
+def next_step(login: Row, attempt: Row | None, now: int) -> Step:
+    """What the browser of this login is to see."""
+    if login["finished_at"] is not None or now >= login["expires_at"]:
+        return Step.FINISHED
+    if attempt is None or attempt["state"] == AttemptState.REPLACED:
+        return Step.CHOOSE
+    if attempt["state"] == AttemptState.APPROVED:
+        return Step.APPROVED
+    if attempt["state"] in (AttemptState.PENDING, AttemptState.OPENING):
+        return _waiting(attempt, now)
+    return Step.EXPIRED if ending(attempt) is errors.Expired else Step.PROBLEM
+
+
+def _waiting(attempt: Row, now: int) -> Step:
+    if now >= attempt["expires_at"]:
+        return Step.EXPIRED
+    shows = Picture.read(attempt["challenge"]).shows
+    if shows == "leave" and attempt["handle"]:
+        return Step.WAIT  # the browser is back; only the upstream's word is missing
+    if attempt["state"] == AttemptState.OPENING:
+        return Step.WAIT
+    return _PENDING[shows]
+
+
+def ending(attempt: Row) -> type[VerificationError]:
+    return ENDINGS.get(attempt["why"], errors.Failed)
+
+
+def decided(step: Step) -> bool:
+    """Whether the waiting page should go and see: the poll's one bit."""
+    return step not in (Step.WAIT, Step.SCAN, Step.LEAVE)

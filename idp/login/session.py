@@ -1,0 +1,137 @@
+"""SSO sessions: an opaque cookie, a row, and two clocks (idle and absolute)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pydantic import Field
+from sqlalchemy import bindparam, insert, select, update
+from starlette.requests import Request
+from starlette.responses import Response
+
+from idp.kernel.clock import token
+from idp.kernel.database import Row, Transaction
+from idp.kernel.ground import Ground
+from idp.kernel.settings import Section
+from idp.kernel.tables import persons, sessions
+from idp.kernel.vault import digest
+
+COOKIE = "idp_session"
+TOUCH = 60  # seconds between two writes of "last seen"
+
+
+class SessionSettings(Section):
+    idle_seconds: int = Field(1800, ge=60, description="a session unused so long has ended")
+    absolute_seconds: int = Field(28_800, ge=60, description="no session lives longer than this")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who is in front of this browser, and how we know. `id` is a digest, not the cookie."""
+
+    id: str
+    person_id: str
+    method: str
+    acr: str
+    amr: tuple[str, ...]
+    auth_time: int
+
+
+_S = sessions.c
+_LIVE = (
+    select(sessions)
+    .join(persons, persons.c.id == _S.person_id)
+    .where(
+        _S.id == bindparam("id"),
+        _S.ended_at.is_(None),
+        _S.expires_at > bindparam("now"),
+        _S.seen_at > bindparam("idle_since"),
+        persons.c.disabled_at.is_(None),
+    )
+)
+_INSERT = insert(sessions)
+_TOUCH = update(sessions).where(_S.id == bindparam("key")).values(seen_at=bindparam("now"))
+END = (
+    update(sessions)
+    .where(_S.id == bindparam("key"), _S.ended_at.is_(None))
+    .values(ended_at=bindparam("now"))
+)
+END_ALL = (
+    update(sessions)
+    .where(_S.person_id == bindparam("person"), _S.ended_at.is_(None))
+    .values(ended_at=bindparam("now"))
+)
+
+
+class Sessions:
+    def __init__(self, ground: Ground, settings: SessionSettings) -> None:
+        self._ground, self._settings = ground, settings
+
+    def presented(self, request: Request) -> str | None:
+        """The id of whatever session cookie the browser sent, alive or not."""
+        value = self._ground.forms.cookies.read(request, COOKIE)
+        return digest(value) if value else None
+
+    async def current(self, request: Request) -> Session | None:
+        """The live session of this browser, or None. Counts as use of it."""
+        presented = self.presented(request)
+        return await self.find(presented) if presented else None
+
+    async def find(self, session_id: str) -> Session | None:
+        now = self._ground.clock.now()
+        row = await self._ground.database.one(
+            _LIVE, id=session_id, now=now, idle_since=now - self._settings.idle_seconds
+        )
+        if row is None:
+            return None
+        if row["seen_at"] < now - TOUCH:
+            await self._ground.database.write(lambda tx: tx.run(_TOUCH, key=row["id"], now=now))
+        return _read(row)
+
+    async def begin(
+        self,
+        tx: Transaction,
+        person_id: str,
+        method: str,
+        acr: str,
+        amr: tuple[str, ...],
+        replaces: str | None,
+    ) -> tuple[Session, str]:
+        """A new session, never an old id (fixation); `replaces` ends. Returns it with the value
+        for the cookie."""
+        now, value = self._ground.clock.now(), token()
+        session = Session(digest(value), person_id, method, acr, amr, now)
+        if replaces:
+            await tx.run(END, key=replaces, now=now)
+        await tx.run(
+            _INSERT,
+            id=session.id,
+            person_id=person_id,
+            method=method,
+            acr=acr,
+            amr=json.dumps(amr),
+            auth_time=now,
+            seen_at=now,
+            expires_at=now + self._settings.absolute_seconds,
+            ended_at=None,
+        )
+        return session, value
+
+    def hand_out(self, response: Response, value: str) -> None:
+        self._ground.forms.cookies.write(response, COOKIE, value)
+
+    async def end(self, session_id: str) -> None:
+        now = self._ground.clock.now()
+        await self._ground.database.write(lambda tx: tx.run(END, key=session_id, now=now))
+
+
+def _read(row: Row) -> Session:
+    return Session(
+        id=row["id"],
+        person_id=row["person_id"],
+        method=row["method"],
+        acr=row["acr"],
+        amr=tuple(json.loads(row["amr"])),
+        auth_time=row["auth_time"],
+    )

@@ -1,0 +1,38 @@
+"""Settings of the login: how long, how often, by which methods."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from idp.kernel.settings import Section
+from idp.login.session import SessionSettings
+
+
+class PushBudget(Section):
+    """A push rings somebody's phone, and anybody can type anybody's number."""
+
+    per_ten_minutes: int = Field(3, ge=1, description="pushes to one person in 10 minutes")
+    per_day: int = Field(10, ge=1, description="pushes to one person in a day")
+    pause_after_denial: int = Field(
+        900, ge=0, description="seconds without pushes after the person pressed reject"
+    )
+    per_address: int = Field(20, ge=1, description="pushes from one address in 10 minutes")
+
+
+class LoginSettings(Section):
+    transaction_seconds: int = Field(
+        1800, ge=300, description="a login may take so long in all, with every new try"
+    )
+    attempts: int = Field(10, ge=1, description="verifications in one login")
+    ask_seconds: int = Field(
+        3, ge=1, description="the upstream is asked at most this often about one attempt"
+    )
+    asks_per_second: int = Field(
+        50, ge=1, description="questions to the upstream per second, all logins of a worker"
+    )
+    starts_per_minute: int = Field(30, ge=1, description="logins started from one address")
+    failed_starts: int = Field(
+        10, ge=1, description="starts from one address in 10 minutes that the upstream refused"
+    )
+    push: PushBudget = PushBudget()
+    session: SessionSettings = SessionSettings()

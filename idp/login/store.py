@@ -1,0 +1,131 @@
+"""Rows of logins and attempts. Every change of state is one UPDATE whose row count decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import and_, bindparam, delete, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from idp.kernel.tables import attempts, handles, landings, logins, upstream_sequences
+from idp.login.flow import AttemptState
+
+_L, _A = logins.c, attempts.c
+
+INSERT_LOGIN = insert(logins)
+LOGIN = select(logins).where(_L.id == bindparam("id"))
+ATTEMPT = select(attempts).where(_A.id == bindparam("id"))
+
+NEW_ATTEMPT = (  # one attempt counts; a finished or used-up login takes no more
+    update(logins)
+    .where(
+        _L.id == bindparam("key"),
+        _L.finished_at.is_(None),
+        _L.expires_at > bindparam("now"),
+        _L.attempts < bindparam("most"),
+    )
+    .values(attempts=_L.attempts + 1, attempt_id=bindparam("attempt"))
+)
+DROP_ATTEMPT = (
+    update(logins)
+    .where(_L.id == bindparam("key"), _L.finished_at.is_(None))
+    .values(attempt_id=None)
+)
+FINISH = (
+    update(logins)
+    .where(
+        _L.id == bindparam("key"),
+        _L.finished_at.is_(None),
+        _L.expires_at > bindparam("now"),
+        _L.attempt_id == bindparam("attempt"),
+    )
+    .values(finished_at=bindparam("now"), session_id=bindparam("session"))
+)
+CANCEL = (
+    update(logins)
+    .where(_L.id == bindparam("key"), _L.finished_at.is_(None))
+    .values(finished_at=bindparam("now"))
+)
+
+INSERT_ATTEMPT = insert(attempts)
+_UNDECIDED = _A.state.in_(
+    [AttemptState.OPENING.value, AttemptState.PENDING.value, AttemptState.APPROVED.value]
+)
+REPLACE = (
+    update(attempts)
+    .where(_A.login_id == bindparam("login"), _UNDECIDED)
+    .values(state=AttemptState.REPLACED.value)
+)
+
+
+def _move(old: AttemptState, new: AttemptState, *also: ColumnElement[bool], **values: Any) -> Any:
+    return (
+        update(attempts)
+        .where(and_(_A.id == bindparam("key"), _A.state == old.value, *also))
+        .values(state=new.value, **values)
+    )
+
+
+OPENED = _move(
+    AttemptState.OPENING,
+    AttemptState.PENDING,
+    system=bindparam("system"),
+    handle=bindparam("handle"),
+    challenge=bindparam("challenge"),
+    expires_at=bindparam("expires"),
+)
+NOT_OPENED = _move(AttemptState.OPENING, AttemptState.ENDED, why=bindparam("why"))
+APPROVED = _move(
+    AttemptState.PENDING,
+    AttemptState.APPROVED,
+    number_index=bindparam("index"),
+    number_sealed=bindparam("sealed"),
+)
+ENDED = _move(AttemptState.PENDING, AttemptState.ENDED, why=bindparam("why"))
+USED = _move(AttemptState.APPROVED, AttemptState.USED, _A.expires_at > bindparam("grace"))
+BROUGHT_BACK = _move(
+    AttemptState.PENDING, AttemptState.PENDING, _A.handle.is_(None), handle=bindparam("handle")
+)
+ASKED = (  # whoever wins may ask the upstream; the others take the stored outcome
+    update(attempts)
+    .where(
+        _A.id == bindparam("key"),
+        _A.state == AttemptState.PENDING.value,
+        _A.asked_at <= bindparam("before"),
+    )
+    .values(asked_at=bindparam("now"))
+)
+PENDING_ELSEWHERE = (
+    select(_A.id)
+    .where(
+        _A.number_index == bindparam("index"),
+        _A.login_id != bindparam("login"),
+        _A.method == bindparam("method"),
+        _A.state.in_([AttemptState.OPENING.value, AttemptState.PENDING.value]),
+        _A.expires_at > bindparam("now"),
+    )
+    .limit(1)
+)
+AWAY = (  # the latest attempt that left this browser and has not come back
+    select(attempts)
+    .join(logins, logins.c.attempt_id == _A.id)
+    .where(
+        _A.browser == bindparam("browser"),
+        _A.state == AttemptState.PENDING.value,
+        _A.expires_at > bindparam("now"),
+    )
+    .order_by(_A.opened_at.desc())
+)
+BY_HANDLE = select(attempts).where(_A.handle == bindparam("handle"))
+
+TAKE_HANDLE = insert(handles)
+HANDLE = select(handles).where(handles.c.handle == bindparam("handle"))
+
+INSERT_LANDING = insert(landings)
+TAKE_LANDING = (
+    delete(landings)
+    .where(landings.c.id == bindparam("id"), landings.c.expires_at > bindparam("now"))
+    .returning(landings.c.fields_sealed)
+)
+
+RESERVE_SEQUENCE = insert(upstream_sequences)

@@ -1,0 +1,85 @@
+"""What we know of a member, and how much of it goes out. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+
+from idp.members.settings import OPTIONAL, WeCardApplication
+
+REQUIRED = ("card_number", "name", "gender", "identity_type", "organization")
+TIMES = ("start_time", "expire_at")  # made from the validity of the member
+RECORD = REQUIRED + tuple(name for name in OPTIONAL if name not in TIMES)  # what is sealed
+
+# Asia/Shanghai and Asia/Taipei: no summer time since 1991, so no time zone data is needed
+EAST = timezone(timedelta(hours=8))
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+CARD = re.compile(r"\A[!-~]{1,64}\Z", re.ASCII)
+_MAINLAND = re.compile(r"\A(?:[0-9]{15}|[0-9]{17}[0-9Xx])\Z", re.ASCII)
+_CARD_TYPE_MAINLAND, _CARD_TYPE_OTHER = "1", "5"
+_GENDERS = {"男": "male", "女": "female"}
+_CLAIMS = {"name": "name", "email": "email", "phone_number": "telephone"}
+
+
+def canonical_card(typed: str) -> str:
+    """One spelling of a card number: full-width, blanks, zero-width marks and lower case do not
+    make another card, or guessing would be free of charge under every spelling."""
+    return "".join(c for c in unicodedata.normalize("NFKC", typed) if not _invisible(c)).upper()
+
+
+def _invisible(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char) == "Cf"
+
+
+def mask_name(name: str) -> str:
+    """王小明 → 王○明, Ann → A○n: enough for its owner to recognise."""
+    if len(name) <= 2:
+        return name[:1] + "○" * (len(name) - 1)
+    return name[0] + "○" * (len(name) - 2) + name[-1]
+
+
+def answer(
+    record: Mapping[str, str],
+    valid_from: int | None,
+    valid_until: int | None,
+    application: WeCardApplication,
+) -> dict[str, str]:
+    """The fields that this application agreed on, empty ones left out."""
+    known = {**record, **_times(valid_from, valid_until)}
+    known["identity_type"] = application.identity_types.get(
+        record["identity_type"], application.identity_type_default
+    )
+    known["card_type"] = _card_type(record)
+    if not known.get("head_image", "").startswith("https://"):
+        known.pop("head_image", None)
+    chosen = {name: known.get(name, "") for name in (*REQUIRED, *application.fields)}
+    if "expire_at" in chosen:
+        chosen[application.expire_field] = chosen.pop("expire_at")
+    return {name: value for name, value in chosen.items() if value or name in REQUIRED}
+
+
+def _card_type(record: Mapping[str, str]) -> str:
+    """A Taiwanese ID number is not a 身份证 of the mainland, whatever the list says."""
+    kind, number = record.get("card_type", ""), record.get("id_card", "")
+    if kind == _CARD_TYPE_MAINLAND and number and not _MAINLAND.match(number):
+        return _CARD_TYPE_OTHER
+    return kind
+
+
+def _times(valid_from: int | None, valid_until: int | None) -> dict[str, str]:
+    moments = {"start_time": valid_from, "expire_at": valid_until}
+    return {name: show_time(at) for name, at in moments.items() if at is not None}
+
+
+def show_time(at: int) -> str:
+    """UTC seconds → YYYY-MM-DD HH:MM:SS, Asia/Shanghai."""
+    return datetime.fromtimestamp(at, UTC).astimezone(EAST).strftime(TIME_FORMAT)
+
+
+def claims(record: Mapping[str, str]) -> dict[str, str]:
+    """OpenID Connect Core §5.1: name, gender, email, phone_number, as far as known."""
+    found = {claim: record.get(name, "") for claim, name in _CLAIMS.items()}
+    found["gender"] = _GENDERS.get(record.get("gender", ""), "")
+    return {claim: value for claim, value in found.items() if value}

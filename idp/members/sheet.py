@@ -1,0 +1,159 @@
+"""A member list as CSV: read line by line, every fault named. Pure.
+
+Columns: card_number, name, gender, identity_type and organization must be there; the optional
+fields of the answer, valid_from, valid_until, national_id and password_hash may.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from idp.members.passwords import acceptable
+from idp.members.record import CARD, EAST, RECORD, REQUIRED, TIME_FORMAT, canonical_card
+
+BESIDE = ("valid_from", "valid_until", "national_id", "password_hash")
+COLUMNS = (*RECORD, *BESIDE)
+LONGEST = 500  # characters of a field
+_GENDERS = {"男": "男", "女": "女", "M": "男", "F": "女", "MALE": "男", "FEMALE": "女"}
+_LOST_DIGITS = re.compile(r"\A[0-9](?:\.[0-9]+)?[Ee]\+[0-9]+\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FORMS = {  # what a field must look like, if it is there
+    "head_image": (re.compile(r"\Ahttps://[^\s]+\Z"), "must be an https URL"),
+    "card_type": (re.compile(r"\A[0-5]\Z"), "must be a digit from 0 to 5"),
+    "country": (re.compile(r"\A[A-Z]{3}\Z"), "must be three capital letters (ISO 3166 alpha-3)"),
+    "email": (re.compile(r"\A[^@\s]+@[^@\s]+\Z"), "is not an e-mail address"),
+}
+
+Canonical = Callable[[str], str | None]  # a typed national ID → as it is stored, or None
+
+
+class SheetRefused(ValueError):
+    """The file as a whole cannot be read: wrong encoding, unknown or missing columns."""
+
+
+class LineRefused(ValueError):
+    """One line cannot be taken. The text names column and rule, never the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`card_number` is the canonical one; the record keeps it as the organisation writes it."""
+
+    card_number: str
+    record: dict[str, str] = field(repr=False)
+    national_id: str | None = field(repr=False)
+    password_hash: str | None = field(repr=False)
+    valid_from: int | None
+    valid_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    line: int
+    why: str
+
+
+def read(lines: Iterable[str], canonical: Canonical) -> Iterator[Line | Rejected]:
+    """Raises SheetRefused."""
+    rows = csv.reader(lines, strict=True)
+    first: dict[str, int] = {}
+    try:
+        header = _header(next(rows, []))
+        for cells in filter(None, rows):
+            found = _line(header, cells, rows.line_num, canonical)
+            if isinstance(found, Line):
+                before = first.setdefault(found.card_number, rows.line_num)
+                if before != rows.line_num:
+                    found = Rejected(rows.line_num, f"card_number: same card as in line {before}")
+            yield found
+    except UnicodeDecodeError:
+        raise SheetRefused("the file must be UTF-8 (in Excel: CSV UTF-8)") from None
+    except csv.Error as broken:
+        raise SheetRefused(f"line {rows.line_num}: {broken}") from None
+
+
+def _header(cells: list[str]) -> list[str]:
+    names = [cell.strip().removeprefix("\ufeff") for cell in cells]
+    faults = [f"unknown column {name!r}{_near(name)}" for name in names if name not in COLUMNS]
+    faults += [f"missing column {name}" for name in REQUIRED if name not in names]
+    faults += [f"column {name} twice" for name in sorted(set(names)) if names.count(name) > 1]
+    if faults:
+        raise SheetRefused("; ".join(faults))
+    return names
+
+
+def _near(name: str) -> str:
+    close = difflib.get_close_matches(name, COLUMNS, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _line(
+    header: list[str], cells: list[str], number: int, canonical: Canonical
+) -> Line | Rejected:
+    try:
+        if len(cells) != len(header):
+            raise LineRefused(f"has {len(cells)} cells, the header {len(header)}")
+        named = zip(header, (cell.strip() for cell in cells), strict=True)
+        return _taken(dict(named), canonical)
+    except LineRefused as broken:
+        return Rejected(number, str(broken))
+
+
+def _taken(cells: dict[str, str], canonical: Canonical) -> Line:
+    for name, value in cells.items():
+        if len(value) > LONGEST or _CONTROL.search(value):
+            raise LineRefused(f"{name}: too long, or with control characters")
+    record = _record({name: cells[name] for name in RECORD if cells.get(name)})
+    hashed = cells.get("password_hash") or None
+    if hashed and not acceptable(hashed):
+        raise LineRefused("password_hash: must be argon2id (idp member hash-password)")
+    since = _moment("valid_from", cells.get("valid_from", ""))
+    until = _moment("valid_until", cells.get("valid_until", ""), end_of_day=True)
+    if since is not None and until is not None and since >= until:
+        raise LineRefused("valid_until: before valid_from")
+    card = canonical_card(record["card_number"])
+    return Line(card, record, _national_id(cells, canonical), hashed, since, until)
+
+
+def _record(record: dict[str, str]) -> dict[str, str]:
+    for name in REQUIRED:
+        if name not in record:
+            raise LineRefused(f"{name}: is empty")
+    card = record["card_number"]
+    if _LOST_DIGITS.match(card):
+        raise LineRefused("card_number: a spreadsheet made a number of it; format it as text")
+    if not CARD.match(canonical_card(card)):
+        raise LineRefused("card_number: at most 64 ASCII characters without blanks")
+    gender = _GENDERS.get(record["gender"].upper())
+    if gender is None:
+        raise LineRefused("gender: must be 男 or 女 (or M, F)")
+    for name, (form, rule) in _FORMS.items():
+        if name in record and not form.match(record[name]):
+            raise LineRefused(f"{name}: {rule}")
+    return {**record, "gender": gender}
+
+
+def _national_id(cells: dict[str, str], canonical: Canonical) -> str | None:
+    typed = cells.get("national_id", "")
+    number = canonical(typed) if typed else None
+    if typed and number is None:
+        raise LineRefused("national_id: is not a valid number")
+    return number
+
+
+def _moment(name: str, text: str, *, end_of_day: bool = False) -> int | None:
+    """A day or a second in Taiwan → UTC seconds; a last day counts in full."""
+    if not text:
+        return None
+    try:
+        if len(text) > len("2026-01-01"):
+            return int(datetime.strptime(text, TIME_FORMAT).replace(tzinfo=EAST).timestamp())
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=EAST)
+        return int((day + timedelta(days=1, seconds=-1) if end_of_day else day).timestamp())
+    except (ValueError, OverflowError):
+        raise LineRefused(f"{name}: must be YYYY-MM-DD or YYYY-MM-DD HH:MM:SS") from None

@@ -1,0 +1,147 @@
+"""Client authentication, strictly: one method in one request, one answer for every failure.
+
+Corrects Authlib 1.9.9: two methods at once are accepted, Basic is unquoted but not form-decoded
+and its base64 is lax, private_key_jwt cannot refuse an algorithm, takes lists of audiences and
+ignores a client_id that differs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
+
+from idp.kernel.errors import InvalidClient, InvalidRequest
+from idp.oidc.world import SpendAssertion
+from idp.registry.clients import Client
+
+ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
+ASSERTION_ALGORITHMS = ["ES256", "PS256", "RS256"]
+LONGEST_LIFE = 3600  # seconds an assertion may live; its jti is remembered that long
+AHEAD = 30  # seconds an assertion may be issued in our future
+_BASIC = re.compile(r"\A[Bb]asic ([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
+_JTI = re.compile(r"\A[\x21-\x7e]{1,200}\Z", re.ASCII)
+
+
+def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> tuple[str, str]:
+    """(method, client_id) that a request tries to authenticate with, before anything is checked.
+    Raises InvalidRequest for two methods at once (RFC 6749 §2.3), InvalidClient for none."""
+    ways = {
+        "client_secret_basic": "authorization" in headers,
+        "client_secret_post": "client_secret" in form,
+        "private_key_jwt": "client_assertion" in form or "client_assertion_type" in form,
+    }
+    used = [way for way, there in ways.items() if there]
+    if len(used) > 1:
+        raise InvalidRequest("use one client authentication method, not several")
+    method = used[0] if used else "none"
+    client_id = _READERS[method](headers, form)
+    if form.get("client_id", client_id) != client_id:
+        raise InvalidClient(detail="client_id differs from the authenticated one")
+    return method, client_id
+
+
+def _from_basic(headers: Mapping[str, str], _form: Mapping[str, str]) -> str:
+    return basic(headers["authorization"])[0]
+
+
+def _from_form(_headers: Mapping[str, str], form: Mapping[str, str]) -> str:
+    client_id = form.get("client_id", "")
+    if not client_id:
+        raise InvalidClient(detail="no client authentication")
+    return client_id
+
+
+def _from_assertion(_headers: Mapping[str, str], form: Mapping[str, str]) -> str:
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise InvalidClient(detail="client_assertion_type")
+    return unverified_subject(form.get("client_assertion", ""))
+
+
+_READERS: dict[str, Callable[[Mapping[str, str], Mapping[str, str]], str]] = {
+    "client_secret_basic": _from_basic,
+    "client_secret_post": _from_form,
+    "private_key_jwt": _from_assertion,
+    "none": _from_form,
+}
+
+
+def basic(header: str) -> tuple[str, str]:
+    """RFC 6749 §2.3.1: both halves are form-encoded inside strict base64."""
+    match = _BASIC.match(header)
+    if match is None:
+        raise InvalidClient(detail="Basic: malformed")
+    try:
+        pair = base64.b64decode(match[1], validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        raise InvalidClient(detail="Basic: bad base64 or not ASCII") from None
+    client_id, colon, secret = pair.partition(":")
+    if not colon or not client_id or not secret:
+        raise InvalidClient(detail="Basic: empty id or secret")
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+def unverified_subject(assertion: str) -> str:
+    """Whose key to look up; nothing is believed yet."""
+    try:
+        _, claims = _Assertion.reader.extract_assertion(assertion)
+        subject = claims["sub"]
+    except Exception as broken:  # Authlib raises many kinds for bad input
+        raise InvalidClient(detail=f"assertion: {type(broken).__name__}") from None
+    if not isinstance(subject, str):
+        raise InvalidClient(detail="assertion: sub")
+    return subject
+
+
+class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
+    CLIENT_AUTH_METHOD = "private_key_jwt"
+    reader: _Assertion
+
+
+_Assertion.reader = _Assertion()
+
+
+def verify_assertion(client: Client, assertion: str, issuer: str, now: int) -> SpendAssertion:
+    """RFC 7523 §3, FAPI 2.0 §5.3.2.1: aud is our issuer as a string and nothing else.
+    Raises InvalidClient; the caller commits the returned effect, which decides replays."""
+    try:
+        keys = KeySet.import_key_set(client.metadata.jwks or {"keys": []})  # type: ignore[arg-type]
+        registry = JWSRegistry(algorithms=ASSERTION_ALGORITHMS)
+        claims = jwt.decode(assertion, keys, ASSERTION_ALGORITHMS, registry).claims
+    except (JoseError, ValueError, KeyError, TypeError, RecursionError) as broken:
+        raise InvalidClient(detail=f"assertion: {type(broken).__name__}") from None
+    fault = _assertion_fault(claims, client.client_id, issuer, now)
+    if fault:
+        raise InvalidClient(detail=f"assertion: {fault}")
+    return SpendAssertion(client.client_id, claims["jti"], claims["exp"])
+
+
+def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: int) -> str:
+    jti, exp = claims.get("jti"), claims.get("exp")
+    rules = {
+        "iss": claims.get("iss") == client_id,
+        "sub": claims.get("sub") == client_id,
+        "aud": claims.get("aud") == issuer,
+        "jti": isinstance(jti, str) and bool(_JTI.match(jti)),
+        "exp": _whole(exp) and now < exp <= now + LONGEST_LIFE + AHEAD,  # type: ignore[operator]
+        "iat": _not_ahead(claims.get("iat"), now),
+        "nbf": _not_ahead(claims.get("nbf"), now),
+    }
+    return next((name for name, kept in rules.items() if not kept), "")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _not_ahead(value: object, now: int) -> bool:
+    return value is None or (_whole(value) and value <= now + AHEAD)  # type: ignore[operator]

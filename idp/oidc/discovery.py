@@ -1,0 +1,92 @@
+"""Metadata and JWKS: precomputed bytes with an ETag."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from authlib.oidc.discovery import OpenIDProviderMetadata
+from starlette.requests import Request
+from starlette.responses import Response
+
+from idp.kernel.keyring import ALGORITHMS, KeyRing
+from idp.oidc import scopes
+from idp.oidc.grants import GRANT_TYPES
+from idp.oidc.request import Rules
+from idp.oidc.settings import OidcSettings
+
+AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+
+
+def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str, Any]:
+    """OpenID Connect Discovery 1.0 §3 and RFC 8414 §2; Authlib's validator must agree."""
+    document = {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "userinfo_endpoint": f"{issuer}/userinfo",
+        "jwks_uri": f"{issuer}/jwks",
+        "introspection_endpoint": f"{issuer}/introspect",
+        "revocation_endpoint": f"{issuer}/revoke",
+        "end_session_endpoint": f"{issuer}/logout",
+        "scopes_supported": [*scopes.CLAIMS, *rules.scopes],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "grant_types_supported": list(GRANT_TYPES),
+        "acr_values_supported": list(rules.acr_values),
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": list(ALGORITHMS),
+        "token_endpoint_auth_methods_supported": AUTH_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256", "RS256"],
+        "introspection_endpoint_auth_methods_supported": AUTH_METHODS[:3],
+        "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256", "RS256"],
+        "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256", "RS256"],
+        "claim_types_supported": ["normal"],
+        "claims_supported": sorted(
+            {c for names in scopes.CLAIMS.values() for c in names}
+            | {"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}
+        ),
+        "claims_parameter_supported": True,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,  # the default would be true
+        "ui_locales_supported": list(languages),
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,  # RFC 9207 §3
+    }
+    OpenIDProviderMetadata(document).validate()
+    return document
+
+
+class Published:
+    def __init__(self, document: dict[str, Any], keyring: KeyRing, settings: OidcSettings) -> None:
+        self._document = _Bytes(json.dumps(document).encode())
+        self._keyring = keyring
+        self._kids: tuple[str, ...] = ()
+        self._jwks = _Bytes(b'{"keys":[]}')
+        self._cache = f"public, max-age={settings.jwks_seconds}"
+
+    async def discovery(self, request: Request) -> Response:
+        return self._document.answer(request, self._cache)
+
+    async def jwks(self, request: Request) -> Response:
+        keys = self._keyring.published()
+        kids = tuple(key.kid for key in keys)
+        if kids != self._kids:
+            public = {"keys": [key.public for key in keys]}
+            self._jwks, self._kids = _Bytes(json.dumps(public).encode()), kids
+        return self._jwks.answer(request, self._cache)
+
+
+class _Bytes:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+    def answer(self, request: Request, cache: str) -> Response:
+        headers = {"ETag": self._etag, "Cache-Control": cache, "Access-Control-Allow-Origin": "*"}
+        if request.headers.get("if-none-match") == self._etag:
+            return Response(status_code=304, headers=headers)
+        return Response(self._body, media_type="application/json", headers=headers)

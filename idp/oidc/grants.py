@@ -1,0 +1,239 @@
+"""The three grants. Each corrects what Authlib leaves open, and appends effects.
+
+Corrects Authlib 1.9.9: codes are not bound to their client, expiry and reuse are the host's;
+PKCE `plain` is taken when the method is left out; refresh has no rotation or reuse detection,
+answers no ID token by itself and lets a narrowed scope stick.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidScopeError
+from authlib.oauth2.rfc6749.grants import (
+    AuthorizationCodeGrant,
+    ClientCredentialsGrant,
+    RefreshTokenGrant,
+)
+from authlib.oauth2.rfc7636 import CodeChallenge
+
+from idp.kernel import audit
+from idp.kernel.errors import InvalidTarget
+from idp.oidc import scopes
+from idp.oidc.core import Core, TokenRequest
+from idp.oidc.world import Code, Grant, Refresh, RevokeGrant, SpendCode, Tell, World
+from idp.registry.clients import Client
+
+ISSUED = audit.event("token.issued", "tokens were issued for a person")
+REFRESHED = audit.event("token.refreshed", "tokens were refreshed")
+PROGRAM = audit.event("token.program", "a program got an access token")
+REUSED = audit.event("token.code_reused", "a code came a second time; its family was revoked")
+STOLEN = audit.event("token.code_of_another", "a code was presented by another client")
+REPLAYED = audit.event(
+    "token.refresh_reused", "an old refresh token came back; its family was revoked"
+)
+
+VERIFIER = re.compile(r"\A[A-Za-z0-9._~-]{43,128}\Z", re.ASCII)  # RFC 7636 §4.1
+ANY_METHOD = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+
+
+class _Presented:
+    """A code or a family as Authlib wants to ask it."""
+
+    code_challenge_method = "S256"
+
+    def __init__(self, grant: Grant, code: Code | None = None) -> None:
+        self.grant, self.code = grant, code
+        self.code_challenge = code.code_challenge if code else ""
+
+    def get_redirect_uri(self) -> str:
+        return self.code.redirect_uri if self.code else ""
+
+    def get_scope(self) -> str:
+        return " ".join(self.grant.scope)
+
+    def check_client(self, client: Any) -> bool:
+        return bool(client.client_id == self.grant.client_id)
+
+
+def tell(request: TokenRequest, event: str, grant: Grant | None = None, **detail: str) -> None:
+    world = request.world
+    request.effects.add(
+        Tell(
+            audit.entry(
+                event,
+                reference=world.reference,
+                address=world.address,
+                client_id=world.client.client_id if world.client else "",
+                person_id=grant.person_id if grant else "",
+                **detail,
+            )
+        )
+    )
+
+
+class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
+    TOKEN_ENDPOINT_AUTH_METHODS = ANY_METHOD
+    server: Core
+    request: TokenRequest
+
+    def query_authorization_code(self, _code: str, client: Any) -> _Presented | None:
+        """From the moment a known client presents it, a live code is spent whatever follows:
+        one guess, not two (RFC 9700 §4.5)."""
+        world: World = self.request.world
+        code = world.code
+        if code is None:
+            return None
+        if code.spent:
+            self.request.effects.add(RevokeGrant(code.grant.id))  # RFC 6749 §4.1.2
+            tell(self.request, REUSED, code.grant)
+            return None
+        self.request.effects.add(SpendCode(code.digest, code.grant.id))
+        if code.grant.client_id != client.client_id:
+            tell(self.request, STOLEN, code.grant)
+            return None
+        usable = code.expires_at > world.now and code.grant.alive and code.grant.session_alive
+        return _Presented(code.grant, code) if usable else None
+
+    def authenticate_user(self, authorization_code: _Presented) -> Grant:
+        return authorization_code.grant
+
+    def delete_authorization_code(self, _code: object) -> None:
+        """SpendCode is wanted already."""
+
+    def generate_token(
+        self, user: Grant, scope: str, include_refresh_token: bool = True, **_more: object
+    ) -> dict[str, Any]:
+        client: Client = self.request.client.client  # type: ignore[union-attr]
+        tell(self.request, ISSUED, user, scope=scope)
+        generation = 0 if include_refresh_token else None
+        return _person_tokens(self.request, client, user, scope, generation, user.nonce)
+
+
+class Proof(CodeChallenge):  # type: ignore[misc]
+    """PKCE: S256 and nothing else; required wherever a challenge was sent."""
+
+    DEFAULT_CODE_CHALLENGE_METHOD = None
+    SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
+    CODE_CHALLENGE_METHODS = {"S256": CodeChallenge.CODE_CHALLENGE_METHODS["S256"]}  # noqa: RUF012
+
+
+class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
+    TOKEN_ENDPOINT_AUTH_METHODS = ANY_METHOD
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    server: Core
+    request: TokenRequest
+
+    def authenticate_refresh_token(self, _token: str) -> _Presented | None:
+        world: World = self.request.world
+        grant = world.refresh
+        if grant is None or grant.client_id != self.request.client.client_id:  # type: ignore[union-attr]
+            return None
+        settings = self.server.tokens.settings
+        idle = grant.refreshed_at + settings.refresh_idle_seconds <= world.now
+        if not grant.alive or grant.expires_at <= world.now or idle:
+            return None
+        if not self._current(grant, world):
+            # RFC 9700 §4.14.2: somebody else holds the family too
+            self.request.effects.add(RevokeGrant(grant.id))
+            tell(self.request, REPLAYED, grant)
+            return None
+        return _Presented(grant)
+
+    def _current(self, grant: Grant, world: World) -> bool:
+        if world.generation == grant.generation:
+            return True
+        grace = self.server.tokens.settings.rotation_grace_seconds
+        recent = grant.rotated_at is not None and world.now <= grant.rotated_at + grace
+        return recent and world.generation == grant.generation - 1
+
+    def authenticate_user(self, refresh_token: _Presented) -> Grant:
+        return refresh_token.grant
+
+    def issue_token(self, user: Grant, refresh_token: _Presented) -> dict[str, Any]:
+        client: Client = self.request.client.client  # type: ignore[union-attr]
+        asked = (self.request.payload.scope or "").split()
+        scope = " ".join(s for s in user.scope if not asked or s in asked)
+        rotate = client.metadata.public
+        # a token one generation old, within the grace, is answered with the same successor
+        fresh = self.request.world.generation == user.generation
+        next_generation = user.generation + 1 if rotate and fresh else user.generation
+        self.request.effects.add(Refresh(user.id, user.generation, rotate and fresh))
+        tell(self.request, REFRESHED, user, scope=scope)
+        return _person_tokens(self.request, client, user, scope, next_generation, "")
+
+    def revoke_old_credential(self, _token: object) -> None:
+        """The Refresh effect has replaced it."""
+
+
+class Program(ClientCredentialsGrant):  # type: ignore[misc]
+    TOKEN_ENDPOINT_AUTH_METHODS = ANY_METHOD[:3]
+    server: Core
+    request: TokenRequest
+
+    def validate_requested_scope(self) -> None:
+        client: Client = self.request.client.client  # type: ignore[union-attr]
+        asked = (self.request.payload.scope or "").split()
+        allowed = [s for s in client.metadata.scopes if s not in scopes.CLAIMS]
+        ignored = set(scopes.CLAIMS)  # TDX programs ask for OpenID scopes out of habit
+        if any(scope not in allowed and scope not in ignored for scope in asked):
+            raise InvalidScopeError("a requested scope is not allowed for this client")
+        wanted = [s for s in allowed if s in asked] if set(asked) - ignored else allowed
+        self.granted = " ".join(wanted)
+
+    def generate_token(self, **_more: object) -> dict[str, Any]:
+        client: Client = self.request.client.client  # type: ignore[union-attr]
+        audience = self._audience(client)
+        token, life = self.server.tokens.for_program(client, self.granted, audience)
+        tell(self.request, PROGRAM, scope=self.granted)
+        return {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": life,
+            "scope": self.granted,
+        }
+
+    def _audience(self, client: Client) -> tuple[str, ...]:
+        """RFC 8707 §2: one of the client's own, or none."""
+        form = self.request.form
+        asked = form.get("resource") or form.get("audience")
+        if not asked:
+            return client.metadata.audience
+        if asked not in client.metadata.audience:
+            raise InvalidTarget
+        return (asked,)
+
+
+def _person_tokens(
+    request: TokenRequest,
+    client: Client,
+    grant: Grant,
+    scope: str,
+    generation: int | None,
+    nonce: str,
+) -> dict[str, Any]:
+    tokens = request.tokens
+    access_token, life = tokens.for_person(client, grant, scope)
+    answer: dict[str, Any] = {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": life,
+        "scope": scope,
+    }
+    if generation is not None:
+        answer["refresh_token"] = tokens.refresh_token(grant.id, generation)
+    if "openid" in scope.split():
+        extra = request.world.signed_claims
+        answer["id_token"] = tokens.id_token(client, grant, access_token, extra, nonce=nonce)
+    return answer
+
+
+def register(core: Core) -> Core:
+    core.register_grant(CodeForTokens, [Proof(required=False)])
+    core.register_grant(Refreshing)
+    core.register_grant(Program)
+    return core
+
+
+GRANT_TYPES = tuple(g.GRANT_TYPE for g in (CodeForTokens, Refreshing, Program))

@@ -1,0 +1,140 @@
+"""RP-initiated logout 1.0: silently only for the person whom the hint names; else a question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from idp.kernel import audit, errors
+from idp.kernel.database import Transaction
+from idp.kernel.errors import InvalidRequest
+from idp.kernel.ground import Ground
+from idp.kernel.web import Params, address_of, no_store, origin_of, read_form, read_query
+from idp.login.pages import Login, see_other
+from idp.login.session import COOKIE, END, Session
+from idp.oidc import store
+from idp.oidc.tokens import Tokens
+from idp.registry.clients import Client, Clients
+
+LOGGED_OUT = audit.event("logout.done", "a person logged out; what hung on the session ended")
+
+FIELDS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A checked logout request: who asks, whom the hint names, where to go."""
+
+    client: Client | None
+    subject: str
+    uri: str
+    state: str | None
+
+    @property
+    def location(self) -> str:
+        """The registered URI as it is, and state as it came."""
+        if not self.uri or self.state is None:
+            return self.uri
+        joint = "&" if urlsplit(self.uri).query else "?"
+        return self.uri + joint + urlencode({"state": self.state})
+
+
+class Logout:
+    def __init__(self, ground: Ground, clients: Clients, tokens: Tokens, login: Login) -> None:
+        self._ground, self._clients = ground, clients
+        self._tokens, self._login = tokens, login
+
+    async def get(self, request: Request) -> Response:
+        params = read_query(request).once()
+        leaving = await self._read(params)
+        session = await self._login.sessions.current(request)
+        if session is None and leaving.subject:
+            return self._bye(request, leaving)
+        if session and leaving.client and leaving.subject:
+            row = await self._login.persons.row(self._ground.database, session.person_id)
+            own = self._tokens.subject(leaving.client, row["number_index"])
+            if own == leaving.subject:
+                await self._end(request, session)
+                return self._bye(request, leaving)
+        return self._ask(request, params, leaving)
+
+    async def post(self, request: Request) -> Response:
+        """A form from another site has no cookie: on to a GET, which has."""
+        params = (await read_form(request)).once()
+        await self._read(params)
+        return see_other("/logout", **{k: params[k] for k in FIELDS if k in params})
+
+    async def confirm(self, request: Request) -> Response:
+        form = (await read_form(request)).once()
+        self._ground.forms.check(request, form)
+        leaving = await self._read(form)
+        session = await self._login.sessions.current(request)
+        if session:
+            await self._end(request, session)
+        return self._bye(request, leaving)
+
+    async def _read(self, params: Params) -> Leaving:
+        """Raises InvalidRequest: a bad hint, an unknown client, a URI that is not registered."""
+        client_id, subject = params.get("client_id", ""), ""
+        if params.get("id_token_hint"):
+            try:
+                claims = self._tokens.read_id_token(params["id_token_hint"])
+            except errors.InvalidToken as broken:
+                raise InvalidRequest("id_token_hint is no good", detail=broken.detail) from None
+            if client_id and client_id != claims.get("aud"):
+                raise InvalidRequest("id_token_hint is of another client")
+            client_id, subject = str(claims.get("aud")), claims["sub"]
+        client = await self._clients.active(client_id) if client_id else None
+        if client_id and client is None:
+            raise InvalidRequest("the client is not registered")
+        uri = params.get("post_logout_redirect_uri", "")
+        if uri and client and uri not in client.metadata.post_logout_redirect_uris:
+            raise InvalidRequest("post_logout_redirect_uri is not registered")
+        # RP-Initiated Logout §3: without a client nobody can say that the URI is good
+        return Leaving(client, subject, uri if client else "", params.get("state"))
+
+    def _ask(self, request: Request, params: Params, leaving: Leaving) -> Response:
+        browser, cookie = self._ground.forms.greet(request)
+        response = self._ground.templates.page(
+            request,
+            "oidc/logout.html",
+            form_targets=(origin_of(leaving.uri),) if leaving.uri else (),
+            client=leaving.client.metadata if leaving.client else None,
+            fields={k: params[k] for k in FIELDS if k in params},
+            csrf=self._ground.forms.stamp(browser),
+        )
+        if cookie:
+            self._ground.forms.cookies.write(response, "idp_browser", cookie)
+        return response
+
+    def _bye(self, request: Request, leaving: Leaving) -> Response:
+        response: Response
+        if leaving.location:
+            response = RedirectResponse(leaving.location, status_code=303)
+            response.headers["location"] = leaving.location
+            no_store(response)
+        else:
+            response = self._ground.templates.page(request, "oidc/logged_out.html")
+        self._ground.forms.cookies.erase(response, COOKIE)
+        return response
+
+    async def _end(self, request: Request, session: Session) -> None:
+        """The session and what hangs on it; what was asked for offline use stays
+        (OIDC Core §11)."""
+        now = self._ground.clock.now()
+        entry = audit.entry(
+            LOGGED_OUT,
+            reference=request.state.reference,
+            person_id=session.person_id,
+            address=address_of(request),
+        )
+
+        async def work(tx: Transaction) -> None:
+            await tx.run(END, key=session.id, now=now)
+            await tx.run(store.REVOKE_OF_SESSION, session=session.id, now=now)
+            await self._ground.trail.write(tx, entry)
+
+        await self._ground.database.write(work)

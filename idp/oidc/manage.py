@@ -1,0 +1,142 @@
+"""Introspection (RFC 7662) and revocation (RFC 7009): by the client, about tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from idp.kernel import audit
+from idp.kernel.database import Transaction
+from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, InvalidToken
+from idp.kernel.ground import Ground
+from idp.kernel.web import Params, address_of, no_store, read_form
+from idp.oidc import store
+from idp.oidc.core import Core, TokenRequest
+from idp.oidc.token import Token
+from idp.oidc.tokens import Tokens
+from idp.oidc.world import World
+from idp.registry.clients import Client, Clients
+
+REVOKED = audit.event("token.revoked", "a client revoked a token")
+
+Claims = dict[str, Any]
+
+
+class Manage:
+    def __init__(
+        self, ground: Ground, core: Core, clients: Clients, tokens: Tokens, endpoint: Token
+    ) -> None:
+        self._ground, self._core, self._clients = ground, core, clients
+        self._tokens, self._endpoint = tokens, endpoint
+
+    async def _authenticated(self, request: Request) -> tuple[Client, Params]:
+        form = (await read_form(request)).once()
+        claimed = await self._endpoint.client(request, form)
+        world = World(
+            now=self._ground.clock.now(),
+            address=address_of(request),
+            reference=request.state.reference,
+            client=claimed,
+        )
+        asked = TokenRequest(form, request.headers, world, self._tokens)
+        try:
+            client = self._core.authenticated(asked)
+        except InvalidClient as refusal:
+            await self._endpoint.failed(request, refusal)
+            raise
+        await store.commit(self._ground, asked.effects)
+        if not form.get("token"):
+            raise InvalidRequest("token is missing")
+        return client, form
+
+    # ── introspection ──────────────────────────────────────────────────────────────────────────
+
+    async def introspect(self, request: Request) -> Response:
+        client, form = await self._authenticated(request)
+        if client.metadata.public:
+            raise InvalidClient(detail="a public client cannot introspect")
+        claims = await self._active(form["token"], client)
+        # RFC 7662 §2.2: whatever is wrong, nothing but that it is not active
+        body = {"active": True, "token_type": "Bearer", **claims} if claims else {"active": False}
+        return no_store(JSONResponse(body))
+
+    async def _active(self, token: str, client: Client) -> Claims | None:
+        try:
+            claims = self._tokens.read_access_token(token)
+        except InvalidToken:
+            return None
+        if not self._entitled(claims, client) or not await self._still_good(claims):
+            return None
+        return {k: v for k, v in claims.items() if k != "gid"}
+
+    @staticmethod
+    def _entitled(claims: Claims, client: Client) -> bool:
+        """Its own tokens, and those made for a resource that is its own."""
+        audience = claims.get("aud")
+        names = set(audience if isinstance(audience, list) else [audience])
+        mine = {client.client_id, *client.metadata.audience}
+        return claims.get("client_id") == client.client_id or bool(names & mine)
+
+    async def _still_good(self, claims: Claims) -> bool:
+        issued_to = await self._clients.active(str(claims.get("client_id")))
+        if issued_to is None:
+            return False
+        if await self._ground.database.one(store.REVOKED_TOKEN, jti=str(claims.get("jti"))):
+            return False
+        if "gid" not in claims:
+            return True
+        grant = await store.grant_by_id(self._ground.database, str(claims["gid"]))
+        return grant is not None and grant.alive
+
+    # ── revocation ─────────────────────────────────────────────────────────────────────────────
+
+    async def revoke(self, request: Request) -> Response:
+        """200 for whatever is not active any more, whoever it was (RFC 7009 §2.2). The hint is
+        not needed: our tokens tell what they are."""
+        client, form = await self._authenticated(request)
+        token = form["token"]
+        family = self._tokens.read_refresh_token(token)
+        if family:
+            await self._revoke_family(request, client, family[0])
+        else:
+            await self._revoke_token(request, client, token)
+        return no_store(Response(status_code=200))
+
+    async def _revoke_family(self, request: Request, client: Client, grant_id: str) -> None:
+        grant = await store.grant_by_id(self._ground.database, grant_id)
+        if grant is None:
+            return
+        if grant.client_id != client.client_id:
+            raise InvalidGrant("the token was issued to another client")
+        now = self._ground.clock.now()
+
+        async def work(tx: Transaction) -> None:
+            if await tx.run(store.REVOKE, key=grant_id, now=now):
+                await self._ground.trail.write(tx, self._entry(request, client))
+
+        await self._ground.database.write(work)
+
+    async def _revoke_token(self, request: Request, client: Client, token: str) -> None:
+        try:
+            claims = self._tokens.read_access_token(token)
+        except InvalidToken:
+            return
+        if claims.get("client_id") != client.client_id:
+            raise InvalidGrant("the token was issued to another client")
+
+        async def work(tx: Transaction) -> None:
+            await tx.run(store.REVOKE_TOKEN, jti=claims["jti"], expires_at=claims["exp"])
+            await self._ground.trail.write(tx, self._entry(request, client))
+
+        await self._ground.database.write(work)
+
+    @staticmethod
+    def _entry(request: Request, client: Client) -> audit.Entry:
+        return audit.entry(
+            REVOKED,
+            reference=request.state.reference,
+            client_id=client.client_id,
+            address=address_of(request),
+        )

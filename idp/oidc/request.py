@@ -1,0 +1,255 @@
+"""The authorization request, read strictly. Pure.
+
+Nothing is redirected before client and redirect_uri are known to be good (RFC 9700 §4.11), so
+the checks come in two rows: those that answer with a page, then those that answer by redirect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from idp.kernel import errors
+from idp.kernel.errors import InvalidRequest
+from idp.kernel.strictjson import NotStrict, read_object
+from idp.kernel.web import Params
+from idp.oidc import scopes
+from idp.registry.clients import Client, redirect_uri_matches
+
+MOST_ECHO = 2048  # characters of state and nonce
+PROMPTS = {"none", "login", "consent", "select_account"}
+CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z", re.ASCII)  # S256 is always 43 characters
+_NUMBER = re.compile(r"\A\d{1,9}\Z", re.ASCII)
+_LOCALES = re.compile(r"\A[A-Za-z0-9 -]{0,200}\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """A good one. `levels`: acr values the client would like, `essential_acr`: must be met.
+    `singly`: claims asked for one by one, as {"userinfo": […], "id_token": […]}."""
+
+    client_id: str
+    redirect_uri: str
+    scope: tuple[str, ...]
+    state: str | None = None
+    response_mode: str = "query"
+    nonce: str = ""
+    code_challenge: str = ""
+    prompt: tuple[str, ...] = ()
+    max_age: int | None = None
+    levels: tuple[str, ...] = ()
+    essential_acr: tuple[str, ...] = ()
+    expected_sub: str = ""
+    id_token_hint: str = ""
+    login_hint: str = ""
+    ui_locales: str = ""
+    singly: dict[str, list[str]] = field(default_factory=dict)
+    seen_session: str = ""  # the session that was there when the request came
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, text: str) -> AuthorizationRequest:
+        found = json.loads(text)
+        for name in ("scope", "prompt", "levels", "essential_acr"):
+            found[name] = tuple(found[name])
+        return cls(**found)
+
+    @property
+    def consent_scope(self) -> tuple[str, ...]:
+        """What has to be consented to: scopes, and claims asked for one by one."""
+        asked = {claim for claims in self.singly.values() for claim in claims}
+        return (*self.scope, *sorted(f"claim:{claim}" for claim in asked))
+
+
+# ── answered with a page ────────────────────────────────────────────────────────────────────────
+
+
+def identify(params: Params) -> str:
+    """The client_id. Raises InvalidRequest, which must not redirect."""
+    if params.repeated & {"client_id", "redirect_uri"}:
+        raise InvalidRequest("client_id or redirect_uri is repeated")
+    if not params.get("client_id"):
+        raise InvalidRequest("client_id is missing")
+    return params["client_id"]
+
+
+def check_redirect_uri(params: Params, client: Client) -> str:
+    """Exact match, always required (OIDC Core §3.1.2.1). Raises RedirectUriMismatch."""
+    uri = params.get("redirect_uri", "")
+    if not uri:
+        raise InvalidRequest("redirect_uri is missing")
+    if not redirect_uri_matches(client, uri):
+        shown = client.metadata.redirect_uris if client.metadata.sandbox else ()
+        raise errors.RedirectUriMismatch(uri if shown else "", shown)
+    for name in ("state", "nonce"):
+        if len(params.get(name, "")) > MOST_ECHO:
+            raise InvalidRequest(f"{name} is too long")
+    return uri
+
+
+# ── answered by redirect ────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the checks need to know of us."""
+
+    scopes: tuple[str, ...]  # of agency APIs
+    acr_values: tuple[str, ...]  # weakest first
+
+
+Check = Callable[[Params, Client, Rules, AuthorizationRequest], AuthorizationRequest]
+
+
+def _no_repeats(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    p.once()
+    return a
+
+
+def _no_request_objects(
+    p: Params, _c: Client, _r: Rules, a: AuthorizationRequest
+) -> AuthorizationRequest:
+    for name, error in (
+        ("request", errors.RequestNotSupported),
+        ("request_uri", errors.RequestUriNotSupported),
+        ("registration", errors.RegistrationNotSupported),
+    ):
+        if name in p:
+            raise error
+    return a
+
+
+def _response_type(
+    p: Params, c: Client, _r: Rules, a: AuthorizationRequest
+) -> AuthorizationRequest:
+    if not p.get("response_type"):
+        raise InvalidRequest("response_type is missing")
+    if p["response_type"] != "code":
+        raise errors.UnsupportedResponseType
+    if "authorization_code" not in c.metadata.grant_types:
+        raise errors.UnauthorizedClient
+    return a
+
+
+def _response_mode(
+    p: Params, c: Client, _r: Rules, a: AuthorizationRequest
+) -> AuthorizationRequest:
+    mode = p.get("response_mode", "query")
+    if mode not in c.metadata.response_modes:
+        raise InvalidRequest("this response_mode is not allowed for the client")
+    return replace(a, response_mode=mode)
+
+
+def _scope(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    asked = scopes.known(p.get("scope", "").split(), r.scopes)
+    if "openid" not in asked:
+        raise errors.InvalidScope("the scope openid is required")
+    may = set(c.metadata.scopes)
+    if any(scope not in may for scope in asked):
+        raise errors.InvalidScope
+    return replace(a, scope=tuple(asked))
+
+
+def _pkce(p: Params, c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    challenge, method = p.get("code_challenge"), p.get("code_challenge_method")
+    if challenge is None and method is None:
+        if c.metadata.require_pkce:  # RFC 9700 §2.1.1
+            raise InvalidRequest("code_challenge is required (PKCE S256)")
+        return a
+    if method != "S256" or not CHALLENGE.match(challenge or ""):
+        raise InvalidRequest("code_challenge must be S256: 43 base64url characters")
+    return replace(a, code_challenge=challenge or "")
+
+
+def _prompt(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    prompt = tuple(p.get("prompt", "").split())
+    if not set(prompt) <= PROMPTS or ("none" in prompt and len(prompt) > 1):
+        raise InvalidRequest("prompt is not one that is known, or none beside another")
+    return replace(a, prompt=prompt)
+
+
+def _max_age(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    text = p.get("max_age", "")
+    if not text:
+        return a
+    if not _NUMBER.match(text):
+        raise InvalidRequest("max_age must be a number of seconds")
+    return replace(a, max_age=int(text))
+
+
+def _hints(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    locales = p.get("ui_locales", "")
+    return replace(
+        a,
+        nonce=p.get("nonce", ""),
+        login_hint=p.get("login_hint", "")[:256],
+        id_token_hint=p.get("id_token_hint", ""),
+        ui_locales=locales if _LOCALES.match(locales) else "",
+        levels=tuple(p.get("acr_values", "").split()[:10]),
+    )
+
+
+def _claims(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """OIDC Core §5.5."""
+    if "claims" not in p:
+        return a
+    try:
+        asked = read_object(p["claims"].encode(), most=8192)
+    except NotStrict as fault:
+        raise InvalidRequest(f"claims: {fault}") from None
+    members = {k: v for k, v in asked.items() if k in ("userinfo", "id_token")}
+    if not all(isinstance(v, dict) for v in members.values()):
+        raise InvalidRequest("claims: userinfo and id_token must be objects")
+    a = _claim_demands(members.get("id_token", {}), r, a)
+    may = set(c.metadata.scopes)
+    singly = {
+        part: [n for n in wanted if scopes.SCOPE_OF.get(n) in may and n != "sub"]
+        for part, wanted in members.items()
+    }
+    return replace(a, singly={part: names for part, names in singly.items() if names})
+
+
+def _claim_demands(
+    wanted: dict[str, Any], r: Rules, a: AuthorizationRequest
+) -> AuthorizationRequest:
+    acr, sub = wanted.get("acr"), wanted.get("sub")
+    if isinstance(sub, dict) and isinstance(sub.get("value"), str):
+        a = replace(a, expected_sub=sub["value"])
+    if not isinstance(acr, dict):
+        return a
+    values = acr.get("values", [acr["value"]] if "value" in acr else [])
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise InvalidRequest("claims: acr values must be texts")
+    if not acr.get("essential") or not values:
+        return replace(a, levels=a.levels or tuple(values))
+    offered = tuple(v for v in r.acr_values if v in values)
+    if not offered:  # OIDC Core §5.5.1.1: essential means that it must be met
+        raise errors.UnmetAuthenticationRequirements
+    return replace(a, essential_acr=offered)
+
+
+CHECKS: Sequence[Check] = (
+    _no_repeats,
+    _no_request_objects,
+    _response_type,
+    _response_mode,
+    _scope,
+    _pkce,
+    _prompt,
+    _max_age,
+    _hints,
+    _claims,
+)
+
+
+def check(params: Params, client: Client, uri: str, rules: Rules) -> AuthorizationRequest:
+    """Runs every check in order. Raises ProtocolError, which may redirect."""
+    request = AuthorizationRequest(client.client_id, uri, (), state=params.get("state"))
+    for one in CHECKS:
+        request = one(params, client, rules, request)
+    return request

@@ -1,0 +1,117 @@
+"""The protocol on one screen.
+
+endpoint          method      who asks            reads        answers
+/authorize        GET POST    browser             strictly     redirect or page
+/authorize/{id}   GET         the same browser    cookie       redirect or page
+  …/consent       POST        the same browser    CSRF         redirect
+  …/cancelled     GET         the same browser    cookie       redirect
+/token            POST        client (any way)    strictly     JSON
+/userinfo         GET POST    bearer token        strictly     JSON
+/introspect       POST        confidential client strictly     JSON
+/revoke           POST        client              strictly     200
+/logout           GET POST    browser             strictly     redirect or page
+discovery, /jwks  GET         anybody             nothing      bytes
+realm paths       POST GET    client, anybody     as above     JSON
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from idp.kernel.answers import Answers, Endpoint
+from idp.kernel.ground import Ground
+from idp.login.pages import Login
+from idp.oidc import token, userinfo
+from idp.oidc.authorize import Authorize
+from idp.oidc.core import Core
+from idp.oidc.discovery import Published, metadata
+from idp.oidc.grants import register
+from idp.oidc.logout import Logout
+from idp.oidc.manage import Manage
+from idp.oidc.people import Directory, People
+from idp.oidc.request import Rules
+from idp.oidc.settings import OidcSettings
+from idp.oidc.token import Token
+from idp.oidc.tokens import Tokens
+from idp.oidc.userinfo import UserInfo
+from idp.registry.clients import Clients
+
+WELL_KNOWN = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+
+
+def routes(
+    ground: Ground,
+    settings: OidcSettings,
+    clients: Clients,
+    login: Login,
+    directory: Directory,
+    answers: Answers,
+) -> list[Route]:
+    issuer = ground.settings.issuer
+    rules = Rules(
+        settings.scopes, tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
+    )
+    tokens = Tokens(issuer, settings, ground.keyring, ground.vault, ground.clock)
+    people = People(ground, directory, login.masked)
+    core = register(Core(tokens, clients))
+
+    authorize = Authorize(ground, clients, tokens, people, login, rules)
+    endpoint = Token(ground, core, clients, tokens, people)
+    info = UserInfo(ground, clients, tokens, people)
+    manage = Manage(ground, core, clients, tokens, endpoint)
+    logout = Logout(ground, clients, tokens, login)
+    published = Published(
+        metadata(issuer, rules, ground.templates.languages), ground.keyring, settings
+    )
+
+    def page(path: str, handler: Endpoint, *methods: str) -> Route:
+        return Route(path, answers.page(handler), methods=list(methods))
+
+    def program(path: str, handler: Endpoint, challenge: str, *methods: str) -> Route:
+        return Route(path, answers.program(handler, challenge), methods=list(methods))
+
+    def public(path: str, handler: Endpoint) -> Route:
+        return Route(path, answers.program(handler), methods=["GET"])
+
+    basic, bearer = token.CHALLENGE, userinfo.CHALLENGE
+    return [
+        page("/authorize", either(authorize.get, authorize.post), "GET", "POST"),
+        page("/authorize/{id}", authorize.resume, "GET"),
+        page("/authorize/{id}/consent", authorize.consent, "POST"),
+        page("/authorize/{id}/cancelled", authorize.cancelled, "GET"),
+        program("/token", endpoint.post, basic, "POST"),
+        program("/userinfo", info.answer, bearer, "GET", "POST"),
+        program("/introspect", manage.introspect, basic, "POST"),
+        program("/revoke", manage.revoke, basic, "POST"),
+        page("/logout", either(logout.get, logout.post), "GET", "POST"),
+        page("/logout/confirm", logout.confirm, "POST"),
+        public("/jwks", published.jwks),
+        *(public(path, published.discovery) for path in WELL_KNOWN),
+        *(program(p, endpoint.realm, basic, "POST") for p in realm_paths(settings, "token")),
+        *(public(path, published.jwks) for path in realm_paths(settings, "certs")),
+    ]
+
+
+def either(get: Endpoint, post: Endpoint) -> Endpoint:
+    """One path, two methods."""
+
+    async def handler(request: Request) -> Response:
+        return await (post if request.method == "POST" else get)(request)
+
+    return handler
+
+
+def cors_paths(settings: OidcSettings) -> list[str]:
+    """What programs in browsers may call."""
+    return ["/token", "/userinfo", "/revoke", *realm_paths(settings, "token")]
+
+
+def realm_paths(settings: OidcSettings, last: str) -> list[str]:
+    """The TDX shape, and the modern one without /auth."""
+    return [
+        f"{prefix}/{realm}/protocol/openid-connect/{last}"
+        for realm in settings.realms
+        for prefix in ("/auth/realms", "/realms")
+    ]

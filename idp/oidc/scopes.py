@@ -1,0 +1,39 @@
+"""Scopes and the claims they release. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+# OpenID Connect Core §5.4, and the national ID as a scope of its own
+CLAIMS: dict[str, tuple[str, ...]] = {
+    "openid": ("sub",),
+    "profile": (
+        "name",
+        "family_name",
+        "given_name",
+        "gender",
+        "picture",
+        "updated_at",
+        "twid_masked",
+    ),
+    "email": ("email", "email_verified"),
+    "phone": ("phone_number", "phone_number_verified"),
+    "twid": ("twid",),
+    "offline_access": (),
+}
+RESTRICTED = frozenset({"twid"})  # only for clients that the operator allowed it
+SCOPE_OF = {claim: scope for scope, claims in CLAIMS.items() for claim in claims}
+
+
+def known(scopes: Iterable[str], more: Iterable[str]) -> list[str]:
+    """In order, once each; unknown ones are ignored (OIDC Core §3.1.2.1)."""
+    allowed = set(CLAIMS) | set(more)
+    return list(dict.fromkeys(scope for scope in scopes if scope in allowed))
+
+
+def select(
+    values: Mapping[str, object], scopes: Iterable[str], singly: Iterable[str] = ()
+) -> dict[str, object]:
+    """Of all that is known of a person, what these scopes (and singly asked claims) release."""
+    names = {claim for scope in scopes for claim in CLAIMS.get(scope, ())} | set(singly)
+    return {name: value for name, value in values.items() if name in names}

@@ -1,0 +1,44 @@
+"""Settings of the protocol: lifetimes, realms, limits."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from idp.kernel.settings import Section
+
+
+class OidcSettings(Section):
+    code_seconds: int = Field(60, ge=10, le=600, description="life of an authorization code")
+    id_token_seconds: int = Field(600, ge=60, description="life of an ID token")
+    access_token_seconds: int = Field(600, ge=60, description="life of a person's access token")
+    machine_token_seconds: int = Field(
+        86_400, ge=60, description="life of a program's access token; a client may have its own"
+    )
+    refresh_idle_seconds: int = Field(
+        604_800, ge=60, description="a refresh token unused so long is dead"
+    )
+    refresh_absolute_seconds: int = Field(
+        2_592_000, ge=60, description="no refresh token lives longer than this"
+    )
+    rotation_grace_seconds: int = Field(
+        10, ge=0, le=60, description="an old rotating refresh token answers its successor so long"
+    )
+    realms: tuple[str, ...] = Field((), description="TDX-style realm names")
+    token_calls_per_minute: int = Field(
+        20, ge=1, description="client_credentials calls per client and source address"
+    )
+    failed_auth_per_minute: int = Field(
+        60, ge=1, description="failed client authentications per source address"
+    )
+    jwks_seconds: int = Field(
+        300, ge=1, description="how long others may keep our JWKS and discovery document"
+    )
+    keep_keys_seconds: int = Field(
+        172_800, ge=600, description="a retiring key stays published so long"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose browser programs may call token, userinfo and JWKS"
+    )
+    scopes: tuple[str, ...] = Field(
+        (), description="scopes of agency APIs, known beside OpenID's own"
+    )

@@ -1,0 +1,166 @@
+"""The token endpoint: read strictly, preload, decide, commit once, answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from idp.kernel import audit, errors, metrics
+from idp.kernel.errors import InvalidClient, InvalidRequest, ProtocolError
+from idp.kernel.ground import Ground
+from idp.kernel.throttle import PerMinute
+from idp.kernel.vault import digest
+from idp.kernel.web import Params, address_of, no_store, read_form
+from idp.oidc import clientauth, store
+from idp.oidc.core import Core, TokenRequest
+from idp.oidc.grants import GRANT_TYPES, VERIFIER
+from idp.oidc.people import People
+from idp.oidc.tokens import Tokens
+from idp.oidc.world import World
+from idp.registry.clients import Client, Clients
+
+AUTH_FAILED = audit.event("client.auth_failed", "somebody failed to authenticate as a client")
+
+_CODE = re.compile(r"\Atwc_[A-Za-z0-9_-]{43}\Z", re.ASCII)
+# RFC 6749 §5.2: whoever tried the Authorization header is told the scheme; we tell everybody
+CHALLENGE = 'Basic realm="token", charset="UTF-8"'
+
+
+class Token:
+    def __init__(
+        self, ground: Ground, core: Core, clients: Clients, tokens: Tokens, people: People
+    ) -> None:
+        self._ground, self._core, self._clients = ground, core, clients
+        self._tokens, self._people = tokens, people
+
+    async def post(self, request: Request) -> Response:
+        return no_store(JSONResponse(await self._answer(request)))
+
+    async def realm(self, request: Request) -> Response:
+        """The same, under a TDX-style path, with the members that Keycloak's clients expect."""
+        body = await self._answer(request)
+        body.update({"refresh_expires_in": 0, "not-before-policy": 0})
+        return no_store(JSONResponse(body))
+
+    async def _answer(self, request: Request) -> dict[str, Any]:
+        grant = "invalid"
+        try:
+            form = (await read_form(request)).once()
+            grant = _grant_type(form)
+            body = await self._decide(request, form, grant)
+        except ProtocolError as error:
+            metrics.TOKENS.labels(grant, error.error).inc()
+            raise
+        metrics.TOKENS.labels(grant, "ok").inc()
+        return body
+
+    async def _decide(self, request: Request, form: Params, grant: str) -> dict[str, Any]:
+        client = await self.client(request, form)
+        if grant == "client_credentials" and client:
+            await self._limit(request, client)
+        world = await self._preload(request, form, grant, client)
+        asked = TokenRequest(form, request.headers, world, self._tokens)
+        try:
+            body = self._core.answer(asked)
+        except InvalidClient as refusal:
+            await self.failed(request, refusal)
+            raise
+        except ProtocolError:
+            # what a refused request costs (a burnt code, a revoked family) is committed too
+            await store.commit(self._ground, asked.effects)
+            raise
+        await store.commit(self._ground, asked.effects)
+        return body
+
+    # ── the client ─────────────────────────────────────────────────────────────────────────────
+
+    async def client(self, request: Request, form: Mapping[str, str]) -> Client | None:
+        """Whoever the request claims to be; the core proves it. Raises InvalidClient,
+        InvalidRequest."""
+        try:
+            _, client_id = clientauth.presented(request.headers, form)
+        except InvalidClient as refusal:
+            await self.failed(request, refusal)
+            raise
+        return await self._clients.find(client_id)
+
+    async def failed(self, request: Request, refusal: InvalidClient) -> None:
+        """Counted per address, so that guessing secrets becomes slow."""
+        address = address_of(request)
+        metrics.ALARMS.labels("client-auth").inc()
+        self._ground.trail.gather(
+            audit.entry(
+                AUTH_FAILED,
+                reference=request.state.reference,
+                address=address,
+                why=refusal.detail,
+            )
+        )
+        rate = PerMinute(self._tokens.settings.failed_auth_per_minute)
+        wait = await self._ground.throttle.hit(rate, "client-auth", address)
+        if wait:
+            raise errors.TooManyRequests(retry_after=wait)
+
+    async def _limit(self, request: Request, client: Client) -> None:
+        rate = PerMinute(self._tokens.settings.token_calls_per_minute)
+        subject = (client.client_id, address_of(request))
+        wait = await self._ground.throttle.hit(rate, "client-credentials", *subject)
+        if wait:
+            raise errors.TooManyRequests(retry_after=wait)
+
+    # ── the world ──────────────────────────────────────────────────────────────────────────────
+
+    async def _preload(
+        self, request: Request, form: Params, grant: str, client: Client | None
+    ) -> World:
+        world = World(
+            now=self._ground.clock.now(),
+            address=address_of(request),
+            reference=request.state.reference,
+            client=client,
+        )
+        if grant == "authorization_code":
+            return await self._with_code(world, form)
+        if grant == "refresh_token":
+            return await self._with_refresh(world, form)
+        return world
+
+    async def _with_code(self, world: World, form: Params) -> World:
+        verifier = form.get("code_verifier")
+        if verifier is not None and not VERIFIER.match(verifier):
+            raise InvalidRequest("code_verifier must be 43 to 128 unreserved characters")
+        code = form.get("code", "")
+        if not _CODE.match(code):
+            return world
+        key = digest(code)
+        row = await self._ground.database.one(store.CODE, digest=key)
+        if row is None:
+            return world
+        found = store.read_code(key, row)
+        return replace(world, code=found, signed_claims=await self._people.signed(found.grant))
+
+    async def _with_refresh(self, world: World, form: Params) -> World:
+        presented = self._tokens.read_refresh_token(form.get("refresh_token", ""))
+        if presented is None:
+            return world
+        grant_id, generation = presented
+        grant = await store.grant_by_id(self._ground.database, grant_id)
+        if grant is None:
+            return world
+        signed = await self._people.signed(grant)
+        return replace(world, refresh=grant, generation=generation, signed_claims=signed)
+
+
+def _grant_type(form: Mapping[str, str]) -> str:
+    """Before Authlib sees it: its error text would choke on other characters."""
+    grant = form.get("grant_type")
+    if not grant:
+        raise InvalidRequest("grant_type is missing")
+    if grant not in GRANT_TYPES:
+        raise errors.UnsupportedGrantType
+    return grant

@@ -1,0 +1,170 @@
+"""Tokens: what is in them, how they are signed, and reading our own again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+
+from idp.kernel.clock import Clock, token
+from idp.kernel.errors import InvalidToken
+from idp.kernel.keyring import KeyRing, SigningKey
+from idp.kernel.vault import Vault
+from idp.oidc.settings import OidcSettings
+from idp.oidc.world import Grant
+from idp.registry.clients import Client
+
+MOST_BYTES = 8192
+_REFRESH = re.compile(r"\Atwr_([A-Za-z0-9_-]{22})\.(\d{1,9})\.([A-Za-z0-9_-]{43})\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    issuer: str
+    settings: OidcSettings
+    keyring: KeyRing
+    vault: Vault
+    clock: Clock
+
+    # ── subjects ───────────────────────────────────────────────────────────────────────────────
+
+    def subject(self, client: Client, number_index: str) -> str:
+        """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person."""
+        return self.vault.mac("sub", f"{client.metadata.sector}\n{number_index}")
+
+    # ── access tokens ──────────────────────────────────────────────────────────────────────────
+
+    def for_person(self, client: Client, grant: Grant, scope: str) -> tuple[str, int]:
+        """(at+jwt per RFC 9068, its life in seconds)."""
+        life = client.metadata.access_token_seconds or self.settings.access_token_seconds
+        claims = {
+            **self._common(client, self.subject(client, grant.number_index), scope, life),
+            "gid": grant.id,
+            "auth_time": grant.auth_time,
+            "acr": grant.acr,
+            "amr": list(grant.amr),
+        }
+        return self._sign(client.metadata.access_token_alg, "at+jwt", claims), life
+
+    def for_program(self, client: Client, scope: str, audience: tuple[str, ...]) -> tuple[str, int]:
+        life = client.metadata.access_token_seconds or self.settings.machine_token_seconds
+        claims = self._common(client, client.client_id, scope, life)
+        claims["realm_access"] = {"roles": list(client.metadata.roles)}
+        if audience:
+            claims["aud"] = audience[0] if len(audience) == 1 else list(audience)
+        return self._sign(client.metadata.access_token_alg, "at+jwt", claims), life
+
+    def _common(self, client: Client, subject: str, scope: str, life: int) -> dict[str, Any]:
+        now = self.clock.now()
+        return {
+            "iss": self.issuer,
+            "sub": subject,
+            "aud": self.issuer,
+            "client_id": client.client_id,
+            "azp": client.client_id,
+            "iat": now,
+            "exp": now + life,
+            "jti": token(16),
+            "scope": scope,
+        }
+
+    def read_access_token(self, text: str) -> dict[str, Any]:
+        """The claims of an access token of ours that has not expired. Raises InvalidToken."""
+        claims = self._read(text, "at+jwt")
+        if claims["exp"] <= self.clock.now():
+            raise InvalidToken(detail="expired")
+        return claims
+
+    # ── ID tokens ──────────────────────────────────────────────────────────────────────────────
+
+    def id_token(
+        self,
+        client: Client,
+        grant: Grant,
+        access_token: str,
+        extra: Mapping[str, object],
+        *,
+        nonce: str = "",
+    ) -> str:
+        """OIDC Core §2. auth_time, acr and amr are those of the verification, also at refresh."""
+        now, alg = self.clock.now(), client.metadata.id_token_signed_response_alg
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "sub": self.subject(client, grant.number_index),
+            "aud": client.client_id,
+            "iat": now,
+            "exp": now + self.settings.id_token_seconds,
+            "auth_time": grant.auth_time,
+            "acr": grant.acr,
+            "amr": list(grant.amr),
+            "at_hash": _half_hash(access_token),
+        }
+        if nonce:
+            claims["nonce"] = nonce
+        return self._sign(alg, "JWT", {**extra, **claims})
+
+    def read_id_token(self, text: str) -> dict[str, Any]:
+        """Of ours, however old: a hint, never a proof. Raises InvalidToken."""
+        return self._read(text, "JWT")
+
+    # ── refresh tokens ─────────────────────────────────────────────────────────────────────────
+
+    def refresh_token(self, grant_id: str, generation: int) -> str:
+        """Family and generation under a keyed mark: the store keeps one row per family, and the
+        successor of a token can be told again."""
+        return f"twr_{grant_id}.{generation}.{self._mark(grant_id, generation)}"
+
+    def read_refresh_token(self, text: str) -> tuple[str, int] | None:
+        """(grant id, generation), or None if we never issued it."""
+        match = _REFRESH.match(text)
+        if match is None:
+            return None
+        grant_id, generation = match[1], int(match[2])
+        good = hmac.compare_digest(match[3], self._mark(grant_id, generation))
+        return (grant_id, generation) if good else None
+
+    def _mark(self, grant_id: str, generation: int) -> str:
+        return self.vault.mac("refresh", f"{grant_id}.{generation}")
+
+    # ── JOSE ───────────────────────────────────────────────────────────────────────────────────
+
+    def _sign(self, alg: str, typ: str, claims: dict[str, Any]) -> str:
+        key = self.keyring.signer(alg)
+        header = {"alg": alg, "typ": typ, "kid": key.kid}
+        return jwt.encode(header, claims, key.key, [alg])
+
+    def _read(self, text: str, typ: str) -> dict[str, Any]:
+        """Signed by a published key of ours, for our issuer. Raises InvalidToken."""
+        if len(text) > MOST_BYTES or not text.isascii():
+            raise InvalidToken(detail="oversized or not ASCII")
+        try:
+            key = self._key_for(text)
+            found = jwt.decode(text, key.key, [key.alg])
+        except (JoseError, ValueError, KeyError, TypeError, RecursionError) as broken:
+            raise InvalidToken(detail=type(broken).__name__) from None
+        claims = found.claims
+        if found.header.get("typ") != typ or claims.get("iss") != self.issuer:
+            raise InvalidToken(detail="another type or issuer")
+        if not isinstance(claims.get("exp"), int) or not isinstance(claims.get("sub"), str):
+            raise InvalidToken(detail="incomplete")
+        return dict(claims)
+
+    def _key_for(self, text: str) -> SigningKey:
+        header = jws.extract_compact(text.encode()).headers()
+        key = self.keyring.find(str(header.get("kid", "")))
+        if key is None or header.get("alg") != key.alg:
+            raise InvalidToken(detail="unknown key or algorithm")
+        return key
+
+
+def _half_hash(text: str) -> str:
+    """at_hash (OIDC Core §3.1.3.6); both of our algorithms hash with SHA-256."""
+    half = hashlib.sha256(text.encode()).digest()[:16]
+    return base64.urlsafe_b64encode(half).decode().rstrip("=")

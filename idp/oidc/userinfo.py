@@ -1,0 +1,74 @@
+"""UserInfo: what the access token's scopes release, as it is now."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from idp.kernel import errors
+from idp.kernel.errors import InvalidRequest, InvalidToken, MissingToken
+from idp.kernel.ground import Ground
+from idp.kernel.web import no_store, read_form, read_query
+from idp.oidc import store
+from idp.oidc.people import People
+from idp.oidc.tokens import Tokens
+from idp.oidc.world import Grant
+from idp.registry.clients import Clients
+
+_BEARER = re.compile(r"\A[Bb]earer +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)  # RFC 6750 §2.1
+CHALLENGE = 'Bearer realm="userinfo"'
+
+
+async def bearer(request: Request) -> str:
+    """The one access token of a request (RFC 6750 §2). Raises MissingToken, InvalidRequest,
+    InvalidToken."""
+    if "access_token" in read_query(request):
+        raise InvalidRequest("an access token must not be in the URL")  # RFC 9700 §4.3.2
+    headers = request.headers.getlist("authorization")
+    in_body = ""
+    kind = request.headers.get("content-type", "")
+    if request.method == "POST" and kind.startswith("application/x-www-form-urlencoded"):
+        in_body = (await read_form(request)).once().get("access_token", "")
+    if len(headers) + bool(in_body) > 1:
+        raise InvalidRequest("one access token, once")
+    if in_body:
+        return in_body
+    if not headers:
+        raise MissingToken
+    match = _BEARER.match(headers[0])
+    if match is None:
+        raise InvalidToken(detail="not a bearer token")
+    return match[1]
+
+
+class UserInfo:
+    def __init__(self, ground: Ground, clients: Clients, tokens: Tokens, people: People) -> None:
+        self._ground, self._clients = ground, clients
+        self._tokens, self._people = tokens, people
+
+    async def answer(self, request: Request) -> Response:
+        claims = self._tokens.read_access_token(await bearer(request))
+        granted = str(claims.get("scope", "")).split()
+        if "openid" not in granted:
+            raise errors.InsufficientScope
+        grant = await self._live(claims)
+        body: dict[str, Any] = await self._people.claims(
+            grant.number_index, grant.number_sealed, granted, grant.claims.get("userinfo", ())
+        )
+        return no_store(JSONResponse({**body, "sub": claims["sub"]}))
+
+    async def _live(self, claims: dict[str, Any]) -> Grant:
+        """Checked again at every use: grant, person, client, this very token."""
+        grant_id, jti = claims.get("gid"), claims.get("jti")
+        if not isinstance(grant_id, str) or not isinstance(jti, str):
+            raise InvalidToken(detail="a program's token names no person")
+        grant = await store.grant_by_id(self._ground.database, grant_id)
+        client = await self._clients.active(str(claims.get("client_id")))
+        if grant is None or client is None or not grant.alive:
+            raise InvalidToken(detail="revoked, or person or client disabled")
+        if await self._ground.database.one(store.REVOKED_TOKEN, jti=jti):
+            raise InvalidToken(detail="revoked")
+        return grant

@@ -1,0 +1,152 @@
+"""What a client is: RFC 7591's words, checked when it is written, trusted when it is read."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
+_CLEAN_URI = re.compile(r"\A[!#-;=?-Z_a-z~%\[\]]{1,2000}\Z", re.ASCII)
+_SCOPE = re.compile(r"\A[!#-\[\]-~]+\Z", re.ASCII)  # RFC 6749 §3.3
+# right-to-left marks and other invisible characters make one name look like another
+_INVISIBLE = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+Algorithm = Literal["RS256", "ES256"]
+WITH_SECRET = ("client_secret_basic", "client_secret_post")
+
+
+def _a_name(name: str) -> str:
+    if not name.strip() or len(name) > 100 or _INVISIBLE.search(name):
+        raise ValueError("must be 1 to 100 visible characters")
+    return name
+
+
+def _a_uri(uri: str) -> str:
+    """Compared as a string for ever, so only a clean one may be registered."""
+    scheme = urlsplit(uri).scheme
+    if not _CLEAN_URI.match(uri) or not scheme or "#" in uri or scheme.lower() in NEVER:
+        raise ValueError(f"{uri!r} is not an absolute URI without fragment")
+    host = urlsplit(uri).netloc
+    if "@" in host or "*" in uri or "\\" in uri or "/../" in uri + "/":
+        raise ValueError(f"{uri!r} holds user information, a wildcard or a dot segment")
+    return uri
+
+
+def _a_scope(scope: str) -> str:
+    if not _SCOPE.match(scope):
+        raise ValueError(f"{scope!r} is not a scope")
+    return scope
+
+
+Name = Annotated[str, AfterValidator(_a_name)]
+Uri = Annotated[str, AfterValidator(_a_uri)]
+Scope = Annotated[str, AfterValidator(_a_scope)]
+
+
+class ClientMetadata(BaseModel):
+    """Raises pydantic.ValidationError, which names every fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_name: Name
+    client_name_en: str = ""
+    agency: str = ""
+    application_type: Literal["web", "native"] = "web"
+    redirect_uris: tuple[Uri, ...] = ()
+    post_logout_redirect_uris: tuple[Uri, ...] = ()
+    grant_types: tuple[GrantType, ...] = ("authorization_code",)
+    scopes: tuple[Scope, ...] = ()
+    response_modes: tuple[Literal["query", "form_post"], ...] = ("query",)
+    token_endpoint_auth_method: AuthMethod = "client_secret_basic"
+    jwks: dict[str, Any] | None = None
+    id_token_signed_response_alg: Algorithm = "RS256"
+    access_token_alg: Algorithm = "ES256"
+    access_token_seconds: int | None = Field(None, ge=60, le=604_800)
+    sector: str = ""
+    minimum_acr: str | None = None
+    methods: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    require_pkce: bool = True
+    trusted: bool = False
+    sandbox: bool = False
+
+    @property
+    def public(self) -> bool:
+        return self.token_endpoint_auth_method == "none"
+
+    @property
+    def native(self) -> bool:
+        return self.application_type == "native"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ClientMetadata:
+        faults = [text for broken, text in self._rules() if broken]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _rules(self) -> list[tuple[bool, str]]:
+        """(broken?, what to say)."""
+        codes = "authorization_code" in self.grant_types
+        machine = "client_credentials" in self.grant_types
+        hosts = {urlsplit(uri).netloc for uri in self.redirect_uris}
+        unfit = [uri for uri in self.redirect_uris if not self._fits(uri)]
+        keyed = self.token_endpoint_auth_method == "private_key_jwt"
+        return [
+            (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
+            (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
+            (machine and self.public, "a public client cannot use client_credentials"),
+            (
+                self.public and not self.require_pkce,
+                "a public client cannot be exempted from PKCE",
+            ),
+            (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
+            (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
+            (keyed and not _public_keys(self.jwks), "private_key_jwt needs jwks of public keys"),
+            (
+                not keyed and self.jwks is not None,
+                "jwks is only for private_key_jwt",
+            ),
+        ]
+
+    def _fits(self, uri: str) -> bool:
+        parts = urlsplit(uri)
+        if parts.scheme == "https":
+            return bool(parts.hostname)
+        if parts.scheme == "http":
+            return parts.hostname in ("127.0.0.1", "localhost", "::1")
+        # RFC 8252 §7.1: an app's own scheme is a reversed domain name
+        return self.native and "." in parts.scheme
+
+    def settled(self, client_id: str) -> ClientMetadata:
+        """With its sector written down: subjects must not change when a redirect_uri does."""
+        if self.sector:
+            return self
+        host = urlsplit(self.redirect_uris[0]).netloc if self.redirect_uris else ""
+        return self.model_copy(update={"sector": host or client_id})
+
+
+def _public_keys(jwks: dict[str, Any] | None) -> bool:
+    """RSA from 2048 bits, or EC P-256; nothing private, nothing symmetric."""
+    try:
+        keys = KeySet.import_key_set(jwks or {"keys": []}).keys  # type: ignore[arg-type]
+    except (JoseError, KeyError, TypeError, ValueError):
+        return False
+    return bool(keys) and all(_strong(key.as_dict()) for key in keys)
+
+
+def _strong(key: Any) -> bool:
+    if "d" in key or "k" in key:
+        return False
+    if key["kty"] == "RSA":
+        return len(key["n"]) >= 342  # 2048 bits as base64url
+    return bool(key["kty"] == "EC" and key["crv"] == "P-256")

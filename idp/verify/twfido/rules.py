@@ -1,0 +1,107 @@
+"""What TW FidO's words mean: methods, result codes, and whose approval it was. Pure.
+
+The checksum of FATH-02 leaves pid out, so identity is decided here: push, QR and dongle log in
+the number that we opened with, and an answer that names somebody else ends the attempt.
+"""
+
+from __future__ import annotations
+
+import calendar
+import json
+from collections.abc import Mapping
+from datetime import date
+from types import MappingProxyType
+
+from idp.kernel.errors import (
+    Denied,
+    Disagreement,
+    Expired,
+    Failed,
+    NotStarted,
+    UpstreamAway,
+    VerificationError,
+)
+from idp.verify import Attempt, Method, Outcome, State
+from idp.verify.twfido import numbers
+from idp.verify.twfido.answers import SUCCESS, Opened, Result
+from idp.verify.twfido.settings import QR_NAMES
+
+_APP = ("swk", "user", "mca")  # RFC 8176 §2: software key, user presence, another channel
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        method.id: method
+        for method in (
+            Method("push", "urn:twfido:push", _APP, 1, "wait", needs_number=True, disturbs=True),
+            Method("qr", "urn:twfido:qr", _APP, 2, "scan", needs_number=True),
+            Method("web", "urn:twfido:web", ("swk", "user"), 3, "leave", needs_number=False),
+            Method("dongle", "urn:twfido:dongle", ("hwk", "user"), 4, "leave", needs_number=True),
+        )
+    }
+)
+
+# TW FidO slides: rcodes of FEXCH-01 and FATH-01; every other refusal is the same neutral answer
+NOT_OPENED: Mapping[str, type[VerificationError]] = {"4002": NotStarted, "9999": UpstreamAway}
+
+# TW FidO slides: rcodes of FATH-02 that end an attempt (and the two of the browser pages).
+# 2001, 9000 (verified, waiting to call us) and whatever we do not know are still pending.
+_ENDED: Mapping[str, type[VerificationError]] = {
+    "2002": Failed,
+    "2003": Expired,
+    "5002": Failed,
+    "5003": Expired,
+    "9004": Denied,
+    "9999": UpstreamAway,
+}
+
+
+def names(answered: str, ours: str | None) -> bool:
+    """Whether a pid in an answer is absent, ours, or the mask of ours."""
+    return not answered or (ours is not None and answered in (ours, numbers.mask(ours)))
+
+
+def judge(attempt: Attempt, result: Result) -> Outcome:
+    """What FATH-02's word means for this attempt."""
+    if alarm := _identity_fault(attempt, result):
+        return contradiction(result.rcode, alarm)
+    if result.rcode == SUCCESS:
+        number = result.pid if attempt.method == "web" else attempt.number
+        return Outcome(State.APPROVED, number=number, code=result.rcode)
+    why = _ENDED.get(result.rcode)
+    return Outcome(State.ENDED if why else State.PENDING, why=why, code=result.rcode)
+
+
+def _identity_fault(attempt: Attempt, result: Result) -> str | None:
+    """Where the browser brought us the qrid, the answer itself must say who approved. Otherwise
+    somebody could open a dongle login with a victim's number and bring back the qrid of an
+    approval of their own."""
+    method = METHODS.get(attempt.method)
+    if method is None or (method.needs_number and not attempt.number):
+        return "the attempt was not opened by us"
+    if method.needs_number and not names(result.pid, attempt.number):
+        return "FATH-02: the answer names another person"
+    approved = result.rcode == SUCCESS
+    if approved and method.shows == "leave" and not numbers.valid(result.pid):
+        return "FATH-02: the answer does not say who approved"
+    return None
+
+
+def contradiction(code: str, alarm: str) -> Outcome:
+    return Outcome(State.ENDED, why=Disagreement, code=code, alarm=alarm)
+
+
+def qr_content(template: str, opened: Opened, pid: str) -> str:
+    """Drawn as a QR code: `template` filled in, or compact JSON."""
+    values = {name: getattr(opened, name) for name in QR_NAMES}
+    compact = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    content = template.format(**values) if template else compact
+    if pid in content:
+        # a QR code is read by everybody who can see the screen
+        raise Disagreement(detail="the words for the QR code contain the number")
+    return content
+
+
+def months_after(day: date, months: int) -> date:
+    """The same day `months` later, or the last of that month if it has no such day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    last = calendar.monthrange(year, month + 1)[1]
+    return date(year, month + 1, min(day.day, last))

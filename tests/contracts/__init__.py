@@ -1,0 +1,1 @@
+"""DOES EVERY PART KEEP ITS PROMISE? The verifiers, the stores, and the edge."""

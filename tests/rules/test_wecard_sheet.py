@@ -1,0 +1,105 @@
+"""A member list: every faulty line is named, every good one is read exactly."""
+
+from __future__ import annotations
+
+import pytest
+
+from idp.members.passwords import acceptable, hash_password
+from idp.members.sheet import Line, Rejected, SheetRefused, read
+from idp.verify.twfido import numbers
+
+HEADER = "card_number,name,gender,identity_type,organization"
+GOOD = "007,王小明,男,職員,某某大學"
+
+
+def one(line: str, columns: str = "") -> Line | Rejected:
+    header = HEADER + ("," + columns if columns else "")
+    (found,) = read([header + "\n", line + "\n"], numbers.canonical)
+    return found
+
+
+def test_a_line_is_read_as_it_stands() -> None:
+    """Leading zeros stay, dates are of Taiwan and the last day counts in full."""
+    found = one(
+        GOOD + ",A123456789,2026-01-01,2026-01-31,M@example.org",
+        "national_id,valid_from,valid_until,email",
+    )
+    assert isinstance(found, Line)
+    assert (found.card_number, found.national_id) == ("007", "A123456789")
+    assert found.valid_from == 1_767_196_800
+    assert found.valid_until == 1_769_875_199
+    assert found.record["email"] == "M@example.org"
+    assert "A123456789" not in repr(found)
+
+
+FAULTS = [
+    (",王小明,男,職員,某某大學", "", "card_number: is empty"),
+    ("007,,男,職員,某某大學", "", "name: is empty"),
+    ("007,王小明,x,職員,某某大學", "", "gender: must be 男 or 女 (or M, F)"),
+    ("007,王小明,男,職員", "", "has 4 cells, the header 5"),
+    ("007,王小明,男,職員,某某大學,x", "", "has 6 cells, the header 5"),
+    ("3.1E+09,王小明,男,職員,某某大學", "", "card_number: a spreadsheet made a number of it"),
+    ("卡片,王小明,男,職員,某某大學", "", "card_number: at most 64 ASCII characters"),
+    (GOOD + ",A123456788", "national_id", "national_id: is not a valid number"),
+    (GOOD + ",http://x", "head_image", "head_image: must be an https URL"),
+    (GOOD + ",6", "card_type", "card_type: must be a digit from 0 to 5"),
+    (GOOD + ",TW", "country", "country: must be three capital letters"),
+    (GOOD + ",nobody", "email", "email: is not an e-mail address"),
+    (GOOD + ",31/12/2026", "valid_until", "valid_until: must be YYYY-MM-DD"),
+    (GOOD + ",2026-02-30", "valid_from", "valid_from: must be YYYY-MM-DD"),
+    (GOOD + ",2026-02-01,2026-01-01", "valid_from,valid_until", "valid_until: before valid_from"),
+    (GOOD + "," + "x" * 501, "address", "address: too long"),
+    (GOOD + ",secret", "password_hash", "password_hash: must be argon2id"),
+    (GOOD + ",$2b$12$abcdefghijklmnopqrstuv", "password_hash", "password_hash: must be argon2id"),
+]
+
+
+@pytest.mark.parametrize(("line", "columns", "why"), FAULTS)
+def test_a_faulty_line_is_rejected_with_its_reason(line: str, columns: str, why: str) -> None:
+    """The report names line, column and rule, and never repeats the value."""
+    found = one(line, columns)
+    assert isinstance(found, Rejected)
+    assert found.line == 2
+    assert found.why.startswith(why)
+    assert "secret" not in found.why
+
+
+def test_the_same_card_twice_is_rejected() -> None:
+    """Two spellings of one card in a list are one card too many."""
+    lines = [HEADER, "ab7,甲,男,a,b", "ＡＢ 7,乙,女,a,b", "ab8,丙,女,a,b"]
+    found = list(read([line + "\n" for line in lines], numbers.canonical))
+    assert [type(x) for x in found] == [Line, Rejected, Line]
+    assert found[1] == Rejected(3, "card_number: same card as in line 2")
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ("card_number,name", "missing column gender"),
+        (HEADER + ",pasword_hash", "did you mean password_hash?"),
+        (HEADER + ",name", "column name twice"),
+        ("", "missing column card_number"),
+    ],
+)
+def test_a_wrong_header_refuses_the_whole_list(header: str, why: str) -> None:
+    """Unknown, missing and repeated columns are told before any line is read."""
+    with pytest.raises(SheetRefused, match=r".") as refusal:
+        list(read([header + "\n"], numbers.canonical))
+    assert why in str(refusal.value)
+
+
+def test_a_spreadsheet_s_own_marks_do_no_harm() -> None:
+    """A byte order mark and quoted cells with line ends are read, a broken quote refuses."""
+    assert list(read(["\ufeff" + HEADER + "\n"], numbers.canonical)) == []
+    with pytest.raises(SheetRefused):
+        list(read([HEADER + "\n", '"007,王小明\n'], numbers.canonical))
+
+
+def test_only_bearable_argon2id_is_taken() -> None:
+    """An imported hash may neither be weak in kind nor cost the server gigabytes."""
+    good = hash_password("x")
+    assert acceptable(good)
+    assert not acceptable(good.replace("argon2id", "argon2i"))
+    assert not acceptable(good.replace("m=65536", "m=4194304"))
+    assert not acceptable(good.replace("t=3", "t=4000"))
+    assert not acceptable("")
