@@ -1,7 +1,8 @@
 """SQL by SQLAlchemy Core, run by the drivers themselves.
 
-Statements are module constants with named parameters; each is compiled once per dialect and then
-handed to asyncpg, or to sqlite3 on the loop (4-26 µs: a thread hop would cost twenty times that).
+Statements are module constants with named parameters (no IN lists, which would be expanded at
+each run: or_ instead). Each is compiled once per dialect and then handed to asyncpg, or to
+sqlite3 on the loop (4-26 µs: a thread hop would cost twenty times that).
 
     await db.one(SELECT_CLIENT, client_id="…")          → Row | None
     await db.all(SELECT_KEYS)                            → list[Row]

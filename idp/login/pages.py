@@ -171,6 +171,16 @@ class Login:
         state = "done" if decided(here.step) else "pending"
         return no_store(JSONResponse({"state": state, "seconds": self._seconds(here)}))
 
+    async def _settled(self, request: Request, here: Here) -> Here:
+        """A person who presses a button is worth waiting for: until the upstream may be asked
+        again, or somebody else's question has been answered."""
+        for _ in range(2 * self._settings.ask_seconds + 1):
+            here = await self._asked(request, here)
+            if here.attempt is None or decided(here.step) or not here.attempt["handle"]:
+                break
+            await self._ground.clock.sleep(0.5)
+        return here
+
     async def _asked(self, request: Request, here: Here) -> Here:
         if here.attempt is None or decided(here.step):
             return here
@@ -274,7 +284,7 @@ class Login:
 
     async def check(self, request: Request, here: Here, _form: Params) -> Response:
         """“I have confirmed on my phone”: ask, and complete if it is so."""
-        here = await self._asked(request, here)
+        here = await self._settled(request, here)
         if here.step is not Step.APPROVED or here.attempt is None:
             return self._back(here)
         done = await self._complete(request, here, here.attempt)

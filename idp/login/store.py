@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from idp.kernel.tables import attempts, handles, landings, logins, upstream_sequences
@@ -48,9 +48,13 @@ CANCEL = (
 )
 
 INSERT_ATTEMPT = insert(attempts)
-_UNDECIDED = _A.state.in_(
-    [AttemptState.OPENING.value, AttemptState.PENDING.value, AttemptState.APPROVED.value]
-)
+
+
+def _one_of(*states: AttemptState) -> ColumnElement[bool]:
+    return or_(*(_A.state == state.value for state in states))
+
+
+_UNDECIDED = _one_of(AttemptState.OPENING, AttemptState.PENDING, AttemptState.APPROVED)
 REPLACE = (
     update(attempts)
     .where(_A.login_id == bindparam("login"), _UNDECIDED)
@@ -101,7 +105,7 @@ PENDING_ELSEWHERE = (
         _A.number_index == bindparam("index"),
         _A.login_id != bindparam("login"),
         _A.method == bindparam("method"),
-        _A.state.in_([AttemptState.OPENING.value, AttemptState.PENDING.value]),
+        _one_of(AttemptState.OPENING, AttemptState.PENDING),
         _A.expires_at > bindparam("now"),
     )
     .limit(1)

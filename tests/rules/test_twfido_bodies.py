@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.kernel.errors import Disagreement
+from idp.kernel.strictjson import NotStrict, read_object
 from idp.verify.twfido import callback
 from idp.verify.twfido.checksum import chksum
-from idp.kernel.strictjson import NotStrict, read_object
 from tests.rules.twfido_upstream import KEY, PID, QRID, SYSCODE
 
 SEQ = "00000000000000000001"

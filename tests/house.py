@@ -1,0 +1,240 @@
+"""The whole application in process: the bridge, the simulator as its upstream, a still clock."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
+
+from idp.app import RETURN_PATH, House, Settings, create_app
+from idp.kernel import schema
+from idp.kernel.clock import Clock
+from idp.registry.clients import Client
+from idp.registry.metadata import ClientMetadata
+from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+from tests.services.postgres import Postgres
+
+ISSUER = "https://id.test"
+SIMULATOR = "https://fido.test"
+SYSCODE, API_KEY = "20200820100951269230", "00112233445566778899AABBCCDDEEFF"
+MINISTRY, HOME = "117.56.7.69", "203.0.113.7"
+SYSTEM_NAME = "國家圖書館 館藏服務"
+SERVICE, CALLBACK = "https://service.test", "https://service.test/callback"
+START = 1_790_000_000
+
+
+class StillClock(Clock):
+    """Moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.at = float(START)
+
+    def precise(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+        await asyncio.sleep(0.01)
+
+    def pass_(self, seconds: float) -> None:
+        self.at += seconds
+
+
+@dataclass
+class Registered:
+    """A client as its owner knows it."""
+
+    client: Client
+    secret: str | None
+
+    @property
+    def id(self) -> str:
+        return self.client.client_id
+
+
+@dataclass
+class TestHouse:
+    """The bridge under test. `app` is what uvicorn would serve; `house` its rooms."""
+
+    __test__ = False
+
+    app: ASGIApp
+    house: House
+    clock: StillClock
+    simulator: Any
+    simulator_app: ASGIApp
+    settings: Settings
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    @property
+    def ground(self) -> Any:
+        return self.house.ground
+
+    def http(self, address: str = HOME, **options: Any) -> httpx.AsyncClient:
+        """A bare HTTP client at `address`, speaking to the bridge."""
+        transport = httpx.ASGITransport(self.app, client=(address, 4711))
+        client = httpx.AsyncClient(transport=transport, base_url=ISSUER, **options)
+        self.clients.append(client)
+        return client
+
+    async def register(self, client_id: str | None = None, **fields: Any) -> Registered:
+        """A confidential web client with everything, unless told otherwise."""
+        known: dict[str, Any] = {
+            "client_name": "館藏服務",
+            "agency": "國家圖書館",
+            "redirect_uris": (CALLBACK,),
+            "grant_types": ("authorization_code", "refresh_token"),
+            "scopes": ("openid", "profile", "email", "phone", "twid", "offline_access"),
+        }
+        metadata = ClientMetadata.model_validate(known | fields)
+        client, secret = await self.house.clients.create(metadata, client_id)
+        return Registered(client, secret)
+
+    async def register_program(self, **fields: Any) -> Registered:
+        known: dict[str, Any] = {
+            "client_name": "程式",
+            "redirect_uris": (),
+            "grant_types": ("client_credentials",),
+            "scopes": ("api:read", "api:write"),
+            "roles": ("basic",),
+        }
+        return await self.register(**(known | fields))
+
+    async def events(self, name: str = "") -> list[dict[str, Any]]:
+        """The audit trail, oldest first."""
+        await self.ground.trail.flush()
+        found = await self.ground.trail.recent()
+        return [e for e in reversed(found) if not name or e["event"] == name]
+
+    async def count(self, table: Any) -> int:
+        from sqlalchemy import func, select
+
+        row = await self.ground.database.one(select(func.count().label("n")).select_from(table))
+        return int(row["n"])
+
+
+def settings_for(database_url: str, **changes: Any) -> Settings:
+    document: dict[str, Any] = {
+        "environment": "development",
+        "issuer": ISSUER,
+        "database": {"url": database_url},
+        "keys": {"master_key": secrets.token_hex(32)},
+        "oidc": {
+            "realms": ("TDXConnect",),
+            "scopes": ("api:read", "api:write"),
+            "token_calls_per_minute": 10_000,
+            "failed_auth_per_minute": 10_000,
+        },
+        "login": {"starts_per_minute": 10_000},
+        "twfido": {
+            "base_url": SIMULATOR,
+            "syscode": SYSCODE,
+            "api_keys": (API_KEY,),
+            "system_name": SYSTEM_NAME,
+            "callback_peers": (f"{MINISTRY}/32",),
+        },
+    }
+    return Settings.model_validate(merged(document, changes))
+
+
+def merged(into: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    for key, value in more.items():
+        deeper = isinstance(value, dict) and isinstance(into.get(key), dict)
+        into[key] = merged(into[key], value) if deeper else value
+    return into
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[TestHouse]:
+    clock = StillClock()
+    bridge: list[ASGIApp] = []
+
+    async def call_back(request: httpx.Request) -> httpx.Response:
+        transport = httpx.ASGITransport(bridge[0], client=(MINISTRY, 443))
+        return await transport.handle_async_request(request)
+
+    system = SimulatedSystem(
+        syscode=SYSCODE,
+        api_key=API_KEY,
+        name=SYSTEM_NAME,
+        success_url=ISSUER + RETURN_PATH,
+        callback_url=ISSUER + settings.twfido.callback_path,
+    )
+    simulator = create_simulator(
+        [system],
+        public_url=SIMULATOR,
+        clock=clock.precise,
+        sleep=lambda _: asyncio.sleep(0),
+        transport=_Forward(call_back),
+    )
+    app = create_app(settings, clock=clock, transport=httpx.ASGITransport(simulator))
+    bridge.append(app)
+    async with _lifespan(app) as house:
+        found = TestHouse(app, house, clock, simulator.state.simulator, simulator, settings)
+        try:
+            yield found
+        finally:
+            for client in found.clients:
+                await client.aclose()
+
+
+class _Forward(httpx.AsyncBaseTransport):
+    def __init__(self, act: Callable[[httpx.Request], Any]) -> None:
+        self._act = act
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer: httpx.Response = await self._act(request)
+        return answer
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncIterator[House]:
+    """Start-up and shutdown as a server would drive them."""
+    inbox: asyncio.Queue[Any] = asyncio.Queue()
+    outbox: asyncio.Queue[Any] = asyncio.Queue()
+    scope: dict[str, Any] = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    task = asyncio.create_task(app(scope, inbox.get, outbox.put))
+    await inbox.put({"type": "lifespan.startup"})
+    started = await outbox.get()
+    if started["type"] != "lifespan.startup.complete":
+        await task
+        raise AssertionError(started)
+    try:
+        yield scope["app"].state.house
+    finally:
+        await inbox.put({"type": "lifespan.shutdown"})
+        await outbox.get()
+        await task
+
+
+def empty_database(kind: str, folder: Path, postgres: Callable[[], Postgres]) -> str:
+    """The URL of a database with the newest schema and nothing in it."""
+    if kind == "postgres":
+        server = postgres()
+        return server.create_database(template=server.template("migrated", schema.upgrade))
+    made = _sqlite_template(folder)
+    file = folder / f"{secrets.token_hex(6)}.sqlite3"
+    shutil.copy(made, file)
+    return f"sqlite:///{file}"
+
+
+_TEMPLATES: dict[str, Path] = {}
+
+
+def _sqlite_template(folder: Path) -> Path:
+    if "made" not in _TEMPLATES:
+        file = folder / "template.sqlite3"
+        schema.upgrade(f"sqlite:///{file}")
+        _TEMPLATES["made"] = file
+    return _TEMPLATES["made"]
