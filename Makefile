@@ -47,6 +47,10 @@ format: $(READY) ## Put the code into the house's format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(READY) ## Write the tables that docs/ and config/default.toml take from the code
+	@$(BIN)/python -m docs.generate
+
 .PHONY: bench
 bench: $(READY) services ## Measure (results depend on the machine)
 	@$(BIN)/python -m bench $(ARGS)

@@ -65,6 +65,7 @@ from idp.oidc.settings import OidcSettings
 from idp.registry import clients as registry
 from idp.registry.clients import Clients
 from idp.registry.systems import Systems
+from idp.verify import Verifier
 from idp.verify.twfido.callback import ACKNOWLEDGEMENT
 from idp.verify.twfido.settings import TwFidoSettings
 from idp.verify.twfido.verifier import TwFido
@@ -106,9 +107,9 @@ def unsafe(settings: Settings) -> list[str]:
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         faults.append("issuer: must be https, or http on loopback for development")
+    elif parts.scheme != "https" and settings.environment == "production":
+        faults.append("issuer: production needs https")
     if settings.environment == "production":
-        if parts.scheme != "https":
-            faults.append("issuer: production needs https")
         faults += [f"twfido.{fault}" for fault in settings.twfido.production_faults()]
         faults += [f"members.{fault}" for fault in settings.members.production_faults()]
     return faults
@@ -138,7 +139,7 @@ async def ground_floor(settings: Settings, clock: Clock | None = None) -> AsyncI
             database=database,
             vault=vault,
             trail=Trail(database, vault, clock),
-            throttle=Throttle(clock, redis.get_secret_value() if redis else None),
+            throttle=Throttle(redis.get_secret_value() if redis else None),
             keyring=KeyRing(database, vault, clock),
             forms=Forms(
                 Cookies(secure=settings.issuer.startswith("https:")),
@@ -158,7 +159,7 @@ class House:
     ground: Ground
     settings: Settings
     clients: Clients
-    verifier: TwFido
+    verifier: Verifier
     desk: Desk
     login: Login
     directory: Directory
@@ -180,10 +181,15 @@ class House:
         ]
 
 
-def build(ground: Ground, settings: Settings, upstream: httpx.AsyncClient) -> House:
+def build(
+    ground: Ground,
+    settings: Settings,
+    upstream: httpx.AsyncClient,
+    verifier: Verifier | None = None,
+) -> House:
     clients = Clients(ground)
     systems = Systems(clients)
-    verifier = TwFido(
+    verifier = verifier or TwFido(
         settings.twfido,
         upstream,
         reserve=lambda system: reserve_sequence(ground, system),
@@ -226,8 +232,9 @@ def create_app(
     *,
     clock: Clock | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    verifier: Verifier | None = None,
 ) -> ASGIApp:
-    """The bridge. `transport` replaces the network to the upstream (tests)."""
+    """The bridge. `transport` replaces the network to the upstream (tests), `verifier` TW FidO."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -237,7 +244,7 @@ def create_app(
         ):
             await follow_database_clock(ground.database, ground.clock)
             await ground.keyring.ensure()
-            house = build(ground, settings, upstream)
+            house = build(ground, settings, upstream, verifier)
             app.state.house = house
             app.router.routes.extend(house.routes(Answers(ground.templates)))
             async with running(jobs(house)):

@@ -12,6 +12,7 @@ import json
 import secrets
 import signal
 import socket
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from idp.app import RETURN_PATH, Settings, create_app, ground_floor, read_settings
-from idp.demo.agency import create_agency
 from idp.kernel import schema
 from idp.kernel.ground import Ground
 from idp.kernel.templates import template_directory
@@ -222,6 +222,9 @@ def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
 
 
 def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
+    with warnings.catch_warnings():  # Authlib's client prefers httpx2; not the reader's concern
+        warnings.simplefilter("ignore")
+        from idp.demo.agency import create_agency
     return create_agency(
         issuer=plan.issuer,
         client_id=AGENCY,

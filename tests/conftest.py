@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
+from idp.kernel import keyring
 from tests.actors import Browser, Service
 from tests.house import TestHouse, empty_database, running, settings_for
 from tests.services.fixtures import *  # noqa: F403
@@ -42,3 +44,23 @@ def browser(house: TestHouse) -> Browser:
 async def service(house: TestHouse) -> Service:
     """A confidential relying party."""
     return Service(house, await house.register("service"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_keys() -> Iterator[None]:
+    """RSA keys take long to make, so each house is founded on the same few."""
+    made: list[Any] = []
+    numbers = itertools.cycle(range(16))
+    generate = keyring._generate
+
+    def known(alg: str) -> Any:
+        if alg != "RS256":
+            return generate(alg)
+        number = next(numbers)
+        if number == len(made):
+            made.append(generate(alg))
+        return made[number]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyring, "_generate", known)
+        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from idp.kernel import schema
 from idp.kernel.clock import Clock
 from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
+from idp.verify import Verifier
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 from tests.services.postgres import Postgres
 
@@ -29,6 +30,7 @@ MINISTRY, HOME = "117.56.7.69", "203.0.113.7"
 SYSTEM_NAME = "國家圖書館 館藏服務"
 SERVICE, CALLBACK = "https://service.test", "https://service.test/callback"
 START = 1_790_000_000
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class StillClock(Clock):
@@ -63,6 +65,21 @@ class Registered:
         return self.client.client_id
 
 
+class Line(httpx.AsyncBaseTransport):
+    """The wire to the upstream: counts the calls that go through, and can be cut."""
+
+    def __init__(self, far_end: httpx.AsyncBaseTransport) -> None:
+        self._far_end = far_end
+        self.cut = False
+        self.calls: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls.append(request.url.path.removeprefix("/rp-api-").upper())
+        if self.cut:
+            raise httpx.ConnectError("connection refused")
+        return await self._far_end.handle_async_request(request)
+
+
 @dataclass
 class TestHouse:
     """The bridge under test. `app` is what uvicorn would serve; `house` its rooms."""
@@ -75,6 +92,7 @@ class TestHouse:
     simulator: Any
     simulator_app: ASGIApp
     settings: Settings
+    line: Line
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -155,8 +173,15 @@ def merged(into: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return into
 
 
+async def _at_once(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[TestHouse]:
+async def running(
+    settings: Settings, verifier: Verifier | None = None, sleep: Sleep = _at_once
+) -> AsyncIterator[TestHouse]:
+    """`verifier` in the place of TW FidO's; `sleep` makes the simulator as slow as it says."""
     clock = StillClock()
     bridge: list[ASGIApp] = []
 
@@ -175,13 +200,14 @@ async def running(settings: Settings) -> AsyncIterator[TestHouse]:
         [system],
         public_url=SIMULATOR,
         clock=clock.precise,
-        sleep=lambda _: asyncio.sleep(0),
+        sleep=sleep,
         transport=_Forward(call_back),
     )
-    app = create_app(settings, clock=clock, transport=httpx.ASGITransport(simulator))
+    line = Line(httpx.ASGITransport(simulator))
+    app = create_app(settings, clock=clock, transport=line, verifier=verifier)
     bridge.append(app)
     async with _lifespan(app) as house:
-        found = TestHouse(app, house, clock, simulator.state.simulator, simulator, settings)
+        found = TestHouse(app, house, clock, simulator.state.simulator, simulator, settings, line)
         try:
             yield found
         finally:

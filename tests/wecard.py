@@ -295,7 +295,7 @@ async def found(card_database: str) -> AsyncIterator[Callable[..., Any]]:
             database=database,
             vault=vault,
             trail=Trail(database, vault, clock),
-            throttle=Throttle(clock),
+            throttle=Throttle(),
             keyring=KeyRing(database, vault, clock),
             forms=Forms(Cookies(secure=True), ISSUER, b"f" * 32),
             templates=Templates(BrandSettings()),

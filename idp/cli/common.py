@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from idp.app import Settings, ground_floor, read_settings
+from idp.kernel import schema
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
+from idp.kernel.vault import VaultBroken
 
 T = TypeVar("T")
+ANOTHER_KEY = "keys: this database was sealed under another master key"
 
 
 class Stop(Exception):
@@ -53,6 +58,17 @@ def on_the_ground(context: typer.Context, work: Callable[[Ground], Awaitable[T]]
         return asyncio.run(inner())
     except IdpError as refused:
         raise Stop(f"{refused.error}: {refused.detail or refused.description}") from None
+    except VaultBroken:
+        raise Stop(ANOTHER_KEY) from None
+
+
+def schema_of(settings: Settings) -> tuple[str | None, str | None]:
+    """(revision of the database, revision this version needs). Raises Stop."""
+    try:
+        return schema.current(settings.database.url)
+    except (OSError, SQLAlchemyError, asyncpg.PostgresError) as away:
+        reason = " ".join(str(away).split()) or type(away).__name__
+        raise Stop(f"the database cannot be reached: {reason}") from None
 
 
 def show(value: Any, *, as_json: bool) -> None:

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from idp.app import Settings, ground_floor, upstream_client
-from idp.cli.common import Stop, chosen, on_the_ground
+from idp.cli.common import ANOTHER_KEY, Stop, chosen, on_the_ground, schema_of
 from idp.kernel import schema
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.keyring import ALGORITHMS, KeyState
+from idp.kernel.vault import VaultBroken
 from idp.verify.twfido import checksum
 
 db_group = typer.Typer(no_args_is_help=True, help="The database.")
@@ -33,14 +34,15 @@ def add_to(app: typer.Typer) -> None:
 def upgrade(context: typer.Context) -> None:
     """Bring the schema to this version."""
     settings = chosen(context).settings()
+    schema_of(settings)  # a database that is away is told in a line
     schema.upgrade(settings.database.url)
-    typer.echo(f"schema {schema.current(settings.database.url)[0]}")
+    typer.echo(f"schema {schema_of(settings)[0]}")
 
 
 @db_group.command()
 def check(context: typer.Context) -> None:
     """Exit status 0 if the schema is this version's."""
-    found, needed = schema.current(chosen(context).settings().database.url)
+    found, needed = schema_of(chosen(context).settings())
     if found != needed:
         raise Stop(f"the schema is {found or 'empty'}, not {needed}: run `idp db upgrade`")
     typer.echo(f"schema {found}")
@@ -100,7 +102,7 @@ def _static(settings: Settings) -> Iterator[Finding]:
     text, expected = KNOWN_ANSWER
     good = checksum.chksum(KNOWN_KEY, text) == expected
     yield ("ok" if good else "fail"), "checksum self-test", expected
-    found, needed = schema.current(settings.database.url)
+    found, needed = schema_of(settings)
     mended = f"{found} (run `idp db upgrade`)" if found != needed else str(found)
     yield ("ok" if found == needed else "fail"), "database schema", mended
     if not settings.web.redis_url:
@@ -117,6 +119,8 @@ async def _living(settings: Settings) -> list[Finding]:
             found += _keys(ground)
     except IdpError as away:
         found.append(("fail", "database", away.detail))
+    except VaultBroken:
+        found.append(("fail", "master key", ANOTHER_KEY))
     found.append(await _upstream(settings))
     return found
 

@@ -13,10 +13,10 @@ import typer
 import uvicorn
 
 from idp import app as application
-from idp import dev
 from idp.app import Settings
-from idp.cli.common import Stop, chosen
-from idp.kernel import logs, metrics, schema
+from idp.cli.common import Stop, chosen, on_the_ground, schema_of
+from idp.cli.workers import run
+from idp.kernel import logs, metrics
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 
 DRAIN = 25  # seconds that open requests may finish in
@@ -39,7 +39,7 @@ def serve(
     """Run the bridge. Refuses to start with a schema that is not this version's."""
     settings = chosen(context).settings()
     _check_schema(settings)
-    application.master_key(settings)
+    on_the_ground(context, lambda ground: ground.keyring.ensure())
     files = [str(file.resolve()) for file in chosen(context).files]
     os.environ[application.CONFIG_VARIABLE] = os.pathsep.join(files)
     logs.configure(production=settings.environment == "production")
@@ -48,10 +48,9 @@ def serve(
             if workers > 1:
                 os.environ[metrics.SHARED] = directory
             metrics.listen(settings.metrics.host, settings.metrics.port)
-        uvicorn.run(
-            "idp.app:create", factory=True, host=host, port=port, uds=uds, workers=workers,
-            **_server(),
-        )  # fmt: skip
+        where = {"host": host, "port": port, "uds": uds}
+        status = run("idp.app:create", workers, **where, **_server())
+    raise typer.Exit(status)
 
 
 def _server() -> dict[str, Any]:
@@ -66,7 +65,7 @@ def _server() -> dict[str, Any]:
 
 
 def _check_schema(settings: Settings) -> None:
-    found, needed = schema.current(settings.database.url)
+    found, needed = schema_of(settings)
     if found != needed:
         raise Stop(f"the database schema is {found or 'empty'}, not {needed}: run `idp db upgrade`")
 
@@ -84,6 +83,8 @@ def dev_(
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise Stop("idp dev listens on loopback only: its keys and people are known to all")
     logs.configure(production=False)
+    from idp import dev  # here only: it brings the demo application and Authlib's client
+
     try:
         asyncio.run(dev.run(dev.Plan(state.resolve(), host, port, simulator_port, demo_port)))
     except dev.PortTaken as taken:

@@ -23,7 +23,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 SCOPES = "openid profile email phone twid offline_access"
-CSP = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'"
+# Chromium holds redirects after a form to form-action: logging out leads by way of the issuer
+CSP = (
+    "default-src 'none'; style-src 'self'; img-src data:; frame-ancestors 'none'; "
+    "form-action 'self' {issuer}"
+)
 
 
 @dataclass(slots=True)
@@ -57,7 +61,10 @@ def create_agency(
 
     def page(name: str, status: int = 200, **context: Any) -> Response:
         html = pages.get_template(f"demo/{name}.html").render(issuer=issuer, **context)
-        headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-store"}
+        headers = {
+            "Content-Security-Policy": CSP.format(issuer=issuer),
+            "Cache-Control": "no-store",
+        }
         return HTMLResponse(html, status, headers)
 
     def visit_of(request: Request) -> dict[str, Any] | None:

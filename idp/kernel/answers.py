@@ -69,6 +69,9 @@ class Answers:
         response = self.as_page(request, error) if wants_page else as_json(error)
         response.status_code = status
         response.headers.update(headers)
+        if "allow" in response.headers:
+            methods = response.headers["allow"].split(", ")
+            response.headers["allow"] = ", ".join(sorted(methods))
         return response
 
     async def on_idp_error(self, request: Request, exception: Exception) -> Response:
@@ -80,7 +83,8 @@ class Answers:
         """Our own fault. The trace goes to the log, the reference to the person."""
         log.error("crash", path=request.url.path, exc_info=exception)
         reference = request.scope.get("state", {}).get("reference", "")
-        return PlainTextResponse(f"系統發生錯誤 / internal error\n{reference}\n", status_code=500)
+        text = f"系統發生錯誤 / internal error\n{reference}\n"
+        return no_store(PlainTextResponse(text, status_code=500))
 
 
 def as_json(error: IdpError, challenge: str | None = None) -> Response:

@@ -25,7 +25,7 @@ from idp.kernel.vault import Vault
 
 log = structlog.get_logger("idp.audit")
 
-SETTLED = 15  # seconds: no transaction lives longer, so no older id can still appear
+SETTLED = 15  # seconds: no transaction lives longer, so no lower id can still appear
 BACKLOG = 10_000  # gathered entries; beyond that we would rather refuse than forget
 BATCH = 1_000
 
@@ -67,7 +67,7 @@ _LAST_SEAL = select(audit_seals).order_by(audit_seals.c.number.desc()).limit(1)
 _SEALS = select(audit_seals).order_by(audit_seals.c.number)
 _TO_SEAL = (
     select(audit)
-    .where(audit.c.id > bindparam("after"), audit.c.at < bindparam("before"))
+    .where(audit.c.id > bindparam("after"), audit.c.id <= bindparam("upto"))
     .order_by(audit.c.id)
     .limit(BATCH)
 )
@@ -76,6 +76,7 @@ _BETWEEN = (
     .where(audit.c.id > bindparam("after"), audit.c.id <= bindparam("upto"))
     .order_by(audit.c.id)
 )
+_NEWEST = select(func.max(audit.c.id).label("id"))
 _UNSEALED = select(func.count()).select_from(audit).where(audit.c.id > bindparam("after"))
 _RECENT = (
     select(audit).where(audit.c.id > bindparam("after")).order_by(audit.c.id.desc()).limit(500)
@@ -88,6 +89,7 @@ class Trail:
         self._database, self._vault, self._clock = database, vault, clock
         self._gathered: deque[dict[str, Any]] = deque()
         self._flushing = asyncio.Lock()
+        self._seen: deque[tuple[float, int]] = deque()
 
     async def write(self, tx: Transaction, *entries: Entry) -> None:
         for item in entries:
@@ -133,7 +135,7 @@ class Trail:
         """Seals what has settled. Two replicas may try at once: the number is unique."""
         last = await self._database.one(_LAST_SEAL)
         after = last["last_id"] if last else 0
-        rows = await self._database.all(_TO_SEAL, after=after, before=self._clock.now() - SETTLED)
+        rows = await self._database.all(_TO_SEAL, after=after, upto=await self._settled())
         if not rows:
             return
         seal = {
@@ -149,6 +151,17 @@ class Trail:
             return  # another replica was first
         # the log leaves this machine: who cuts the chain's end here is found out there
         log.info("audit.sealed", number=seal["number"], rows=seal["rows"], mark=seal["mark"])
+
+    async def _settled(self) -> int:
+        """The highest id that we saw SETTLED seconds ago: no id below it can still appear. The
+        entries' own times would not tell: gathered ones are written later than they happened."""
+        row = await self._database.one(_NEWEST)
+        now = self._clock.monotonic()
+        self._seen.append((now, (row and row["id"]) or 0))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - SETTLED:
+            self._seen.popleft()
+        when, newest = self._seen[0]
+        return newest if when <= now - SETTLED else 0
 
     def _mark(self, previous: str, rows: list[Row]) -> str:
         text = "\n".join([previous, *(_canonical(row) for row in rows)])

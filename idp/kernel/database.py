@@ -9,7 +9,8 @@ sqlite3 on the loop (4-26 µs: a thread hop would cost twenty times that).
     await db.write(work)                                 → what `async def work(tx)` returns
 
 `work` runs in one transaction and may be run again after a lost lock, so it must not do anything
-but talk to `tx`. Raises Conflict when a unique key is taken, Unavailable when the store is away.
+but talk to `tx`. Raises Conflict when a unique key is taken (the transaction is then over),
+Unavailable when the store is away.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import asyncio
 import contextlib
 import functools
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -120,19 +121,22 @@ class _PostgresReader:
 
     async def one(self, statement: Executable, **params: Any) -> Row | None:
         sql, values = _prepare(statement, _POSTGRES, params)
-        row: Row | None = await self._connection.fetchrow(sql, *values)
+        with _postgres_errors():
+            row: Row | None = await self._connection.fetchrow(sql, *values)
         return row
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
         sql, values = _prepare(statement, _POSTGRES, params)
-        rows: list[Row] = await self._connection.fetch(sql, *values)
+        with _postgres_errors():
+            rows: list[Row] = await self._connection.fetch(sql, *values)
         return rows
 
 
 class _PostgresTransaction(_PostgresReader):
     async def run(self, statement: Executable, **params: Any) -> int:
         sql, values = _prepare(statement, _POSTGRES, params)
-        tag: str = await self._connection.execute(sql, *values)
+        with _postgres_errors():
+            tag: str = await self._connection.execute(sql, *values)
         return int(tag.rsplit(" ", 1)[-1])
 
 
@@ -170,19 +174,25 @@ class Postgres:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        try:
+        with _postgres_errors():
             async with self._pool.acquire(timeout=2) as connection:
                 yield connection
-        except asyncpg.UniqueViolationError as taken:
-            raise Conflict(str(taken.constraint_name)) from taken
-        except _AGAIN as again:
-            raise _Again from again
-        except _AWAY as away:
-            raise Unavailable(detail=f"PostgreSQL: {type(away).__name__}") from away
 
 
 class _Again(Exception):
     """Run the transaction once more."""
+
+
+@contextlib.contextmanager
+def _postgres_errors() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as taken:
+        raise Conflict(str(taken.constraint_name)) from taken
+    except _AGAIN as again:
+        raise _Again from again
+    except _AWAY as away:
+        raise Unavailable(detail=f"PostgreSQL: {type(away).__name__}") from away
 
 
 # ── SQLite ──────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +240,7 @@ class Sqlite:
         return await self._reader.all(statement, **params)
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async with self._turn:
+        async with self._my_turn():
             await self._begin()
             try:
                 result = await work(self._writer)
@@ -241,6 +251,18 @@ class Sqlite:
                     self._writes.execute("ROLLBACK")
                 raise
             return result
+
+    @contextlib.asynccontextmanager
+    async def _my_turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(WAIT):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise Unavailable(detail="SQLite: too many wait to write") from None
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def _begin(self) -> None:
         pause, waited = 0.002, 0.0
@@ -264,6 +286,9 @@ class Sqlite:
         self._writes.close()
 
 
+_TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+
+
 class _Locked(Unavailable):
     """Another process is writing."""
 
@@ -271,19 +296,23 @@ class _Locked(Unavailable):
 def _open(file: Path) -> sqlite3.Connection:
     file.parent.mkdir(parents=True, exist_ok=True)
     with _sqlite_errors():
-        connection = sqlite3.connect(file, timeout=0.01, isolation_level=None)
+        connection = sqlite3.connect(file, timeout=5, isolation_level=None)
         connection.row_factory = sqlite3.Row
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        # from here on the loop must not stand still: whoever waits does so in `_begin`
+        connection.execute("PRAGMA busy_timeout=0")
     return connection
 
 
 @contextlib.contextmanager
-def _sqlite_errors() -> Any:
+def _sqlite_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as broken:
-        raise Conflict(str(broken)) from broken
+        if broken.sqlite_errorcode in _TAKEN:
+            raise Conflict(str(broken)) from broken
+        raise Unavailable(detail=f"SQLite: {broken}") from broken
     except sqlite3.OperationalError as away:
         if away.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise _Locked(detail="SQLite: locked") from away

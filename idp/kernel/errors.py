@@ -219,15 +219,19 @@ class UnknownClient(PageError):
 
 
 class RedirectUriMismatch(PageError):
-    """`sent` and `registered` are shown to integrators of sandbox clients only."""
+    """`sent` and `registered` are shown to integrators of sandbox clients only; from index
+    `differs_at` on the one sent differs from the registered one most like it."""
 
     code = "TF-1002"
     description = "redirect_uri is not registered for this client"
     title = "服務的設定有誤"
     advice = "請回到原本的網站並通知該網站。"
 
-    def __init__(self, sent: str = "", registered: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, sent: str = "", registered: tuple[str, ...] = (), differs_at: int = 0
+    ) -> None:
         super().__init__(detail="redirect_uri mismatch")
+        self.differs_at = differs_at
         self.sent = sent
         self.registered = registered
 

@@ -16,9 +16,11 @@ from typing import Any
 from joserfc.jwk import ECKey, Key, RSAKey
 from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql import Executable
 
 from idp.kernel.clock import Clock
 from idp.kernel.database import Conflict, Database, Row, Transaction
+from idp.kernel.errors import Unavailable
 from idp.kernel.tables import signing_keys, stamps
 from idp.kernel.vault import Vault
 
@@ -64,6 +66,16 @@ _PROMOTE = (
     update(signing_keys)
     .where(_K.kid == bindparam("id"), _K.active_at.is_(None), _K.gone_at.is_(None))
     .values(active_at=bindparam("at"))
+)
+_HASTEN = (  # a promotion that was to come later
+    update(signing_keys)
+    .where(_K.kid == bindparam("id"), _K.active_at > bindparam("at"), _K.gone_at.is_(None))
+    .values(active_at=bindparam("at"))
+)
+_REMOVE = (
+    update(signing_keys)
+    .where(_K.kid == bindparam("id"), or_(_K.gone_at.is_(None), _K.gone_at > bindparam("at")))
+    .values(retired_at=bindparam("at"), gone_at=bindparam("at"))
 )
 _RETIRE = (
     update(signing_keys)
@@ -145,9 +157,12 @@ class KeyRing:
     # ── use ────────────────────────────────────────────────────────────────────────────────────
 
     def signer(self, alg: str) -> SigningKey:
-        """The one active key; picked here, never by the JOSE library at random."""
+        """The one active key; picked here, never by the JOSE library at random.
+        Raises Unavailable if there is none: our fault, not the caller's."""
         now = self._clock.now()
         active = [k for k in self._keys if k.alg == alg and k.state(now) is KeyState.ACTIVE]
+        if not active:
+            raise Unavailable(detail=f"no active key for {alg}")
         return max(active, key=lambda k: k.active_at or 0)
 
     def find(self, kid: str) -> SigningKey | None:
@@ -201,34 +216,44 @@ class KeyRing:
         await tx.run(_RETIRE, id=old.kid, at=at, gone=gone)
 
     async def remove(self, kid: str) -> None:
-        """Emergency: the key is unpublished now, and all it signed is worth nothing.
-        An active key hands over to the next one at once."""
+        """Emergency: the key is unpublished now, and all it signed is worth nothing. What it
+        signs, or was to sign, falls to another at the same moment. Raises RotationRefused."""
         await self.load()
         now = self._clock.now()
         lost = self.find(kid)
         if lost is None:
             raise RotationRefused("there is no such published key")
-        successor = None
-        if lost.state(now) is not KeyState.RETIRING:
-            successor = self._successor(lost, now)
 
         async def work(tx: Transaction) -> None:
-            if successor and lost.state(now) is KeyState.ACTIVE:
-                await tx.run(_PROMOTE, id=successor.kid, at=now)
-            if successor:
-                await tx.run(_INSERT, **self._new(lost.alg, now))
-            await tx.run(_RETIRE, id=kid, at=now, gone=now)
+            if not await tx.run(_REMOVE, id=kid, at=now):
+                raise RotationRefused("another removal was first")
+            if lost.state(now) is not KeyState.RETIRING:
+                await self._replace(tx, lost, now)
             await tx.run(BUMP, name=STAMP)
 
         await self._database.write(work)
         await self.load()
 
-    def _successor(self, lost: SigningKey, now: int) -> SigningKey:
-        others = [k for k in self._keys if k.alg == lost.alg and k.kid != lost.kid]
-        waiting = [k for k in others if k.state(now) in (KeyState.NEXT, KeyState.ACTIVE)]
-        if not waiting:
-            raise RotationRefused(f"there is no other key for {lost.alg}")
-        return waiting[-1]
+    async def _replace(self, tx: Transaction, lost: SigningKey, now: int) -> None:
+        others = [
+            k
+            for k in self._keys
+            if k.alg == lost.alg and k.kid != lost.kid and k.state(now) is KeyState.NEXT
+        ]
+        scheduled = next((k for k in others if k.active_at is not None), None)
+        if scheduled and lost.state(now) is KeyState.ACTIVE:  # the rotation happens now
+            await self._take_over(tx, _HASTEN, scheduled, now)
+            return
+        if lost.active_at is not None:
+            if not others:
+                raise RotationRefused(f"there is no other key for {lost.alg}")
+            await self._take_over(tx, _PROMOTE, others[-1], max(now, lost.active_at))
+        await tx.run(_INSERT, **self._new(lost.alg, now))
+
+    @staticmethod
+    async def _take_over(tx: Transaction, how: Executable, key: SigningKey, at: int) -> None:
+        if not await tx.run(how, id=key.kid, at=at):
+            raise RotationRefused("another change was first; look and try again")
 
 
 def _generate(alg: str) -> Key:

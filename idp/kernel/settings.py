@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 PREFIX = "IDP_"
+# ours as well, but no settings: the files of `idp serve`, the secret of `idp token`
+BESIDE = frozenset({"IDP_CONFIG_FILES", "IDP_CLIENT_SECRET"})
 
 
 class Section(BaseModel):
@@ -115,7 +117,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """IDP_DATABASE__URL=… and IDP_DATABASE__URL_FILE=/run/secrets/… (its text, stripped)."""
     found: dict[str, Any] = {}
     for name, raw in sorted(environ.items()):
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name in BESIDE:
             continue
         path, value = name.removeprefix(PREFIX).lower().split("__"), _literal(raw)
         if path[-1].endswith("_file"):

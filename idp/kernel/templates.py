@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from idp.kernel.settings import Section
-from idp.kernel.web import no_store, page_policy
+from idp.kernel.web import no_store, page_policy, prefer, preference
 
 SOURCE = "zh-TW"
 HTML_LANG = {"zh-TW": "zh-Hant-TW"}
@@ -81,6 +81,7 @@ class Templates:
             language=language,
             html_lang=HTML_LANG.get(language, language),
             languages=self.languages,
+            named=(lambda name, _english: name) if language == SOURCE else _in_english,
         )
         return environment
 
@@ -102,14 +103,14 @@ class Templates:
         here: str | None = None,
         **context: Any,
     ) -> Response:
-        """A whole page, never stored, with its own CSP. `here` is where its language links
-        lead, if not to the path of the request."""
+        """A whole page, never stored, with its own CSP. `here` is the path that its language
+        links lead to, if not to the request again; the answer to a form has none but this."""
         language = language or self.language(request)
         html = self.render(
             name,
             language,
             reference=request.state.reference,
-            here=here or request.url.path,
+            here=f"{here}?" if here else _address(request, status),
             **context,
         )
         response = no_store(HTMLResponse(html, status_code=status))
@@ -119,12 +120,13 @@ class Templates:
         return response
 
     def language(self, request: Request, ui_locales: str = "") -> str:
-        """?lang=, then ui_locales, then the cookie, then Accept-Language, then zh-TW."""
+        """?lang=, then the cookie that it left, then ui_locales, then Accept-Language, then zh-TW:
+        what the person chose counts more than what the service guessed."""
         accepted = [p.split(";")[0] for p in request.headers.get("accept-language", "").split(",")]
         wishes = [
             request.query_params.get("lang", ""),
+            preference(request, LANGUAGE_COOKIE),
             *ui_locales.split(),
-            request.cookies.get(LANGUAGE_COOKIE, ""),
             *accepted[:10],
         ]
         found = (self._offered(wish.strip()) for wish in wishes)
@@ -139,7 +141,22 @@ class Templates:
     def _remember(self, request: Request, response: Response) -> None:
         wish = self._offered(request.query_params.get("lang", ""))
         if wish:
-            response.set_cookie(LANGUAGE_COOKIE, wish, path="/", httponly=True, samesite="lax")
+            prefer(request, response, LANGUAGE_COOKIE, wish)
+
+
+def _in_english(name: str, english: str) -> str:
+    """Of a name that is registered in two languages."""
+    return english or name
+
+
+def _address(request: Request, status: int) -> str:
+    """This page's path and query, ready for one more parameter; "" if a link cannot lead here.
+    An error page repeats no query: it may hold somebody's number or a token."""
+    parts = request.scope["query_string"].decode("latin-1").split("&")
+    query = "&".join(part for part in parts if part and not part.startswith("lang="))
+    if request.method != "GET" or (query and status >= 400):
+        return ""
+    return f"{request.url.path}?{query}&" if query else f"{request.url.path}?"
 
 
 def read_catalogue(file: Path) -> gettext.GNUTranslations:

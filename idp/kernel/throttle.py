@@ -6,11 +6,12 @@ Security limits are not here but in `counters`: losing this store must never unl
 
 from __future__ import annotations
 
+import time
+
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from idp.kernel.clock import Clock
 from idp.kernel.errors import Unavailable
 
 PerMinute = RateLimitItemPerMinute
@@ -18,12 +19,11 @@ PerSecond = RateLimitItemPerSecond
 
 
 class Throttle:
-    def __init__(self, clock: Clock, redis_url: str | None = None) -> None:
+    def __init__(self, redis_url: str | None = None) -> None:
         storage: Storage = MemoryStorage()
         if redis_url:
             storage = RedisStorage(f"async+{redis_url}", implementation="redispy")
         self._limiter = FixedWindowRateLimiter(storage)
-        self._clock = clock
 
     async def hit(self, rate: RateLimitItem, *subject: str) -> int:
         """Counts one call. 0: go on; otherwise the seconds until the window ends.
@@ -34,4 +34,5 @@ class Throttle:
             window = await self._limiter.get_window_stats(rate, *subject)
         except Exception as away:  # the redis client raises many kinds
             raise Unavailable(detail=f"rate counters: {type(away).__name__}") from away
-        return max(1, round(window.reset_time - self._clock.precise()))
+        # the windows are kept by this machine's clock, not by the corrected one
+        return max(1, round(window.reset_time - time.time()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -49,8 +49,9 @@ class Params(dict[str, str]):
         return self
 
 
-def parse_urlencoded(raw: bytes) -> Params:
-    """Raises InvalidRequest for bad escapes, bad UTF-8, control characters, too many fields."""
+def parse_urlencoded(raw: bytes, opaque: Collection[str] = ()) -> Params:
+    """Raises InvalidRequest for bad escapes, bad UTF-8, too many fields, and control characters
+    but in the `opaque` fields, whose owner has a grammar of its own."""
     if _BAD_ESCAPE.search(raw):
         raise InvalidRequest("bad percent-encoding")
     try:
@@ -58,7 +59,7 @@ def parse_urlencoded(raw: bytes) -> Params:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except (UnicodeDecodeError, ValueError) as broken:
         raise InvalidRequest("the parameters cannot be read", detail=str(broken)) from None
-    if _CONTROL.search("".join(k + v for k, v in pairs)):
+    if _CONTROL.search("".join(k if k in opaque else k + v for k, v in pairs)):
         raise InvalidRequest("control characters are not allowed")
     params = Params(reversed(pairs))  # the first of several stays
     names = [name for name, _ in pairs]
@@ -70,12 +71,12 @@ def read_query(request: Request) -> Params:
     return parse_urlencoded(request.scope["query_string"])
 
 
-async def read_form(request: Request) -> Params:
+async def read_form(request: Request, opaque: Collection[str] = ()) -> Params:
     """The urlencoded body. Raises InvalidRequest for any other content type."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise InvalidRequest("the body must be application/x-www-form-urlencoded")
-    return parse_urlencoded(await request.body())
+    return parse_urlencoded(await request.body(), opaque)
 
 
 # ── cookies, browsers, forms of our own ─────────────────────────────────────────────────────────
@@ -118,6 +119,29 @@ class Cookies:
         )
 
 
+def preference(request: Request, name: str) -> str:
+    """What the browser keeps of a person's taste: never a secret, never trusted."""
+    return request.cookies.get(_preference_name(request, name), "")
+
+
+def prefer(
+    request: Request, response: Response, name: str, value: str, max_age: int | None = None
+) -> None:
+    response.set_cookie(
+        _preference_name(request, name),
+        value,
+        max_age=max_age,
+        path="/",
+        secure=request.state.https,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _preference_name(request: Request, name: str) -> str:
+    return f"__Host-{name}" if request.state.https else name
+
+
 BROWSER = "idp_browser"
 FORM_LIFE = 4 * 3600  # seconds a page may lie open before its buttons are stale
 
@@ -144,9 +168,16 @@ class Forms:
         value = token()
         return digest(value), value
 
-    def stamp(self, browser: str) -> str:
-        """The hidden field `csrf` of every form."""
-        return self._signer.dumps(browser)
+    def stamp(self, value: str) -> str:
+        """A hidden field that only we can write; `csrf` of every form is the browser's."""
+        return self._signer.dumps(value)
+
+    def stamped(self, text: str) -> str:
+        """What was stamped. Raises ForgedRequest: not by us, or too long ago."""
+        try:
+            return str(self._signer.loads(text, max_age=FORM_LIFE))
+        except BadSignature:
+            raise ForgedRequest from None
 
     def check(self, request: Request, form: Mapping[str, str]) -> str:
         """The browser that sent this form. Raises ForgedRequest: another site may not press our
@@ -154,11 +185,7 @@ class Forms:
         browser = self.browser(request)
         if browser is None or not self._from_here(request):
             raise ForgedRequest
-        try:
-            stamped = self._signer.loads(form.get("csrf", ""), max_age=FORM_LIFE)
-        except BadSignature:
-            raise ForgedRequest from None
-        if stamped != browser:
+        if self.stamped(form.get("csrf", "")) != browser:
             raise ForgedRequest
         return browser
 
@@ -214,7 +241,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        state["reference"] = reference()
+        state["reference"], state["https"] = reference(), self._https
         send = self._with_headers(send)
         refusal = self._refusal(scope, state)
         if refusal:
@@ -229,6 +256,8 @@ class Edge:
 
     def _refusal(self, scope: Scope, state: dict[str, Any]) -> str | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if _CONTROL.search(scope["path"]):  # PostgreSQL's text takes no NUL
+            return "control characters are not allowed"
         health = scope["path"].startswith(HEALTH)
         hosts = [v for k, v in headers if k == b"host"]
         if not health and (len(hosts) != 1 or _text(hosts[0]).lower() not in self._hosts):

@@ -1,9 +1,9 @@
 """The login as a state diagram: pure, no I/O.
 
-choose ──► leave ──► (browser comes back) ──► wait
-  │  ▲       │                                  │
-  ▼  │       ▼                                  ▼
-wait / scan ──► problem / expired            approved ──► finished
+choose ──► opening ──► leave ──► (browser comes back) ──► wait
+  ▲           │          │                                  │
+  │           ▼          ▼                                  ▼
+  └────── wait / scan ──► problem / expired              approved ──► finished
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Purpose:
     relying_party: str
     return_to: str
     cancel_to: str
+    service_en: str = ""
     language: str = ""
     minimum_acr: str | None = None
     methods: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class AttemptState(StrEnum):
 
 class Step(StrEnum):
     CHOOSE = "choose"
+    OPENING = "opening"
     WAIT = "wait"
     SCAN = "scan"
     LEAVE = "leave"
@@ -70,7 +72,8 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is drawn of an attempt: `shows` as in verify.Method, the rest as in Challenge."""
+    """What is drawn of an attempt: `shows` as in verify.Method, the rest as in Challenge; its
+    `fields` are sealed, for a number may be among them."""
 
     shows: str
     display_name: str = ""
@@ -78,18 +81,17 @@ class Picture:
     qr: str | None = None
     action: str | None = None
     form_method: str = "post"
-    fields: tuple[tuple[str, str], ...] = ()
+    fields_sealed: str = ""
 
     def dump(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def read(cls, text: str) -> Picture:
-        found = json.loads(text)
-        found["fields"] = tuple((k, v) for k, v in found["fields"])
-        return cls(**found)
+        return cls(**json.loads(text))
 
 
+GRACE = 60  # seconds in which an approval of the last moment may still be heard and taken up
 _PENDING = {"wait": Step.WAIT, "scan": Step.SCAN, "leave": Step.LEAVE}
 
 
@@ -99,28 +101,45 @@ def next_step(login: Row, attempt: Row | None, now: int) -> Step:
         return Step.FINISHED
     if attempt is None or attempt["state"] == AttemptState.REPLACED:
         return Step.CHOOSE
-    if attempt["state"] == AttemptState.APPROVED:
+    over = now - attempt["expires_at"]
+    if attempt["state"] == AttemptState.APPROVED and over < GRACE:
         return Step.APPROVED
-    if attempt["state"] in (AttemptState.PENDING, AttemptState.OPENING):
-        return _waiting(attempt, now)
+    if attempt["state"] in (AttemptState.OPENING, AttemptState.PENDING) and over < 0:
+        return _waiting(attempt)
     return Step.EXPIRED if ending(attempt) is errors.Expired else Step.PROBLEM
 
 
-def _waiting(attempt: Row, now: int) -> Step:
-    if now >= attempt["expires_at"]:
-        return Step.EXPIRED
+def _waiting(attempt: Row) -> Step:
+    if attempt["state"] == AttemptState.OPENING:
+        return Step.OPENING
     shows = Picture.read(attempt["challenge"]).shows
     if shows == "leave" and attempt["handle"]:
         return Step.WAIT  # the browser is back; only the upstream's word is missing
-    if attempt["state"] == AttemptState.OPENING:
-        return Step.WAIT
     return _PENDING[shows]
 
 
 def ending(attempt: Row) -> type[VerificationError]:
-    return ENDINGS.get(attempt["why"], errors.Failed)
+    """Why an attempt is over, if it is."""
+    if attempt["state"] == AttemptState.ENDED:
+        return ENDINGS.get(attempt["why"], errors.Failed)
+    # an opening call that never came back was no fault of the person's
+    opening = attempt["state"] == AttemptState.OPENING
+    return errors.UpstreamAway if opening else errors.Expired
 
 
 def decided(step: Step) -> bool:
-    """Whether the waiting page should go and see: the poll's one bit."""
-    return step not in (Step.WAIT, Step.SCAN, Step.LEAVE)
+    """Whether there is nothing to wait for any more."""
+    return step not in (Step.OPENING, Step.WAIT, Step.SCAN, Step.LEAVE)
+
+
+def worth_asking(attempt: Row, now: int) -> bool:
+    """Undecided, and once more after its time: who approved in the last second has approved."""
+    if attempt["state"] != AttemptState.PENDING or not attempt["handle"]:
+        return False
+    ends = attempt["expires_at"]
+    return bool(now < ends or (attempt["asked_at"] < ends and now < ends + GRACE))
+
+
+def mark(login: Row, step: Step) -> str:
+    """What a page shows: as long as the mark is the same, the page is still true."""
+    return f"{step}-{login['attempts']}"

@@ -5,10 +5,9 @@ something and answers 303 to the page, which looks again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from urllib.parse import urlencode
 
-import segno
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -17,47 +16,24 @@ from idp.kernel import audit, errors
 from idp.kernel.answers import Answers
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.errors import IdpError, VerificationError
+from idp.kernel.errors import VerificationError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerMinute, PerSecond
-from idp.kernel.web import BROWSER, Params, address_of, no_store, origin_of, read_form
+from idp.kernel.web import BROWSER, Params, address_of, no_store, prefer, read_form
 from idp.login import store
-from idp.login.desk import GRACE, Desk, Visitor
-from idp.login.flow import Picture, Purpose, Step, decided, ending, next_step
+from idp.login.desk import Desk, Visitor
+from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step, worth_asking
 from idp.login.persons import Persons
 from idp.login.session import Sessions
 from idp.login.settings import LoginSettings
+from idp.login.view import HINT, METHOD_COOKIE, Here, View
 from idp.verify import Method
 
 COMPLETED = audit.event("login.completed", "a verified person has a session in this browser")
 CANCELLED = audit.event("login.cancelled", "the person cancelled the login")
 REFUSED = audit.event("login.person_disabled", "a disabled person tried to log in")
 
-METHOD_COOKIE = "idp_method"
-WARN_SECONDS = 30
-PAGES = {
-    Step.CHOOSE: "login/choose.html",
-    Step.WAIT: "login/wait.html",
-    Step.SCAN: "login/wait.html",
-    Step.LEAVE: "login/leave.html",
-    Step.APPROVED: "login/approved.html",
-    Step.EXPIRED: "login/problem.html",
-    Step.PROBLEM: "login/problem.html",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """One login as its browser sees it now."""
-
-    login: Row
-    attempt: Row | None
-    purpose: Purpose
-    step: Step
-
-    @property
-    def id(self) -> str:
-        return str(self.login["id"])
+OPENS_PER_MINUTE = 20  # in one login, counting those that are refused
 
 
 class Login:
@@ -73,6 +49,7 @@ class Login:
     ) -> None:
         self._ground, self._settings, self._desk = ground, settings, desk
         self.persons, self.sessions = persons, sessions
+        self._view = View(ground, desk)
 
     @property
     def methods(self) -> list[Method]:
@@ -84,6 +61,13 @@ class Login:
     def canonical(self, typed: str) -> str | None:
         return self._desk.verifier.canonical_number(typed)
 
+    async def admit(self, request: Request, what: str) -> None:
+        """Counts something that leaves a row behind. Raises TooManyRequests."""
+        rate = PerMinute(self._settings.starts_per_minute)
+        wait = await self._ground.throttle.hit(rate, what, address_of(request))
+        if wait:
+            raise errors.TooManyRequests(retry_after=wait)
+
     async def begin(
         self,
         request: Request,
@@ -92,10 +76,7 @@ class Login:
     ) -> Response:
         """Opens a login bound to this browser and sends it there. `greeted` is what Forms.greet
         said, where it has been asked already. Raises TooManyRequests."""
-        rate = PerMinute(self._settings.starts_per_minute)
-        wait = await self._ground.throttle.hit(rate, "login-start", address_of(request))
-        if wait:
-            raise errors.TooManyRequests(retry_after=wait)
+        await self.admit(request, "login-start")
         browser, cookie = greeted or self._ground.forms.greet(request)
         login_id, now = token(16), self._ground.clock.now()
         await self._ground.database.write(
@@ -105,7 +86,7 @@ class Login:
                 browser=browser,
                 reference=request.state.reference,
                 relying_party=purpose.relying_party,
-                purpose=purpose.dump(),
+                purpose=self._sealed(purpose).dump(),
                 attempts=0,
                 attempt_id=None,
                 session_id=None,
@@ -118,6 +99,13 @@ class Login:
         if cookie:
             self._ground.forms.cookies.write(response, BROWSER, cookie)
         return response
+
+    def _sealed(self, purpose: Purpose) -> Purpose:
+        """A number that somebody suggested is stored like any other: not for reading."""
+        hint = purpose.number_hint
+        return (
+            replace(purpose, number_hint=self._ground.vault.seal(HINT, hint)) if hint else purpose
+        )
 
     def routes(self, answers: Answers) -> list[Route]:
         def post(path: str, act: Callable[[Request, Here, Params], Awaitable[Response]]) -> Route:
@@ -154,140 +142,113 @@ class Login:
         attempt = None
         if login["attempt_id"]:
             attempt = await self._ground.database.one(store.ATTEMPT, id=login["attempt_id"])
+        if attempt and self._desk.method_of(attempt) is None:
+            attempt = None
         step = next_step(login, attempt, self._ground.clock.now())
         return Here(login, attempt, Purpose.read(login["purpose"]), step)
 
     async def show(self, request: Request) -> Response:
         here = await self._here(request, self._ground.forms.browser(request))
-        return self._page(request, here)
+        if here.login["session_id"] is not None:
+            # a second click, or the Back button: wherever it led, that place looks again
+            return see_other(here.purpose.return_to)
+        if here.step is Step.EXPIRED:
+            here = await self._asked(request, here)
+        return self._view.page(request, here)
 
     async def status(self, request: Request) -> Response:
-        """The poll: one bit. It never counts as use of a session and carries no outcome."""
+        """The poll: one bit, whether to go and see. It never counts as use of a session and
+        carries no outcome; `seen` is the mark of the page that asks."""
         wait = await self._ground.throttle.hit(PerSecond(1), "status", request.path_params["id"])
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
         here = await self._here(request, self._ground.forms.browser(request))
         here = await self._asked(request, here)
-        state = "done" if decided(here.step) else "pending"
-        return no_store(JSONResponse({"state": state, "seconds": self._seconds(here)}))
+        now = mark(here.login, here.step)
+        done = decided(here.step) or request.query_params.get("seen", now) != now
+        answer = {"state": "done" if done else "pending", "seconds": self._view.seconds(here)}
+        return no_store(JSONResponse(answer))
 
     async def _settled(self, request: Request, here: Here) -> Here:
         """A person who presses a button is worth waiting for: until the upstream may be asked
         again, or somebody else's question has been answered."""
-        for _ in range(2 * self._settings.ask_seconds + 1):
+        clock = self._ground.clock
+        until = clock.monotonic() + self._settings.ask_seconds + 0.5
+        while True:
             here = await self._asked(request, here)
-            if here.attempt is None or decided(here.step) or not here.attempt["handle"]:
-                break
-            await self._ground.clock.sleep(0.5)
-        return here
+            waiting = here.step in (Step.OPENING, Step.WAIT, Step.SCAN)
+            if not waiting or clock.monotonic() >= until:
+                return here
+            await clock.sleep(0.5)
+            here = await self._at(here.login)
 
     async def _asked(self, request: Request, here: Here) -> Here:
-        if here.attempt is None or decided(here.step):
+        if here.attempt is None or not worth_asking(here.attempt, self._ground.clock.now()):
             return here
         await self._desk.ask(here.attempt, self._visitor(request, here))
         return await self._at(here.login)
 
-    def _seconds(self, here: Here) -> int:
-        if here.attempt is None:
-            return 0
-        return max(0, int(here.attempt["expires_at"]) - self._ground.clock.now())
-
     def _visitor(self, request: Request, here: Here) -> Visitor:
         return Visitor(here.login["browser"], address_of(request), here.login["reference"])
-
-    def _page(
-        self,
-        request: Request,
-        here: Here,
-        fault: str = "",
-        typed: Params | None = None,
-        problem: VerificationError | None = None,
-    ) -> Response:
-        if here.step is Step.FINISHED:
-            raise errors.AlreadyFinished
-        picture = Picture.read(here.attempt["challenge"]) if here.attempt else None
-        left = self._seconds(here)
-        targets = list(here.purpose.form_targets)
-        if picture and picture.action:
-            targets.append(origin_of(picture.action))
-        name = "login/problem.html" if problem else PAGES[here.step]
-        return self._ground.templates.page(
-            request,
-            name,
-            language=self._ground.templates.language(request, here.purpose.language),
-            form_targets=targets,
-            here=f"/login/{here.id}",
-            login_id=here.id,
-            purpose=here.purpose,
-            step=here.step.value,
-            picture=picture,
-            qr_svg=_qr(picture.qr) if picture and picture.qr else "",
-            seconds=left,
-            clock=f"{left // 60:02d}:{left % 60:02d}",
-            problem=problem or (ending(here.attempt) if here.attempt else None),
-            wait_minutes=_minutes(problem),
-            methods=self._ordered(request, here.purpose),
-            chosen=self._chosen(request, typed),
-            typed=typed or {"pid": here.purpose.number_hint},
-            fault=fault,
-            csrf=self._ground.forms.stamp(here.login["browser"]),
-        )
-
-    def _ordered(self, request: Request, purpose: Purpose) -> list[Method]:
-        """On a phone the way that needs no second device comes first."""
-        methods = self._desk.methods_for(purpose)
-        mobile = "Mobi" in request.headers.get("user-agent", "")
-        first = ("leave", "scan", "wait") if mobile else ("scan", "wait", "leave")
-        return sorted(methods, key=lambda m: (first.index(m.shows), m.rank if mobile else -m.rank))
-
-    def _chosen(self, request: Request, typed: Params | None) -> str:
-        wish = (typed or Params()).get("method") or request.cookies.get(METHOD_COOKIE, "")
-        return wish if wish in self._desk.verifier.methods else ""
 
     # ── pressing ───────────────────────────────────────────────────────────────────────────────
 
     async def choose(self, request: Request, here: Here, form: Params) -> Response:
         """Method and number from the first page; every fault is told at its field."""
         if here.step is Step.FINISHED:
-            raise errors.AlreadyFinished
+            return self._back(here)
         offered = {m.id: m for m in self._desk.methods_for(here.purpose)}
         method = offered.get(form.get("method", ""))
         number = self.canonical(form.get("pid", ""))
         fault = _fault(method, form.get("pid", ""), number)
         if fault or method is None:
             here = Here(here.login, None, here.purpose, Step.CHOOSE)
-            return self._page(request, here, fault=fault, typed=form)
-        return await self._open(request, here, method, number if method.needs_number else None)
+            return self._view.page(request, here, fault=fault, typed=form)
+        return await self._open(request, here, method, number, form)
 
-    async def regenerate(self, request: Request, here: Here, _form: Params) -> Response:
-        """A new attempt by the same method for the same person."""
+    async def regenerate(self, request: Request, here: Here, form: Params) -> Response:
+        """A new attempt by the same method for the same person. The upstream is asked first:
+        who has approved meanwhile need not do it again."""
+        here = await self._asked(request, here)
         if here.attempt is None or here.step in (Step.FINISHED, Step.APPROVED):
             return self._back(here)
-        sealed = here.attempt["number_sealed"]
-        number = self._ground.vault.open_text("attempt", sealed) if sealed else None
         method = self._desk.verifier.methods[here.attempt["method"]]
-        return await self._open(request, here, method, number if method.needs_number else None)
+        number = self._desk.number_of(here.attempt)
+        return await self._open(request, here, method, number, form)
 
     async def _open(
-        self, request: Request, here: Here, method: Method, number: str | None
+        self, request: Request, here: Here, method: Method, number: str | None, form: Params
     ) -> Response:
-        who = self._visitor(request, here)
+        await self._not_too_often(here)
+        who, seen = self._visitor(request, here), _seen(form, here.login)
+        if seen == here.login["attempts"] >= self._settings.attempts:
+            return self._view.page(request, here, problem=errors.AlreadyFinished())
+        number = number if method.needs_number else None
         try:
-            await self._desk.open(here.login, here.purpose, method, number, who)
+            opened = await self._desk.open(here.login, here.purpose, method, number, who, seen)
         except VerificationError as refusal:
-            return self._page(request, here, problem=refusal)
+            return self._view.page(request, here, problem=refusal)
+        if opened:
+            await self._desk.give_up(here.attempt)
         response = self._back(here)
-        response.set_cookie(
-            METHOD_COOKIE, method.id, max_age=31_536_000, path="/", httponly=True, samesite="lax"
-        )
+        prefer(request, response, METHOD_COOKIE, method.id, max_age=31_536_000)
         return response
+
+    async def _not_too_often(self, here: Here) -> None:
+        """Even what a budget refuses costs us rows. Raises TooManyRequests."""
+        rate = PerMinute(OPENS_PER_MINUTE)
+        if wait := await self._ground.throttle.hit(rate, "login-open", here.id):
+            raise errors.TooManyRequests(retry_after=wait)
 
     async def check(self, request: Request, here: Here, _form: Params) -> Response:
         """“I have confirmed on my phone”: ask, and complete if it is so."""
         here = await self._settled(request, here)
         if here.step is not Step.APPROVED or here.attempt is None:
-            return self._back(here)
-        done = await self._complete(request, here, here.attempt)
+            return self._back(here) if decided(here.step) else see_other(here.path, still="1")
+        try:
+            done = await self._complete(request, here, here.attempt)
+        except errors.PersonDisabled as refusal:
+            return self._view.page(request, here, problem=refusal)
         if done is None:
             return self._back(here)
         response = see_other(here.purpose.return_to)
@@ -309,11 +270,11 @@ class Login:
             session, cookie = await self.sessions.begin(
                 tx, person_id, method.id, method.acr, method.amr, replaces
             )
-            if not await tx.run(store.USED, key=attempt["id"], grace=now - GRACE):
-                raise _Lost
             if not await tx.run(
                 store.FINISH, key=here.id, now=now, attempt=attempt["id"], session=session.id
             ):
+                raise _Lost
+            if not await tx.run(store.USED, key=attempt["id"], grace=now - GRACE):
                 raise _Lost
             await self._write(tx, request, here, COMPLETED, person_id, method=method.id)
             return cookie
@@ -334,8 +295,7 @@ class Login:
                 await tx.run(store.REPLACE, login=here.id)
 
         await self._ground.database.write(work)
-        if here.attempt is not None:
-            await self._desk.give_up(here.attempt)
+        await self._desk.give_up(here.attempt)
         return self._back(here)
 
     async def cancel(self, request: Request, here: Here, _form: Params) -> Response:
@@ -350,8 +310,7 @@ class Login:
 
         if not await self._ground.database.write(work):
             return self._back(here)
-        if here.attempt is not None:
-            await self._desk.give_up(here.attempt)
+        await self._desk.give_up(here.attempt)
         return see_other(here.purpose.cancel_to)
 
     async def _write(
@@ -375,7 +334,7 @@ class Login:
 
     @staticmethod
     def _back(here: Here) -> Response:
-        return see_other(f"/login/{here.id}")
+        return see_other(here.path)
 
 
 class _Lost(Exception):
@@ -397,11 +356,9 @@ def _fault(method: Method | None, typed: str, number: str | None) -> str:
     return "number" if typed.strip() else "empty"
 
 
-def _minutes(problem: IdpError | None) -> int:
-    return -(-(problem.retry_after or 0) // 60) if problem else 0
-
-
-def _qr(content: str) -> str:
-    """Inline SVG with the 4-module quiet zone, level M."""
-    code = segno.make(content, error="m", micro=False)
-    return str(code.svg_inline(scale=5, border=4, dark="#000", light="#fff", omitsize=True))
+def _seen(form: Params, login: Row) -> int:
+    """How many attempts there were on the page whose button was pressed: of two clicks on one
+    button, only the first rings a phone."""
+    text = form.get("seen", "")
+    known = text.isascii() and text.isdigit() and len(text) <= 6
+    return int(text) if known else int(login["attempts"])

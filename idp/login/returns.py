@@ -17,7 +17,6 @@ from starlette.routing import Route
 from idp.kernel import audit, errors, metrics
 from idp.kernel.answers import Answers
 from idp.kernel.clock import token
-from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerMinute
 from idp.kernel.web import (
@@ -28,6 +27,7 @@ from idp.kernel.web import (
     within,
 )
 from idp.login import store
+from idp.login.arrivals import Arrivals
 from idp.login.desk import Desk, Visitor
 from idp.login.pages import see_other
 
@@ -52,6 +52,7 @@ class Doors:
 class Returns:
     def __init__(self, ground: Ground, desk: Desk, doors: Doors) -> None:
         self._ground, self._desk, self._doors = ground, desk, doors
+        self._arrivals = Arrivals(ground, desk)
 
     def routes(self, answers: Answers) -> list[Route]:
         back, called = self._doors.return_path, self._doors.callback_path
@@ -91,7 +92,7 @@ class Returns:
             raise errors.AlreadyFinished
         fields = json.loads(self._ground.vault.open_text("landing", row["fields_sealed"]))
         who = Visitor(browser or "", address_of(request), request.state.reference)
-        login_id = await self._desk.brought_back(fields, who)
+        login_id = await self._arrivals.brought_back(fields, who)
         await self._desk.ask_login(login_id, who)
         return see_other(f"/login/{login_id}")
 
@@ -101,22 +102,21 @@ class Returns:
         address = address_of(request)
         who = Visitor("", address, request.state.reference)
         if not within(address, self._doors.callback_peers):
-            metrics.ALARMS.labels("callback-peer").inc()
-            self._ground.trail.gather(
-                audit.entry(FOREIGN, reference=who.reference, address=address)
-            )
+            await self._foreign(who)
             return _answer({"error": "forbidden"}, 403)
         try:
-            await self._desk.called(await request.body(), who)
+            await self._arrivals.called(await request.body(), who)
         except errors.Disagreement as refusal:
             metrics.ALARMS.labels("callback-unsigned").inc()
-            await self._note(UNSIGNED, who, refusal)
+            await self._ground.trail.note(who.entry(UNSIGNED, why=refusal.detail))
             return _answer({"error": "unauthorized"}, 401)
         return _answer(self._doors.acknowledgement, 200)
 
-    async def _note(self, event: str, who: Visitor, refusal: IdpError) -> None:
-        item = audit.entry(event, reference=who.reference, address=who.address, why=refusal.detail)
-        await self._ground.trail.note(item)
+    async def _foreign(self, who: Visitor) -> None:
+        """Anybody can call here: a flood must fill neither the audit trail nor its backlog."""
+        metrics.ALARMS.labels("callback-peer").inc()
+        if not await self._ground.throttle.hit(PerMinute(1), "foreign-peer", who.address):
+            self._ground.trail.gather(who.entry(FOREIGN))
 
 
 def _answer(body: Mapping[str, str], status: int) -> Response:

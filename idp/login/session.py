@@ -57,6 +57,11 @@ END = (
     .where(_S.id == bindparam("key"), _S.ended_at.is_(None))
     .values(ended_at=bindparam("now"))
 )
+_REPLACE = (  # its cookie is dead, but nobody logged out: codes just given out stay good
+    update(sessions)
+    .where(_S.id == bindparam("key"), _S.expires_at > bindparam("now"))
+    .values(expires_at=bindparam("now"))
+)
 END_ALL = (
     update(sessions)
     .where(_S.person_id == bindparam("person"), _S.ended_at.is_(None))
@@ -103,7 +108,7 @@ class Sessions:
         now, value = self._ground.clock.now(), token()
         session = Session(digest(value), person_id, method, acr, amr, now)
         if replaces:
-            await tx.run(END, key=replaces, now=now)
+            await tx.run(_REPLACE, key=replaces, now=now)
         await tx.run(
             _INSERT,
             id=session.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Text, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from idp.kernel.tables import attempts, handles, landings, logins, upstream_sequences
@@ -16,12 +16,14 @@ INSERT_LOGIN = insert(logins)
 LOGIN = select(logins).where(_L.id == bindparam("id"))
 ATTEMPT = select(attempts).where(_A.id == bindparam("id"))
 
-NEW_ATTEMPT = (  # one attempt counts; a finished or used-up login takes no more
+NEW_ATTEMPT = (  # one attempt counts; a finished or used-up login takes no more, and of two
+    # presses of the same button only the first counts
     update(logins)
     .where(
         _L.id == bindparam("key"),
         _L.finished_at.is_(None),
         _L.expires_at > bindparam("now"),
+        _L.attempts == bindparam("seen"),
         _L.attempts < bindparam("most"),
     )
     .values(attempts=_L.attempts + 1, attempt_id=bindparam("attempt"))
@@ -70,13 +72,19 @@ def _move(old: AttemptState, new: AttemptState, *also: ColumnElement[bool], **va
     )
 
 
-OPENED = _move(
-    AttemptState.OPENING,
-    AttemptState.PENDING,
-    system=bindparam("system"),
-    handle=bindparam("handle"),
-    challenge=bindparam("challenge"),
-    expires_at=bindparam("expires"),
+OPENED = (  # the handle is kept even if the attempt was replaced meanwhile: its phone rings
+    update(attempts)
+    .where(_A.id == bindparam("key"))
+    .values(
+        state=case(
+            (_A.state == AttemptState.OPENING.value, AttemptState.PENDING.value), else_=_A.state
+        ),
+        system=bindparam("system"),
+        handle=bindparam("handle"),
+        challenge=bindparam("challenge"),
+        expires_at=bindparam("expires"),
+    )
+    .returning(_A.state)
 )
 NOT_OPENED = _move(AttemptState.OPENING, AttemptState.ENDED, why=bindparam("why"))
 APPROVED = _move(
@@ -86,21 +94,43 @@ APPROVED = _move(
     number_sealed=bindparam("sealed"),
 )
 ENDED = _move(AttemptState.PENDING, AttemptState.ENDED, why=bindparam("why"))
+HEARD = _move(  # said too late; written down so that nobody asks again
+    AttemptState.REPLACED, AttemptState.REPLACED, _A.why == "", why=bindparam("why")
+)
 USED = _move(AttemptState.APPROVED, AttemptState.USED, _A.expires_at > bindparam("grace"))
 BROUGHT_BACK = _move(
-    AttemptState.PENDING, AttemptState.PENDING, _A.handle.is_(None), handle=bindparam("handle")
+    AttemptState.PENDING,
+    AttemptState.PENDING,
+    _A.handle.is_(None),
+    handle=bindparam("handle"),
+    number_index=func.coalesce(_A.number_index, bindparam("index", type_=Text)),
+    number_sealed=func.coalesce(_A.number_sealed, bindparam("sealed", type_=Text)),
 )
 ASKED = (  # whoever wins may ask the upstream; the others take the stored outcome
     update(attempts)
     .where(
         _A.id == bindparam("key"),
-        _A.state == AttemptState.PENDING.value,
+        _one_of(AttemptState.PENDING, AttemptState.REPLACED),
         _A.asked_at <= bindparam("before"),
     )
     .values(asked_at=bindparam("now"))
 )
+UNHEARD = (  # calls on this person's phone of which nobody has asked how they ended
+    select(attempts)
+    .where(
+        _A.number_index == bindparam("index"),
+        _A.method == bindparam("method"),
+        _A.handle.is_not(None),
+        _one_of(AttemptState.PENDING, AttemptState.REPLACED),
+        _A.why == "",
+        _A.opened_at > bindparam("since"),
+        _A.asked_at <= bindparam("before"),
+    )
+    .order_by(_A.opened_at.desc())
+    .limit(3)
+)
 PENDING_ELSEWHERE = (
-    select(_A.id)
+    select(_A.expires_at)
     .where(
         _A.number_index == bindparam("index"),
         _A.login_id != bindparam("login"),
@@ -108,17 +138,14 @@ PENDING_ELSEWHERE = (
         _one_of(AttemptState.OPENING, AttemptState.PENDING),
         _A.expires_at > bindparam("now"),
     )
+    .order_by(_A.expires_at.desc())
     .limit(1)
 )
-AWAY = (  # the latest attempt that left this browser and has not come back
+OF_BROWSER = (  # newest first, whatever became of them
     select(attempts)
-    .join(logins, logins.c.attempt_id == _A.id)
-    .where(
-        _A.browser == bindparam("browser"),
-        _A.state == AttemptState.PENDING.value,
-        _A.expires_at > bindparam("now"),
-    )
-    .order_by(_A.opened_at.desc())
+    .where(_A.browser == bindparam("browser"), _A.opened_at > bindparam("since"))
+    .order_by(_A.opened_at.desc(), _A.id)
+    .limit(20)
 )
 BY_HANDLE = select(attempts).where(_A.handle == bindparam("handle"))
 

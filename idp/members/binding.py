@@ -164,7 +164,8 @@ class Binding:
         templates, brand = self._ground.templates, self._ground.templates.brand
         language = templates.language(request)
         return Purpose(
-            service=templates.say(language, SERVICE),
+            service=SERVICE,
+            service_en=templates.say("en", SERVICE),
             agency=brand.name if language == SOURCE else brand.name_en,
             relying_party="wecard",
             return_to=PATH,

@@ -5,7 +5,7 @@ back to. Steps (login, consent) never call one another; `continue_` alone knows 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -14,16 +14,18 @@ from starlette.responses import Response
 from idp.kernel import audit, errors
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.errors import IdpError, InvalidRequest, ProtocolError
+from idp.kernel.errors import IdpError, ProtocolError
 from idp.kernel.ground import Ground
 from idp.kernel.vault import digest
-from idp.kernel.web import BROWSER, Params, address_of, origin_of, read_form, read_query
+from idp.kernel.web import BROWSER, Params, origin_of, read_form, read_query
 from idp.login.flow import Purpose
 from idp.login.pages import Login, see_other
 from idp.login.session import Session
 from idp.oidc import request as reading
-from idp.oidc import scopes, store
-from idp.oidc.interaction import Next, Scene, minimum_acr, next_step
+from idp.oidc import store
+from idp.oidc.consent import Consents, entry
+from idp.oidc.interaction import Next, Scene, next_step, wished
+from idp.oidc.pending import Pending, Waiting
 from idp.oidc.people import People
 from idp.oidc.request import AuthorizationRequest, Rules
 from idp.oidc.responses import answer, refusal
@@ -31,28 +33,8 @@ from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
 AUTHORIZED = audit.event("authorization.granted", "a client got a code for a person")
-CONSENTED = audit.event("consent.given", "a person agreed to give claims to a client")
-DECLINED = audit.event("consent.declined", "a person did not agree")
 
-AUTHORIZATION_SECONDS = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Of the session, as the store knows them."""
-
-    number_index: str
-    number_sealed: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An authorization that waits for its person; `id` is "" while it has not been stored."""
-
-    id: str
-    browser: str
-    client: Client
-    request: AuthorizationRequest
+HINT = "login-hint"  # the vault's purpose for a number that a client suggested
 
 
 class Authorize:
@@ -66,8 +48,9 @@ class Authorize:
         rules: Rules,
     ) -> None:
         self._ground, self._clients, self._tokens = ground, clients, tokens
-        self._people, self._login, self._rules = people, login, rules
-        self._ranks = {m.acr: m.rank for m in login.methods}
+        self._login, self._rules = login, rules
+        self._waiting = Waiting(ground, clients)
+        self._consents = Consents(ground, people, login)
 
     # ── arriving ───────────────────────────────────────────────────────────────────────────────
 
@@ -80,56 +63,64 @@ class Authorize:
         return await self._arrive(request, await read_form(request), keep=True)
 
     async def _arrive(self, request: Request, params: Params, *, keep: bool = False) -> Response:
+        params = reading.given(params)
         client = await self._clients.active(reading.identify(params))
         if client is None:
             raise errors.UnknownClient
         uri = reading.check_redirect_uri(params, client)
-        mode = self._mode(params, client)
         try:
             asked = reading.check(params, client, uri, self._rules)
-            if keep:
-                return see_other(f"/authorize/{await self._store('', asked)}")
-            session = await self._login.sessions.current(request)
-            asked = replace(asked, seen_session=session.id if session else "")
-            return await self.continue_(request, Pending("", "", client, asked), session)
+            asked = self._hinted(params, client, asked)
+            return await (self._keep if keep else self._begin)(request, client, asked)
         except ProtocolError as error:
             if not error.may_redirect:
                 raise
-            state = params.get("state")
-            return refusal(self._ground, request, uri, mode, state, error)
+            mode = reading.error_mode(params, client)
+            return refusal(self._ground, request, uri, mode, params.get("state"), error)
 
-    @staticmethod
-    def _mode(params: Params, client: Client) -> str:
-        """Where even an error about response_mode goes: by a mode the client has."""
-        mode = params.get("response_mode", "query")
-        return mode if mode in client.metadata.response_modes else "query"
+    async def _keep(
+        self, request: Request, _client: Client, asked: AuthorizationRequest
+    ) -> Response:
+        await self._login.admit(request, "authorize")  # each POST is a row
+        return see_other(f"/authorize/{await self._waiting.keep('', asked)}")
 
-    async def _store(self, browser: str, asked: AuthorizationRequest) -> str:
-        now, authorization_id = self._ground.clock.now(), token(16)
-        await self._ground.database.write(
-            lambda tx: tx.run(
-                store.INSERT_AUTHORIZATION,
-                id=authorization_id,
-                browser=browser,
-                client_id=asked.client_id,
-                request=asked.dump(),
-                created_at=now,
-                expires_at=now + AUTHORIZATION_SECONDS,
-                finished_at=None,
-            )
-        )
-        return authorization_id
+    async def _begin(
+        self, request: Request, client: Client, asked: AuthorizationRequest
+    ) -> Response:
+        session = await self._login.sessions.current(request)
+        asked = replace(asked, seen_session=session.id if session else "")
+        pending = Pending("", *self._ground.forms.greet(request), client, asked)
+        return await self.continue_(request, pending, session)
+
+    def _hinted(
+        self, params: Params, client: Client, asked: AuthorizationRequest
+    ) -> AuthorizationRequest:
+        """Both hints name a person, so neither is stored as it came: of the token only its
+        subject is kept, and the number is sealed. Raises LoginRequired for a token that is not
+        ours for this client: whom it meant we cannot know, and a hint never logs anybody in."""
+        token_hint, number = params.get("id_token_hint"), params.get("login_hint", "")
+        if token_hint:
+            claims = self._read_hint(token_hint)
+            if claims.get("aud") != client.client_id:
+                raise errors.LoginRequired(detail="id_token_hint is of another client")
+            asked = replace(asked, expected=(*asked.expected, claims["sub"]))
+        canonical = self._login.canonical(number[:256]) if number else None
+        sealed = self._ground.vault.seal(HINT, canonical) if canonical else ""
+        return replace(asked, login_hint=sealed)
+
+    def _read_hint(self, text: str) -> dict[str, Any]:
+        try:
+            return self._tokens.read_id_token(text)
+        except errors.InvalidToken as broken:
+            raise errors.LoginRequired(detail=f"id_token_hint: {broken.detail}") from None
 
     # ── coming back ────────────────────────────────────────────────────────────────────────────
 
     async def resume(self, request: Request) -> Response:
         """GET /authorize/{id}: whatever step was done, look again."""
-        pending, cookie = await self._pending(request)
         session = await self._login.sessions.current(request)
-        response = await self._redirecting(request, pending, session)
-        if cookie:
-            self._ground.forms.cookies.write(response, BROWSER, cookie)
-        return response
+        pending = await self._waiting.find(request, session)
+        return await self._redirecting(request, pending, session)
 
     async def _redirecting(
         self, request: Request, pending: Pending, session: Session | None, **given: bool
@@ -141,33 +132,19 @@ class Authorize:
                 raise
             return await self._close(request, pending, error)
 
-    async def _pending(self, request: Request) -> tuple[Pending, str | None]:
-        """(the stored authorization, a browser cookie to set). Raises AlreadyFinished,
-        WrongBrowser."""
-        row = await self._ground.database.one(store.AUTHORIZATION, id=request.path_params["id"])
-        if row is None or row["finished_at"] is not None:
-            raise errors.AlreadyFinished
-        if row["expires_at"] <= self._ground.clock.now():
-            raise errors.AlreadyFinished
-        browser, cookie = await self._owner(request, row)
-        client = await self._clients.active(row["client_id"])
-        if client is None:
-            raise errors.UnknownClient
-        asked = AuthorizationRequest.read(row["request"])
-        return Pending(row["id"], browser, client, asked), cookie
+    async def cancelled(self, request: Request) -> Response:
+        """Where the login's cancel button leads; also good for whoever guesses the path: it
+        only ends what this browser began."""
+        pending = await self._waiting.find(request, None)
+        return await self._close(request, pending, errors.AccessDenied())
 
-    async def _owner(self, request: Request, row: Row) -> tuple[str, str | None]:
-        """Bound to the browser that began; one that came by POST is bound at its first GET."""
-        browser, cookie = self._ground.forms.greet(request)
-        if not row["browser"]:
-            claimed = await self._ground.database.write(
-                lambda tx: tx.run(store.CLAIM_AUTHORIZATION, key=row["id"], owner=browser)
-            )
-            if claimed:
-                return browser, cookie
-        if row["browser"] != browser:
-            raise errors.WrongBrowser
-        return browser, None
+    async def _close(self, request: Request, pending: Pending, error: IdpError) -> Response:
+        if pending.id:
+            await self._ground.database.write(lambda tx: self._waiting.finish(tx, pending))
+        asked = pending.request
+        return refusal(
+            self._ground, request, asked.redirect_uri, asked.response_mode, asked.state, error
+        )
 
     # ── deciding ───────────────────────────────────────────────────────────────────────────────
 
@@ -184,144 +161,85 @@ class Authorize:
         scene = await self._scene(pending, session, person, consent_given)
         step = next_step(scene)
         if step is Next.LOGIN:
-            return await self._to_login(request, pending, scene)
-        if session is None or person is None:
+            response = await self._to_login(request, pending, scene)
+        elif session is None or person is None:
             raise AssertionError("nothing but a login comes before a session")
-        if step is Next.CONSENT:
-            return await self._to_consent(request, pending, session, person)
-        return await self._finish(request, pending, session, consent_given)
+        elif step is Next.CONSENT:
+            response = await self._to_consent(request, pending, session, person)
+        else:
+            response = await self._finish(request, pending, session, consent_given)
+        if pending.cookie:
+            self._ground.forms.cookies.write(response, BROWSER, pending.cookie)
+        return response
 
-    async def _person(self, session: Session | None) -> Person | None:
+    async def _person(self, session: Session | None) -> Row | None:
         if session is None:
             return None
-        row = await self._login.persons.row(self._ground.database, session.person_id)
-        return Person(row["number_index"], row["number_sealed"])
+        return await self._login.persons.row(self._ground.database, session.person_id)
 
     async def _scene(
-        self, pending: Pending, session: Session | None, person: Person | None, given: bool
+        self, pending: Pending, session: Session | None, person: Row | None, given: bool
     ) -> Scene:
         client = pending.client
         consented: frozenset[str] = frozenset()
         if session:
-            row = await self._ground.database.one(
-                store.CONSENT, person=session.person_id, client=client.client_id
-            )
-            consented = frozenset(row["scope"].split()) if row else frozenset()
+            consented = await self._consents.of(session.person_id, client.client_id)
         return Scene(
             client=client,
             request=pending.request,
             session=session,
-            subject=self._tokens.subject(client, person.number_index) if person else "",
-            hinted=self._hinted(pending),
+            subject=self._tokens.subject(client, person["number_index"]) if person else "",
             consented=consented,
-            ranks=self._ranks,
+            methods=tuple(self._login.methods),
             now=self._ground.clock.now(),
             consent_given=given,
         )
 
-    def _hinted(self, pending: Pending) -> str | None:
-        """The subject that id_token_hint names: a token of ours for this client, or no good."""
-        hint = pending.request.id_token_hint
-        if not hint:
-            return ""
-        try:
-            claims = self._tokens.read_id_token(hint)
-        except errors.InvalidToken:
-            return None
-        return str(claims["sub"]) if claims.get("aud") == pending.client.client_id else None
-
     # ── the three ways on ──────────────────────────────────────────────────────────────────────
 
     async def _to_login(self, request: Request, pending: Pending, scene: Scene) -> Response:
+        """The login is begun first: it counts them, and who is refused there leaves no row."""
         client, asked = pending.client, pending.request
-        browser, cookie = self._ground.forms.greet(request)
-        authorization_id = pending.id or await self._store(browser, asked)
-        hint = self._login.canonical(asked.login_hint) if asked.login_hint else None
+        authorization_id = pending.id or token(16)
+        hint = asked.login_hint
         purpose = Purpose(
             service=client.metadata.client_name,
+            service_en=client.metadata.client_name_en,
             agency=client.metadata.agency,
             relying_party=client.client_id,
             return_to=f"/authorize/{authorization_id}",
             cancel_to=f"/authorize/{authorization_id}/cancelled",
             language=asked.ui_locales,
-            minimum_acr=minimum_acr(scene),
-            methods=client.metadata.methods,
-            number_hint=hint or "",
+            methods=tuple(method.id for method in wished(scene)),
+            number_hint=self._ground.vault.open_text(HINT, hint) if hint else "",
             form_targets=(origin_of(asked.redirect_uri),),
         )
-        return await self._login.begin(request, purpose, (browser, cookie))
-
-    async def cancelled(self, request: Request) -> Response:
-        """Where the login's cancel button leads; also good for whoever guesses the path: it
-        only ends what this browser began."""
-        pending, _ = await self._pending(request)
-        return await self._close(request, pending, errors.AccessDenied())
-
-    async def _close(self, request: Request, pending: Pending, error: IdpError) -> Response:
-        if pending.id:
-            await self._ground.database.write(
-                lambda tx: tx.run(
-                    store.FINISH_AUTHORIZATION, key=pending.id, now=self._ground.clock.now()
-                )
-            )
-        asked = pending.request
-        return refusal(
-            self._ground, request, asked.redirect_uri, asked.response_mode, asked.state, error
-        )
-
-    async def _to_consent(
-        self, request: Request, pending: Pending, session: Session, person: Person
-    ) -> Response:
-        browser, cookie = self._ground.forms.greet(request)
+        response = await self._login.begin(request, purpose, (pending.browser, None))
         if not pending.id:
-            authorization_id = await self._store(browser, pending.request)
-            response: Response = see_other(f"/authorize/{authorization_id}")
-        else:
-            response = await self._consent_page(request, pending, session, person)
-        if cookie:
-            self._ground.forms.cookies.write(response, BROWSER, cookie)
+            await self._waiting.keep(pending.browser, asked, authorization_id)
         return response
 
-    async def _consent_page(
-        self, request: Request, pending: Pending, session: Session, person: Person
+    async def _to_consent(
+        self, request: Request, pending: Pending, session: Session, person: Row
     ) -> Response:
-        asked, templates = pending.request, self._ground.templates
-        values = await self._people.claims(
-            person.number_index,
-            person.number_sealed,
-            asked.scope,
-            (c for names in asked.singly.values() for c in names),
-        )
-        browser = self._ground.forms.browser(request) or pending.browser
-        return templates.page(
-            request,
-            "oidc/consent.html",
-            language=templates.language(request, asked.ui_locales),
-            form_targets=(origin_of(asked.redirect_uri),),
-            client=pending.client.metadata,
-            rows=[(name, _shown(name, value, self._login)) for name, value in values.items()],
-            long_lived="offline_access" in asked.scope,
-            authorization_id=pending.id,
-            csrf=self._ground.forms.stamp(browser),
-            session=digest(session.id)[:22],
-        )
+        if pending.id:
+            return await self._consents.page(request, pending, session, person)
+        authorization_id = await self._waiting.keep(pending.browser, pending.request)
+        return see_other(f"/authorize/{authorization_id}")
 
     async def consent(self, request: Request) -> Response:
         """POST /authorize/{id}/consent. The form names the session it was shown to: if somebody
         else has logged in meanwhile, they are asked themselves."""
         form = (await read_form(request)).once()
         self._ground.forms.check(request, form)
-        pending, _ = await self._pending(request)
         session = await self._login.sessions.current(request)
-        if session is None or form.get("session") != digest(session.id)[:22]:
-            return see_other(f"/authorize/{pending.id}")
-        decision = form.get("decision")
-        if decision == "deny":
-            await self._ground.trail.note(self._entry(DECLINED, request, pending, session))
-            return await self._close(request, pending, errors.AccessDenied())
-        if decision != "allow":
-            raise InvalidRequest("decision must be allow or deny")
-        return await self._redirecting(request, pending, session, consent_given=True)
+        pending = await self._waiting.find(request, session)
+        if not self._consents.shown_to(form, pending, session) or session is None:
+            return see_other(pending.path)
+        if self._consents.allowed(form):
+            return await self._redirecting(request, pending, session, consent_given=True)
+        await self._consents.declined(request, pending, session)
+        return await self._close(request, pending, errors.AccessDenied())
 
     async def _finish(
         self, request: Request, pending: Pending, session: Session, consent_given: bool
@@ -330,52 +248,32 @@ class Authorize:
         code, asked = "twc_" + token(32), pending.request
 
         async def work(tx: Transaction) -> None:
-            now = self._ground.clock.now()
-            if pending.id and not await tx.run(store.FINISH_AUTHORIZATION, key=pending.id, now=now):
-                raise errors.AlreadyFinished
+            await self._waiting.finish(tx, pending)
             if consent_given:
-                await self._remember(tx, request, pending, session)
+                await self._consents.remember(tx, request, pending, session)
             grant_id = token(16)
             await tx.run(store.INSERT_GRANT, **self._grant_row(grant_id, pending, session))
-            await tx.run(
-                store.INSERT_CODE,
-                digest=digest(code),
-                grant_id=grant_id,
-                redirect_uri=asked.redirect_uri,
-                code_challenge=asked.code_challenge,
-                expires_at=now + self._tokens.settings.code_seconds,
-                spent_at=None,
+            await tx.run(store.INSERT_CODE, **self._code_row(code, grant_id, asked))
+            scope = " ".join(asked.scope)
+            await self._ground.trail.write(
+                tx, entry(AUTHORIZED, request, pending, session, scope=scope)
             )
-            entry = self._entry(AUTHORIZED, request, pending, session, scope=" ".join(asked.scope))
-            await self._ground.trail.write(tx, entry)
 
         await self._ground.database.write(work)
+        fields = {"code": code}
         return answer(
-            self._ground,
-            request,
-            asked.redirect_uri,
-            asked.response_mode,
-            asked.state,
-            {"code": code},
+            self._ground, request, asked.redirect_uri, asked.response_mode, asked.state, fields
         )
 
-    async def _remember(
-        self, tx: Transaction, request: Request, pending: Pending, session: Session
-    ) -> None:
-        """Once per client and scope: what was agreed before stays agreed."""
-        client_id = pending.client.client_id
-        row = await tx.one(store.CONSENT, person=session.person_id, client=client_id)
-        before = set(row["scope"].split()) if row else set()
-        scope = " ".join(sorted(before | set(pending.request.consent_scope)))
-        await tx.run(
-            store.GIVE_CONSENT,
-            person=session.person_id,
-            client=client_id,
-            scope=scope,
-            now=self._ground.clock.now(),
-        )
-        entry = self._entry(CONSENTED, request, pending, session, scope=scope)
-        await self._ground.trail.write(tx, entry)
+    def _code_row(self, code: str, grant_id: str, asked: AuthorizationRequest) -> dict[str, Any]:
+        return {
+            "digest": digest(code),
+            "grant_id": grant_id,
+            "redirect_uri": asked.redirect_uri,
+            "code_challenge": asked.code_challenge,
+            "expires_at": self._ground.clock.now() + self._tokens.settings.code_seconds,
+            "spent_at": None,
+        }
 
     def _grant_row(self, grant_id: str, pending: Pending, session: Session) -> dict[str, Any]:
         now, asked = self._ground.clock.now(), pending.request
@@ -397,25 +295,3 @@ class Authorize:
             "rotated_at": None,
             "refreshed_at": now,
         }
-
-    def _entry(
-        self,
-        event: str,
-        request: Request,
-        pending: Pending,
-        session: Session,
-        **detail: str,
-    ) -> audit.Entry:
-        return audit.entry(
-            event,
-            reference=request.state.reference,
-            client_id=pending.client.client_id,
-            person_id=session.person_id,
-            address=address_of(request),
-            **detail,
-        )
-
-
-def _shown(name: str, value: object, login: Login) -> str:
-    """On a screen that others may see, the number is masked; what is given is the whole."""
-    return login.masked(str(value)) if name in scopes.CLAIMS["twid"] else str(value)

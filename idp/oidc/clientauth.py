@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import Key, KeySet
 from joserfc.jws import JWSRegistry
 
 from idp.kernel.errors import InvalidClient, InvalidRequest
@@ -28,8 +28,11 @@ ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
 ASSERTION_ALGORITHMS = ["ES256", "PS256", "RS256"]
 LONGEST_LIFE = 3600  # seconds an assertion may live; its jti is remembered that long
 AHEAD = 30  # seconds an assertion may be issued in our future
-_BASIC = re.compile(r"\A[Bb]asic ([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
+_BASIC = re.compile(r"\A(?i:basic) ([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
 _JTI = re.compile(r"\A[\x21-\x7e]{1,200}\Z", re.ASCII)
+# an attacker would bring a key of their own, or a rule that we do not know
+_REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "crit", "b64"})
+_BROKEN = (JoseError, ValueError, KeyError, TypeError, RecursionError)
 
 
 def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> tuple[str, str]:
@@ -92,14 +95,21 @@ def basic(header: str) -> tuple[str, str]:
 
 def unverified_subject(assertion: str) -> str:
     """Whose key to look up; nothing is believed yet."""
-    try:
-        _, claims = _Assertion.reader.extract_assertion(assertion)
-        subject = claims["sub"]
-    except Exception as broken:  # Authlib raises many kinds for bad input
-        raise InvalidClient(detail=f"assertion: {type(broken).__name__}") from None
+    subject = _unverified(assertion)[1].get("sub")
     if not isinstance(subject, str):
         raise InvalidClient(detail="assertion: sub")
     return subject
+
+
+def _unverified(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(header, claims) of whatever this is."""
+    try:
+        header, claims = _Assertion.reader.extract_assertion(assertion)
+    except Exception as broken:  # Authlib raises many kinds for bad input
+        raise InvalidClient(detail=f"assertion: {type(broken).__name__}") from None
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        raise InvalidClient(detail="assertion: not objects")
+    return header, claims
 
 
 class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
@@ -113,16 +123,33 @@ _Assertion.reader = _Assertion()
 def verify_assertion(client: Client, assertion: str, issuer: str, now: int) -> SpendAssertion:
     """RFC 7523 §3, FAPI 2.0 §5.3.2.1: aud is our issuer as a string and nothing else.
     Raises InvalidClient; the caller commits the returned effect, which decides replays."""
-    try:
-        keys = KeySet.import_key_set(client.metadata.jwks or {"keys": []})  # type: ignore[arg-type]
-        registry = JWSRegistry(algorithms=ASSERTION_ALGORITHMS)
-        claims = jwt.decode(assertion, keys, ASSERTION_ALGORITHMS, registry).claims
-    except (JoseError, ValueError, KeyError, TypeError, RecursionError) as broken:
-        raise InvalidClient(detail=f"assertion: {type(broken).__name__}") from None
+    claims = _signed_claims(client, assertion)
     fault = _assertion_fault(claims, client.client_id, issuer, now)
     if fault:
         raise InvalidClient(detail=f"assertion: {fault}")
     return SpendAssertion(client.client_id, claims["jti"], claims["exp"])
+
+
+def _signed_claims(client: Client, assertion: str) -> dict[str, Any]:
+    """Signed by the key that the header names or, if it names none, by any registered one."""
+    header, _ = _unverified(assertion)
+    if _REFUSED_HEADERS & header.keys():
+        raise InvalidClient(detail="assertion: header")
+    # other unknown headers are ignored (RFC 7515 §4)
+    registry = JWSRegistry(algorithms=ASSERTION_ALGORITHMS, strict_check_header=False)
+    why = "no such key"
+    for key in _registered_keys(client):
+        if header.get("kid") not in (None, key.kid):
+            continue
+        try:
+            return jwt.decode(assertion, key, ASSERTION_ALGORITHMS, registry).claims
+        except _BROKEN as broken:
+            why = type(broken).__name__
+    raise InvalidClient(detail=f"assertion: {why}")
+
+
+def _registered_keys(client: Client) -> list[Key]:
+    return KeySet.import_key_set(client.metadata.jwks or {"keys": []}).keys  # type: ignore[arg-type]
 
 
 def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: int) -> str:

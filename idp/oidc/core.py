@@ -6,7 +6,8 @@ transaction after the decision; what Authlib would write itself is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
@@ -74,6 +75,12 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
     def form(self) -> Mapping[str, str]:
         return self._form
 
+    def within(self, world: World) -> TokenRequest:
+        """The same request, its client proven, asked of what was preloaded since."""
+        again = copy.copy(self)
+        again.world, again.effects = world, Effects(list(self.effects.wanted))
+        return again
+
 
 class Core(AuthorizationServer):  # type: ignore[misc]
     def __init__(self, tokens: Tokens, clients: Clients) -> None:
@@ -81,14 +88,14 @@ class Core(AuthorizationServer):  # type: ignore[misc]
         self.tokens, self._clients = tokens, clients
 
     def authenticate_client(
-        self, request: TokenRequest, _methods: object, endpoint: str = "token"
+        self, request: TokenRequest, methods: Collection[str], endpoint: str = "token"
     ) -> Asking:
-        """One place for every grant and endpoint; a grant cannot forget it or bring its own."""
+        """The edge has had it proven, for every grant alike: a grant cannot forget it or bring
+        its own. What is left to the grant is which methods are enough."""
         del endpoint
-        client = self.authenticated(request)
-        asking = Asking(client)
-        request.client = asking
-        return asking
+        if request.client is None or request.auth_method not in methods:
+            raise InvalidClient(detail="this grant needs another authentication method")
+        return request.client
 
     def authenticated(self, request: TokenRequest) -> Client:
         """Raises InvalidClient, the same for unknown client and wrong secret (no enumeration)."""
@@ -102,7 +109,7 @@ class Core(AuthorizationServer):  # type: ignore[misc]
         if client.metadata.token_endpoint_auth_method != method and not self._both(client, method):
             raise InvalidClient(detail="another authentication method is registered")
         self._prove(client, method, digest, request)
-        request.auth_method = method
+        request.client, request.auth_method = Asking(client), method
         return client
 
     @staticmethod

@@ -79,8 +79,8 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
     request: TokenRequest
 
     def query_authorization_code(self, _code: str, client: Any) -> _Presented | None:
-        """From the moment a known client presents it, a live code is spent whatever follows:
-        one guess, not two (RFC 9700 §4.5)."""
+        """From the moment a client presents it, a live code is spent whatever follows: one guess,
+        not two (RFC 9700 §4.5)."""
         world: World = self.request.world
         code = world.code
         if code is None:
@@ -89,12 +89,15 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
             self.request.effects.add(RevokeGrant(code.grant.id))  # RFC 6749 §4.1.2
             tell(self.request, REUSED, code.grant)
             return None
-        self.request.effects.add(SpendCode(code.digest, code.grant.id))
+        spend = SpendCode(code.digest, code.grant.id)
         if code.grant.client_id != client.client_id:
+            self.request.effects.add(spend)
             tell(self.request, STOLEN, code.grant)
             return None
-        usable = code.expires_at > world.now and code.grant.alive and code.grant.session_alive
-        return _Presented(code.grant, code) if usable else None
+        if code.expires_at <= world.now or not code.grant.alive or not code.grant.session_alive:
+            return None
+        self.request.effects.add(spend)
+        return _Presented(code.grant, code)
 
     def authenticate_user(self, authorization_code: _Presented) -> Grant:
         return authorization_code.grant
@@ -195,14 +198,12 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
         }
 
     def _audience(self, client: Client) -> tuple[str, ...]:
-        """RFC 8707 §2: one of the client's own, or none."""
-        form = self.request.form
-        asked = form.get("resource") or form.get("audience")
-        if not asked:
-            return client.metadata.audience
-        if asked not in client.metadata.audience:
+        """RFC 8707 §2: one of the client's own, or all of them. `audience` is an older name."""
+        form, own = self.request.form, client.metadata.audience
+        asked = {form[name] for name in ("resource", "audience") if form.get(name)}
+        if not asked <= set(own):
             raise InvalidTarget
-        return (asked,)
+        return tuple(name for name in own if name in asked or not asked)
 
 
 def _person_tokens(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from idp.kernel.errors import ConsentRequired, LoginRequired
+from idp.kernel.errors import ConsentRequired, LoginRequired, UnmetAuthenticationRequirements
 from idp.login.session import Session
 from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client
+from idp.verify import Method
 
 
 class Next(StrEnum):
@@ -21,74 +23,87 @@ class Next(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Everything that decides. `subject` is the session's person for this client;
-    `hinted` the subject of the id_token_hint, "" if there was none, None if it was no good;
-    `consented` what the person allowed this client before; `ranks` acr → rank."""
+    `consented` what the person allowed this client before; `methods` all that there are."""
 
     client: Client
     request: AuthorizationRequest
     session: Session | None
     subject: str
-    hinted: str | None
     consented: frozenset[str]
-    ranks: dict[str, int]
+    methods: Sequence[Method]
     now: int
     consent_given: bool = False
 
     @property
     def fresh(self) -> bool:
-        """The person logged in for this very request."""
+        """The person has logged in since this request came."""
         return self.session is not None and self.session.id != self.request.seen_session
 
-
-def demanded_rank(scene: Scene, *, wishes: bool) -> int:
-    """What must be reached; with `wishes` also what the client would like (acr_values)."""
-    request, ranks = scene.request, scene.ranks
-    demands = [ranks.get(scene.client.metadata.minimum_acr or "", 0)]
-    demands.append(min((ranks[v] for v in request.essential_acr), default=0))
-    if wishes:
-        demands.append(min((ranks[v] for v in request.levels if v in ranks), default=0))
-    return max(demands)
+    @property
+    def silent(self) -> bool:
+        return "none" in self.request.prompt
 
 
-def minimum_acr(scene: Scene) -> str | None:
-    """The acr that the login is asked to reach."""
-    wanted = demanded_rank(scene, wishes=True)
-    return next((acr for acr, rank in scene.ranks.items() if rank == wanted), None)
+def acceptable(scene: Scene) -> Sequence[Method]:
+    """The methods that the client's registration and an essential acr allow. An essential acr
+    must be one of those named, not just stronger (OIDC Core §5.5.1.1); a minimum that is no
+    level of ours is reached by nothing."""
+    demand, essential = scene.client.metadata, scene.request.essential_acr
+    ranks = {method.acr: method.rank for method in scene.methods}
+    floor = ranks.get(demand.minimum_acr, math.inf) if demand.minimum_acr else 0
+    return [
+        method
+        for method in scene.methods
+        if method.rank >= floor
+        and (not demand.methods or method.id in demand.methods)
+        and (not essential or method.acr in essential)
+    ]
 
 
-OTHER_PERSON = "another person is expected"
-DEAD_ENDS = (OTHER_PERSON,)  # a hint never logs anybody out or in
+def wished(scene: Scene) -> Sequence[Method]:
+    """Of the acceptable ones those as strong as acr_values would like, if there are any:
+    voluntary, so the answer tells what really happened (OIDC Core §3.1.2.1)."""
+    levels, able = scene.request.levels, acceptable(scene)
+    wish = min((method.rank for method in scene.methods if method.acr in levels), default=0)
+    return [method for method in able if method.rank >= wish] or able
+
+
+def _by(methods: Sequence[Method], session: Session) -> bool:
+    return session.method in {method.id for method in methods}
+
+
+OTHER_PERSON = "another person is expected"  # asking again cannot help: a hint logs nobody in
 
 
 def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     request, session = scene.request, scene.session
     if session is None:
         return [("no session", True)]
-    silent = "none" in request.prompt
-    rank = scene.ranks.get(session.acr, 0)
+    # max_age=0 means prompt=login (OIDC Core §3.1.2.1)
+    again = bool({"login", "select_account"} & set(request.prompt)) or request.max_age == 0
     too_old = request.max_age is not None and scene.now - session.auth_time > request.max_age
-    again = bool({"login", "select_account"} & set(request.prompt))
-    expected = {s for s in (scene.hinted, request.expected_sub) if s}
+    polite = scene.silent or scene.fresh
     return [
         ("asked to log in again", again and not scene.fresh),
-        (OTHER_PERSON, bool(expected) and expected != {scene.subject}),
-        ("too weak", rank < demanded_rank(scene, wishes=False)),
-        ("weaker than wished", not silent and rank < demanded_rank(scene, wishes=True)),
+        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected)),
+        ("by a method that is not enough", not _by(acceptable(scene), session)),
+        ("weaker than wished", not polite and not _by(wished(scene), session)),
         ("too old", too_old and not scene.fresh),
     ]
 
 
 def next_step(scene: Scene) -> Next:
-    """Raises LoginRequired or ConsentRequired where the client wants no page (prompt=none), or
-    where asking again could not help (another person than expected has just logged in)."""
-    silent = "none" in scene.request.prompt
+    """Raises UnmetAuthenticationRequirements if nothing could be enough; LoginRequired or
+    ConsentRequired where the client wants no page (prompt=none), or where a page cannot help."""
+    if not acceptable(scene):
+        raise UnmetAuthenticationRequirements
     reason = next((name for name, applies in login_reasons(scene) if applies), None)
     if reason:
-        if silent or scene.fresh or reason in DEAD_ENDS or scene.hinted is None:
+        if scene.silent or reason == OTHER_PERSON:
             raise LoginRequired(detail=reason)
         return Next.LOGIN
     if _consent_needed(scene):
-        if silent:
+        if scene.silent:
             raise ConsentRequired
         return Next.CONSENT
     return Next.FINISH

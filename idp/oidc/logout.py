@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from idp.kernel import audit, errors
 from idp.kernel.database import Transaction
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.ground import Ground
-from idp.kernel.web import Params, address_of, no_store, origin_of, read_form, read_query
+from idp.kernel.web import BROWSER, Params, address_of, origin_of, read_form, read_query
 from idp.login.pages import Login, see_other
 from idp.login.session import COOKIE, END, Session
 from idp.oidc import store
+from idp.oidc.request import MOST_ECHO
+from idp.oidc.responses import away, extended
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
@@ -38,8 +39,7 @@ class Leaving:
         """The registered URI as it is, and state as it came."""
         if not self.uri or self.state is None:
             return self.uri
-        joint = "&" if urlsplit(self.uri).query else "?"
-        return self.uri + joint + urlencode({"state": self.state})
+        return extended(self.uri, {"state": self.state})
 
 
 class Logout:
@@ -93,6 +93,8 @@ class Logout:
         uri = params.get("post_logout_redirect_uri", "")
         if uri and client and uri not in client.metadata.post_logout_redirect_uris:
             raise InvalidRequest("post_logout_redirect_uri is not registered")
+        if len(params.get("state", "")) > MOST_ECHO:
+            raise InvalidRequest("state is too long")
         # RP-Initiated Logout §3: without a client nobody can say that the URI is good
         return Leaving(client, subject, uri if client else "", params.get("state"))
 
@@ -107,15 +109,13 @@ class Logout:
             csrf=self._ground.forms.stamp(browser),
         )
         if cookie:
-            self._ground.forms.cookies.write(response, "idp_browser", cookie)
+            self._ground.forms.cookies.write(response, BROWSER, cookie)
         return response
 
     def _bye(self, request: Request, leaving: Leaving) -> Response:
         response: Response
         if leaving.location:
-            response = RedirectResponse(leaving.location, status_code=303)
-            response.headers["location"] = leaving.location
-            no_store(response)
+            response = away(leaving.location)
         else:
             response = self._ground.templates.page(request, "oidc/logged_out.html")
         self._ground.forms.cookies.erase(response, COOKIE)

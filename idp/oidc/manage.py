@@ -13,10 +13,8 @@ from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, Inval
 from idp.kernel.ground import Ground
 from idp.kernel.web import Params, address_of, no_store, read_form
 from idp.oidc import store
-from idp.oidc.core import Core, TokenRequest
-from idp.oidc.token import Token
+from idp.oidc.token import OPAQUE, Token
 from idp.oidc.tokens import Tokens
-from idp.oidc.world import World
 from idp.registry.clients import Client, Clients
 
 REVOKED = audit.event("token.revoked", "a client revoked a token")
@@ -25,28 +23,20 @@ Claims = dict[str, Any]
 
 
 class Manage:
-    def __init__(
-        self, ground: Ground, core: Core, clients: Clients, tokens: Tokens, endpoint: Token
-    ) -> None:
-        self._ground, self._core, self._clients = ground, core, clients
+    def __init__(self, ground: Ground, clients: Clients, tokens: Tokens, endpoint: Token) -> None:
+        self._ground, self._clients = ground, clients
         self._tokens, self._endpoint = tokens, endpoint
 
-    async def _authenticated(self, request: Request) -> tuple[Client, Params]:
-        form = (await read_form(request)).once()
-        claimed = await self._endpoint.client(request, form)
-        world = World(
-            now=self._ground.clock.now(),
-            address=address_of(request),
-            reference=request.state.reference,
-            client=claimed,
-        )
-        asked = TokenRequest(form, request.headers, world, self._tokens)
-        try:
-            client = self._core.authenticated(asked)
-        except InvalidClient as refusal:
-            await self._endpoint.failed(request, refusal)
-            raise
-        await store.commit(self._ground, asked.effects)
+    async def _authenticated(
+        self, request: Request, *, confidential: bool = False
+    ) -> tuple[Client, Params]:
+        form = (await read_form(request, OPAQUE)).once()
+        async with self._endpoint.counting(request):
+            asked = await self._endpoint.authenticated(request, form)
+            await store.commit(self._ground, asked.effects)
+            client = asked.world.client
+            if client is None or (confidential and client.metadata.public):
+                raise InvalidClient(detail="a public client may not ask this")
         if not form.get("token"):
             raise InvalidRequest("token is missing")
         return client, form
@@ -54,9 +44,7 @@ class Manage:
     # ── introspection ──────────────────────────────────────────────────────────────────────────
 
     async def introspect(self, request: Request) -> Response:
-        client, form = await self._authenticated(request)
-        if client.metadata.public:
-            raise InvalidClient(detail="a public client cannot introspect")
+        client, form = await self._authenticated(request, confidential=True)  # RFC 7662 §2.1
         claims = await self._active(form["token"], client)
         # RFC 7662 §2.2: whatever is wrong, nothing but that it is not active
         body = {"active": True, "token_type": "Bearer", **claims} if claims else {"active": False}
@@ -127,8 +115,8 @@ class Manage:
             raise InvalidGrant("the token was issued to another client")
 
         async def work(tx: Transaction) -> None:
-            await tx.run(store.REVOKE_TOKEN, jti=claims["jti"], expires_at=claims["exp"])
-            await self._ground.trail.write(tx, self._entry(request, client))
+            if await tx.run(store.REVOKE_TOKEN, jti=claims["jti"], expires_at=claims["exp"]):
+                await self._ground.trail.write(tx, self._entry(request, client))
 
         await self._ground.database.write(work)
 

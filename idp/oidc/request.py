@@ -17,7 +17,7 @@ from idp.kernel.errors import InvalidRequest
 from idp.kernel.strictjson import NotStrict, read_object
 from idp.kernel.web import Params
 from idp.oidc import scopes
-from idp.registry.clients import Client, redirect_uri_matches
+from idp.registry.clients import Client, first_difference, redirect_uri_matches
 
 MOST_ECHO = 2048  # characters of state and nonce
 PROMPTS = {"none", "login", "consent", "select_account"}
@@ -29,7 +29,9 @@ _LOCALES = re.compile(r"\A[A-Za-z0-9 -]{0,200}\Z", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
     """A good one. `levels`: acr values the client would like, `essential_acr`: must be met.
-    `singly`: claims asked for one by one, as {"userinfo": […], "id_token": […]}."""
+    `singly`: claims asked for one by one, as {"userinfo": […], "id_token": […]}. `expected`:
+    subjects that were named beforehand (sub, id_token_hint); `login_hint` is sealed, since it is
+    kept."""
 
     client_id: str
     redirect_uri: str
@@ -42,8 +44,7 @@ class AuthorizationRequest:
     max_age: int | None = None
     levels: tuple[str, ...] = ()
     essential_acr: tuple[str, ...] = ()
-    expected_sub: str = ""
-    id_token_hint: str = ""
+    expected: tuple[str, ...] = ()
     login_hint: str = ""
     ui_locales: str = ""
     singly: dict[str, list[str]] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class AuthorizationRequest:
     @classmethod
     def read(cls, text: str) -> AuthorizationRequest:
         found = json.loads(text)
-        for name in ("scope", "prompt", "levels", "essential_acr"):
+        for name in ("scope", "prompt", "levels", "essential_acr", "expected"):
             found[name] = tuple(found[name])
         return cls(**found)
 
@@ -67,6 +68,13 @@ class AuthorizationRequest:
 
 
 # ── answered with a page ────────────────────────────────────────────────────────────────────────
+
+
+def given(params: Params) -> Params:
+    """A parameter without a value was not sent (RFC 6749 §3.1)."""
+    kept = Params({name: value for name, value in params.items() if value})
+    kept.repeated = params.repeated
+    return kept
 
 
 def identify(params: Params) -> str:
@@ -85,11 +93,20 @@ def check_redirect_uri(params: Params, client: Client) -> str:
         raise InvalidRequest("redirect_uri is missing")
     if not redirect_uri_matches(client, uri):
         shown = client.metadata.redirect_uris if client.metadata.sandbox else ()
-        raise errors.RedirectUriMismatch(uri if shown else "", shown)
+        raise errors.RedirectUriMismatch(
+            uri if shown else "", shown, first_difference(uri, shown)[1]
+        )
     for name in ("state", "nonce"):
         if len(params.get(name, "")) > MOST_ECHO:
             raise InvalidRequest(f"{name} is too long")
     return uri
+
+
+def error_mode(params: Params, client: Client) -> str:
+    """How an error goes back, also one about response_mode itself: by a mode the client has."""
+    modes = client.metadata.response_modes or ("query",)
+    wanted = params.get("response_mode", "query")
+    return next(mode for mode in (wanted, "query", modes[0]) if mode in modes)
 
 
 # ── answered by redirect ────────────────────────────────────────────────────────────────────────
@@ -187,8 +204,6 @@ def _hints(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> Authori
     return replace(
         a,
         nonce=p.get("nonce", ""),
-        login_hint=p.get("login_hint", "")[:256],
-        id_token_hint=p.get("id_token_hint", ""),
         ui_locales=locales if _LOCALES.match(locales) else "",
         levels=tuple(p.get("acr_values", "").split()[:10]),
     )
@@ -219,7 +234,7 @@ def _claim_demands(
 ) -> AuthorizationRequest:
     acr, sub = wanted.get("acr"), wanted.get("sub")
     if isinstance(sub, dict) and isinstance(sub.get("value"), str):
-        a = replace(a, expected_sub=sub["value"])
+        a = replace(a, expected=(*a.expected, sub["value"]))
     if not isinstance(acr, dict):
         return a
     values = acr.get("values", [acr["value"]] if "value" in acr else [])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from idp.kernel.answers import say
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.web import no_store, origin_of
@@ -32,13 +33,20 @@ def answer(
             action=redirect_uri,
             fields=fields,
         )
-    # the registered URI is not touched: what was registered is what is called
-    joint = "&" if urlsplit(redirect_uri).query else "?"
-    location = redirect_uri + joint + urlencode(fields)
-    response = RedirectResponse(location, status_code=303)  # RFC 9700 §4.12: never 307
+    return away(extended(redirect_uri, fields))
+
+
+def extended(uri: str, fields: dict[str, str]) -> str:
+    """The registered URI is not touched: what was registered is what is called."""
+    joint = "" if uri.endswith(("?", "&")) else "&" if "?" in uri else "?"
+    return uri + joint + urlencode(fields)
+
+
+def away(location: str) -> Response:
+    """A redirect to a relying party; never 307, which would carry the form (RFC 9700 §4.12)."""
+    response = RedirectResponse(location, status_code=303)
     response.headers["location"] = location  # Starlette would quote it anew
-    no_store(response)
-    return response
+    return no_store(response)
 
 
 def refusal(
@@ -49,5 +57,6 @@ def refusal(
     state: str | None,
     error: IdpError,
 ) -> Response:
+    say(error)
     params = {"error": error.error, "error_description": error.description}
     return answer(ground, request, redirect_uri, mode, state, params)

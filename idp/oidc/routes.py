@@ -60,7 +60,7 @@ def routes(
     authorize = Authorize(ground, clients, tokens, people, login, rules)
     endpoint = Token(ground, core, clients, tokens, people)
     info = UserInfo(ground, clients, tokens, people)
-    manage = Manage(ground, core, clients, tokens, endpoint)
+    manage = Manage(ground, clients, tokens, endpoint)
     logout = Logout(ground, clients, tokens, login)
     published = Published(
         metadata(issuer, rules, ground.templates.languages), ground.keyring, settings

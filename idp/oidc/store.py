@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from idp.kernel import audit
-from idp.kernel.database import Conflict, Database, Row, Transaction
+from idp.kernel.database import Database, Row, Transaction
 from idp.kernel.errors import InvalidClient, InvalidGrant
 from idp.kernel.ground import Ground
 from idp.kernel.tables import (
@@ -107,7 +107,9 @@ REVOKE_OF_CONSENT = (
     )
     .values(revoked_at=bindparam("now"))
 )
-SPEND_ASSERTION = insert(spent_assertions)
+SPEND_ASSERTION = upsert(spent_assertions).on_conflict_do_nothing(
+    index_elements=[spent_assertions.c.client_id, spent_assertions.c.jti]
+)
 INSERT_GRANT, INSERT_CODE = insert(grants), insert(codes)
 
 REVOKED_TOKEN = select(revoked_tokens.c.jti).where(revoked_tokens.c.jti == bindparam("jti"))
@@ -119,7 +121,7 @@ AUTHORIZATION = select(authorizations).where(_A.id == bindparam("id"))
 CLAIM_AUTHORIZATION = (  # a request that came by cross-site POST meets its browser at the first GET
     update(authorizations)
     .where(_A.id == bindparam("key"), _A.browser == "")
-    .values(browser=bindparam("owner"))
+    .values(browser=bindparam("owner"), request=bindparam("document"))
 )
 FINISH_AUTHORIZATION = (
     update(authorizations)
@@ -187,9 +189,14 @@ class LostRace(Exception):
         self.error, self.grant_id = error, grant_id
 
 
+class Overtaken(Exception):
+    """The family has rotated since it was read: nothing was written; decide again."""
+
+
 async def commit(ground: Ground, effects: Effects) -> None:
     """All effects or none. A lost race raises InvalidGrant or InvalidClient after its own
-    consequence (the family is revoked) has been committed; the token never left the process."""
+    consequence (the family is revoked) has been committed; the token never left the process.
+    Raises Overtaken too."""
     if not effects.changes:
         for effect in effects.wanted:
             if isinstance(effect, Tell):
@@ -217,20 +224,15 @@ async def _apply(ground: Ground, tx: Transaction, effect: Any, now: int) -> None
         case Refresh(grant_id, generation, rotate):
             statement = ROTATE if rotate else TOUCH
             if not await tx.run(statement, key=grant_id, generation_now=generation, now=now):
-                raise LostRace(InvalidGrant)
+                raise Overtaken
         case SpendAssertion(client_id, jti, expires_at):
-            await _spend_assertion(tx, client_id, jti, expires_at)
+            row = {"client_id": client_id, "jti": jti, "expires_at": expires_at}
+            if not await tx.run(SPEND_ASSERTION, **row):
+                raise LostRace(InvalidClient)
         case RevokeGrant(grant_id):
             await tx.run(REVOKE, key=grant_id, now=now)
         case Tell(entry):
             await ground.trail.write(tx, entry)
-
-
-async def _spend_assertion(tx: Transaction, client_id: str, jti: str, expires_at: int) -> None:
-    try:
-        await tx.run(SPEND_ASSERTION, client_id=client_id, jti=jti, expires_at=expires_at)
-    except Conflict:
-        raise LostRace(InvalidClient) from None
 
 
 async def revoke(ground: Ground, grant_id: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from idp.kernel import audit, errors, metrics
-from idp.kernel.errors import InvalidClient, InvalidRequest, ProtocolError
+from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, ProtocolError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerMinute
 from idp.kernel.vault import digest
@@ -27,6 +28,7 @@ from idp.registry.clients import Client, Clients
 AUTH_FAILED = audit.event("client.auth_failed", "somebody failed to authenticate as a client")
 
 _CODE = re.compile(r"\Atwc_[A-Za-z0-9_-]{43}\Z", re.ASCII)
+OPAQUE = ("code", "refresh_token", "token")  # whatever is in them, it is simply not one of ours
 # RFC 6749 §5.2: whoever tried the Authorization header is told the scheme; we tell everybody
 CHALLENGE = 'Basic realm="token", charset="UTF-8"'
 
@@ -50,9 +52,10 @@ class Token:
     async def _answer(self, request: Request) -> dict[str, Any]:
         grant = "invalid"
         try:
-            form = (await read_form(request)).once()
+            form = (await read_form(request, OPAQUE)).once()
             grant = _grant_type(form)
-            body = await self._decide(request, form, grant)
+            async with self.counting(request):
+                body = await self._decide(request, form, grant)
         except ProtocolError as error:
             metrics.TOKENS.labels(grant, error.error).inc()
             raise
@@ -60,16 +63,19 @@ class Token:
         return body
 
     async def _decide(self, request: Request, form: Params, grant: str) -> dict[str, Any]:
-        client = await self.client(request, form)
-        if grant == "client_credentials" and client:
-            await self._limit(request, client)
-        world = await self._preload(request, form, grant, client)
-        asked = TokenRequest(form, request.headers, world, self._tokens)
+        asked = await self.authenticated(request, form)
+        if grant == "client_credentials" and asked.world.client:
+            await self._limit(request, asked.world.client)
+        for _ in range(2):
+            # two tabs refresh at once: the second looks again and is told the same successor
+            with contextlib.suppress(store.Overtaken):
+                return await self._settle(asked, form, grant)
+        raise InvalidGrant(detail="overtaken twice")
+
+    async def _settle(self, asked: TokenRequest, form: Params, grant: str) -> dict[str, Any]:
+        asked = asked.within(await self._preload(asked.world, form, grant))
         try:
             body = self._core.answer(asked)
-        except InvalidClient as refusal:
-            await self.failed(request, refusal)
-            raise
         except ProtocolError:
             # what a refused request costs (a burnt code, a revoked family) is committed too
             await store.commit(self._ground, asked.effects)
@@ -79,32 +85,40 @@ class Token:
 
     # ── the client ─────────────────────────────────────────────────────────────────────────────
 
-    async def client(self, request: Request, form: Mapping[str, str]) -> Client | None:
-        """Whoever the request claims to be; the core proves it. Raises InvalidClient,
-        InvalidRequest."""
-        try:
-            _, client_id = clientauth.presented(request.headers, form)
-        except InvalidClient as refusal:
-            await self.failed(request, refusal)
-            raise
-        return await self._clients.find(client_id)
-
-    async def failed(self, request: Request, refusal: InvalidClient) -> None:
-        """Counted per address, so that guessing secrets becomes slow."""
-        address = address_of(request)
-        metrics.ALARMS.labels("client-auth").inc()
-        self._ground.trail.gather(
-            audit.entry(
-                AUTH_FAILED,
-                reference=request.state.reference,
-                address=address,
-                why=refusal.detail,
-            )
+    async def authenticated(self, request: Request, form: Params) -> TokenRequest:
+        """The request with its client proven; `world.client` is that client.
+        Raises InvalidClient, InvalidRequest."""
+        if len(request.headers.getlist("authorization")) > 1:
+            raise InvalidRequest("one Authorization header, not several")  # RFC 6749 §2.3
+        _, client_id = clientauth.presented(request.headers, form)
+        world = World(
+            now=self._ground.clock.now(),
+            address=address_of(request),
+            reference=request.state.reference,
+            client=await self._clients.find(client_id),
         )
-        rate = PerMinute(self._tokens.settings.failed_auth_per_minute)
-        wait = await self._ground.throttle.hit(rate, "client-auth", address)
-        if wait:
-            raise errors.TooManyRequests(retry_after=wait)
+        asked = TokenRequest(form, request.headers, world, self._tokens)
+        self._core.authenticated(asked)
+        return asked
+
+    @contextlib.asynccontextmanager
+    async def counting(self, request: Request) -> AsyncIterator[None]:
+        """Counts failed client authentication per address. Above the limit it is answered 429 and
+        no longer written down one by one: a flood must not fill the audit trail."""
+        try:
+            yield
+        except InvalidClient as refusal:
+            address = address_of(request)
+            metrics.ALARMS.labels("client-auth").inc()
+            rate = PerMinute(self._tokens.settings.failed_auth_per_minute)
+            wait = await self._ground.throttle.hit(rate, "client-auth", address)
+            if wait:
+                raise errors.TooManyRequests(retry_after=wait) from None
+            reference = request.state.reference
+            self._ground.trail.gather(
+                audit.entry(AUTH_FAILED, reference=reference, address=address, why=refusal.detail)
+            )
+            raise
 
     async def _limit(self, request: Request, client: Client) -> None:
         rate = PerMinute(self._tokens.settings.token_calls_per_minute)
@@ -115,15 +129,7 @@ class Token:
 
     # ── the world ──────────────────────────────────────────────────────────────────────────────
 
-    async def _preload(
-        self, request: Request, form: Params, grant: str, client: Client | None
-    ) -> World:
-        world = World(
-            now=self._ground.clock.now(),
-            address=address_of(request),
-            reference=request.state.reference,
-            client=client,
-        )
+    async def _preload(self, world: World, form: Params, grant: str) -> World:
         if grant == "authorization_code":
             return await self._with_code(world, form)
         if grant == "refresh_token":

@@ -22,7 +22,11 @@ from idp.oidc.world import Grant
 from idp.registry.clients import Client
 
 MOST_BYTES = 8192
-_REFRESH = re.compile(r"\Atwr_([A-Za-z0-9_-]{22})\.(\d{1,9})\.([A-Za-z0-9_-]{43})\Z", re.ASCII)
+# what the library raises for bad input: its own, and Python's for JSON of another shape
+_BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_REFRESH = re.compile(
+    r"\Atwr_([A-Za-z0-9_-]{22})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{43})\Z", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ class Tokens:
         try:
             key = self._key_for(text)
             found = jwt.decode(text, key.key, [key.alg])
-        except (JoseError, ValueError, KeyError, TypeError, RecursionError) as broken:
+        except _BROKEN as broken:
             raise InvalidToken(detail=type(broken).__name__) from None
         claims = found.claims
         if found.header.get("typ") != typ or claims.get("iss") != self.issuer:

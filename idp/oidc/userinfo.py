@@ -11,14 +11,14 @@ from starlette.responses import JSONResponse, Response
 from idp.kernel import errors
 from idp.kernel.errors import InvalidRequest, InvalidToken, MissingToken
 from idp.kernel.ground import Ground
-from idp.kernel.web import no_store, read_form, read_query
+from idp.kernel.web import Params, no_store, read_form, read_query
 from idp.oidc import store
 from idp.oidc.people import People
 from idp.oidc.tokens import Tokens
 from idp.oidc.world import Grant
 from idp.registry.clients import Clients
 
-_BEARER = re.compile(r"\A[Bb]earer +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)  # RFC 6750 §2.1
+_BEARER = re.compile(r"\A(?i:bearer) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)  # RFC 6750 §2.1
 CHALLENGE = 'Bearer realm="userinfo"'
 
 
@@ -27,17 +27,16 @@ async def bearer(request: Request) -> str:
     InvalidToken."""
     if "access_token" in read_query(request):
         raise InvalidRequest("an access token must not be in the URL")  # RFC 9700 §4.3.2
-    headers = request.headers.getlist("authorization")
-    in_body = ""
-    kind = request.headers.get("content-type", "")
+    headers, form = request.headers.getlist("authorization"), Params()
+    kind = request.headers.get("content-type", "").lower()
     if request.method == "POST" and kind.startswith("application/x-www-form-urlencoded"):
-        in_body = (await read_form(request)).once().get("access_token", "")
-    if len(headers) + bool(in_body) > 1:
+        form = (await read_form(request)).once()
+    if len(headers) + ("access_token" in form) > 1:
         raise InvalidRequest("one access token, once")
-    if in_body:
-        return in_body
-    if not headers:
-        raise MissingToken
+    if "access_token" in form:
+        return form["access_token"]
+    if not headers or not headers[0].lower().startswith("bearer"):
+        raise MissingToken  # RFC 6750 §3.1: also to whoever knows only another scheme
     match = _BEARER.match(headers[0])
     if match is None:
         raise InvalidToken(detail="not a bearer token")

@@ -79,6 +79,7 @@ _UPDATE = (
     .where(_C.client_id == bindparam("id"))
     .values(metadata=bindparam("document"), updated_at=bindparam("now"))
 )
+_TOUCH = update(clients).where(_C.client_id == bindparam("id")).values(updated_at=bindparam("now"))
 _SET_SYSTEM = (
     update(clients)
     .where(_C.client_id == bindparam("id"))
@@ -106,7 +107,8 @@ class Clients:
 
     async def find(self, client_id: str) -> Client | None:
         """Also a disabled one: the caller decides what that means."""
-        known = self._cache.get(client_id)
+        cache = self._cache  # what is read now must not outlive a change that comes meanwhile
+        known = cache.get(client_id)
         if known is not None:
             return known
         if not CLIENT_ID.match(client_id):
@@ -115,9 +117,9 @@ class Clients:
         if row is None:
             return None
         client = await self._read(row)
-        self._cache[client_id] = client
-        if len(self._cache) > REMEMBERED:
-            self._cache.popitem(last=False)
+        cache[client_id] = client
+        if len(cache) > REMEMBERED:
+            cache.popitem(last=False)
         return client
 
     async def active(self, client_id: str) -> Client | None:
@@ -129,7 +131,7 @@ class Clients:
 
     def forget(self) -> None:
         """The stamp has grown: read anew."""
-        self._cache.clear()
+        self._cache = OrderedDict()
 
     async def _read(self, row: Row) -> Client:
         secrets = await self._ground.database.all(
@@ -197,15 +199,17 @@ class Clients:
 
     async def rotate_secret(self, client_id: str, overlap: int) -> str:
         """A new secret; the one before it lives for `overlap` seconds more, older ones end now:
-        never more than two are live."""
+        never more than two are live. Raises LookupError."""
         secret, now = new_secret(), self._ground.clock.now()
 
         async def work(tx: Transaction) -> None:
+            # this also makes a second rotation wait for the first
+            if not await tx.run(_TOUCH, id=client_id, now=now):
+                raise LookupError(client_id)
             live = await tx.all(_SECRETS, id=client_id, now=now)
-            for row in live[:-1]:  # they have had their overlap
-                await tx.run(_EXPIRE_SECRET, id=row["digest"], end=now)
-            for row in live[-1:]:
-                await tx.run(_EXPIRE_SECRET, id=row["digest"], end=now + overlap)
+            for row in live:  # one that ends already has had its overlap
+                end = now if row["expires_at"] else now + overlap
+                await tx.run(_EXPIRE_SECRET, id=row["digest"], end=end)
             await self._add_secret(tx, client_id, secret)
             await self._note(tx, ROTATED, client_id)
 

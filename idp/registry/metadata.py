@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -14,8 +15,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
 _CLEAN_URI = re.compile(r"\A[!#-;=?-Z_a-z~%\[\]]{1,2000}\Z", re.ASCII)
 _SCOPE = re.compile(r"\A[!#-\[\]-~]+\Z", re.ASCII)  # RFC 6749 §3.3
-# right-to-left marks and other invisible characters make one name look like another
-_INVISIBLE = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that show nothing
 
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
@@ -23,18 +23,33 @@ Algorithm = Literal["RS256", "ES256"]
 WITH_SECRET = ("client_secret_basic", "client_secret_post")
 
 
+def _a_label(text: str) -> str:
+    """Shown to people: marks of direction and invisible characters make one name look like
+    another."""
+    if len(text) > 100 or any(_invisible(character) for character in text):
+        raise ValueError("must be at most 100 visible characters")
+    return text
+
+
+def _invisible(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind.startswith("C") or kind in ("Zl", "Zp") or character in _BLANK
+
+
 def _a_name(name: str) -> str:
-    if not name.strip() or len(name) > 100 or _INVISIBLE.search(name):
-        raise ValueError("must be 1 to 100 visible characters")
+    if not name.strip():
+        raise ValueError("must not be empty")
     return name
 
 
 def _a_uri(uri: str) -> str:
     """Compared as a string for ever, so only a clean one may be registered."""
-    scheme = urlsplit(uri).scheme
+    parts = urlsplit(uri)
+    scheme, host = parts.scheme, parts.netloc
     if not _CLEAN_URI.match(uri) or not scheme or "#" in uri or scheme.lower() in NEVER:
         raise ValueError(f"{uri!r} is not an absolute URI without fragment")
-    host = urlsplit(uri).netloc
+    if parts.port == 0:  # reading it also raises ValueError for what is no port
+        raise ValueError(f"{uri!r} has no usable port")
     if "@" in host or "*" in uri or "\\" in uri or "/../" in uri + "/":
         raise ValueError(f"{uri!r} holds user information, a wildcard or a dot segment")
     return uri
@@ -46,7 +61,8 @@ def _a_scope(scope: str) -> str:
     return scope
 
 
-Name = Annotated[str, AfterValidator(_a_name)]
+Label = Annotated[str, AfterValidator(_a_label)]
+Name = Annotated[Label, AfterValidator(_a_name)]
 Uri = Annotated[str, AfterValidator(_a_uri)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
 
@@ -57,8 +73,8 @@ class ClientMetadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     client_name: Name
-    client_name_en: str = ""
-    agency: str = ""
+    client_name_en: Label = ""
+    agency: Label = ""
     application_type: Literal["web", "native"] = "web"
     redirect_uris: tuple[Uri, ...] = ()
     post_logout_redirect_uris: tuple[Uri, ...] = ()
@@ -70,11 +86,11 @@ class ClientMetadata(BaseModel):
     id_token_signed_response_alg: Algorithm = "RS256"
     access_token_alg: Algorithm = "ES256"
     access_token_seconds: int | None = Field(None, ge=60, le=604_800)
-    sector: str = ""
+    sector: Label = ""
     minimum_acr: str | None = None
     methods: tuple[str, ...] = ()
-    audience: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ()
+    audience: tuple[Scope, ...] = ()
+    roles: tuple[Label, ...] = ()
     require_pkce: bool = True
     trusted: bool = False
     sandbox: bool = False
@@ -99,7 +115,8 @@ class ClientMetadata(BaseModel):
         codes = "authorization_code" in self.grant_types
         machine = "client_credentials" in self.grant_types
         hosts = {urlsplit(uri).netloc for uri in self.redirect_uris}
-        unfit = [uri for uri in self.redirect_uris if not self._fits(uri)]
+        back = (*self.redirect_uris, *self.post_logout_redirect_uris)
+        unfit = [uri for uri in back if not self._fits(uri)]
         keyed = self.token_endpoint_auth_method == "private_key_jwt"
         return [
             (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),

@@ -58,7 +58,8 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a verifier needs to be asked again; `number` is the one the attempt was opened with."""
+    """What a verifier needs to be asked again; `number` is the one the attempt was opened with,
+    or else the one that the browser brought back."""
 
     relying_party: str
     method: str
@@ -89,10 +90,12 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Returned:
     """What a browser carried back: a wake-up, never proof. Even a failure is only believed from
-    the back channel."""
+    the back channel. `number` is whom it names in full, if anybody: the back channel must name
+    the same."""
 
     handle: str
     code: str
+    number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +132,9 @@ class Verifier(Protocol):
         """Ask the upstream, server to server. The only source of truth."""
         ...
 
-    async def accept(self, attempt: Attempt, fields: Mapping[str, str]) -> Returned:
-        """Read what the browser brought back for `attempt`; raises Disagreement if it is not
-        well-formed or not signed."""
+    async def accept(self, attempt: Attempt | None, fields: Mapping[str, str]) -> Returned:
+        """Read what the browser brought back for `attempt`, or for nothing that we know of (None);
+        raises Disagreement if it is not well-formed, not signed, or of another attempt."""
         ...
 
     async def wakeup(self, body: bytes) -> Wakeup:

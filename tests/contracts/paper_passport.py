@@ -43,7 +43,7 @@ class PaperPassport:
             return Outcome(State.APPROVED, number=attempt.number, code="yes")
         return Outcome(State.ENDED, why=Denied, code="no")
 
-    async def accept(self, attempt: Attempt, fields: Mapping[str, str]) -> Returned:
+    async def accept(self, attempt: Attempt | None, fields: Mapping[str, str]) -> Returned:
         raise Disagreement(detail="nobody returns from a desk by browser")
 
     async def wakeup(self, body: bytes) -> Wakeup:

@@ -1,4 +1,4 @@
-// Reads one HTML page on standard input; prints a JSON list of what is wrong with it.
+// Reads HTML pages on standard input, NUL between them; prints a JSON list of what is wrong.
 import { HtmlValidate, StaticConfigLoader } from 'html-validate';
 
 const rules = {
@@ -16,9 +16,14 @@ const rules = {
   },
 };
 
-let page = '';
-for await (const chunk of process.stdin) page += chunk;
-const report = await new HtmlValidate(new StaticConfigLoader(rules)).validateString(page);
-const faults = report.results.flatMap((result) => result.messages)
-  .map(({ ruleId, message, line, column }) => ({ rule: ruleId, message, line, column }));
+let input = '';
+for await (const chunk of process.stdin) input += chunk;
+const checker = new HtmlValidate(new StaticConfigLoader(rules));
+const faults = [];
+for (const [page, text] of input.split('\0').entries()) {
+  const report = await checker.validateString(text);
+  for (const { ruleId, message, line, column } of report.results.flatMap((r) => r.messages)) {
+    faults.push({ page, rule: ruleId, message, line, column });
+  }
+}
 process.stdout.write(JSON.stringify(faults) + '\n');

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from idp.kernel import metrics
 from idp.kernel.errors import UpstreamAway
 from idp.kernel.strictjson import MOST_BYTES, NotStrict, read_object
 from idp.verify.twfido import answers, wire
@@ -108,7 +109,7 @@ class Client:
         with self._slot():
             request = await self._request(interface, system, values)
             url = self._settings.base_url + self._settings.paths.of(interface)
-            answer = await self._exchange(url, request, deadline)
+            answer = await self._exchange(interface, url, request, deadline)
         proof = answers.Proof(system.keys, request["tranSeq"], self._settings.strict_echo)
         return wire.fold(answer), proof
 
@@ -137,21 +138,29 @@ class Client:
             self._in_flight -= 1
 
     async def _exchange(
-        self, url: str, request: Mapping[str, str], deadline: float
+        self, interface: str, url: str, request: Mapping[str, str], deadline: float
     ) -> dict[str, Any]:
         """One request, one answer. Whatever goes wrong on the way counts for the breaker."""
+        started = self._monotonic()
         try:
             async with asyncio.timeout_at(deadline):
                 answer = read_object(await self._post(url, request))
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as bad:
-            self.breaker.failed(self._monotonic())
+            self._count(interface, started, good=False)
             # the class only: a library's message may quote what was sent
             raise _NoAnswer(type(bad).__name__) from None
         except (_NoAnswer, NotStrict) as bad:
-            self.breaker.failed(self._monotonic())
+            self._count(interface, started, good=False)
             raise _NoAnswer(str(bad)) from None
-        self.breaker.succeeded(self._monotonic())
+        self._count(interface, started, good=True)
         return answer
+
+    def _count(self, interface: str, started: float, *, good: bool) -> None:
+        now = self._monotonic()
+        (self.breaker.succeeded if good else self.breaker.failed)(now)
+        metrics.UPSTREAM.labels(interface, "answered" if good else "no_answer").inc()
+        metrics.UPSTREAM_SECONDS.observe(now - started)
+        metrics.CIRCUIT_OPEN.set(self.breaker.is_open)
 
     async def _post(self, url: str, request: Mapping[str, str]) -> bytes:
         async with self._http.stream(

@@ -23,7 +23,7 @@ from idp.kernel.errors import (
 )
 from idp.verify import Attempt, Method, Outcome, State
 from idp.verify.twfido import numbers
-from idp.verify.twfido.answers import SUCCESS, Opened, Result
+from idp.verify.twfido.answers import SUCCESS, BrowserAnswer, Opened, Result
 from idp.verify.twfido.settings import QR_NAMES
 
 _APP = ("swk", "user", "mca")  # RFC 8176 §2: software key, user presence, another channel
@@ -73,15 +73,24 @@ def judge(attempt: Attempt, result: Result) -> Outcome:
 def _identity_fault(attempt: Attempt, result: Result) -> str | None:
     """Where the browser brought us the qrid, the answer itself must say who approved. Otherwise
     somebody could open a dongle login with a victim's number and bring back the qrid of an
-    approval of their own."""
+    approval of their own. Whom the browser's answer named, FATH-02 must name, too."""
     method = METHODS.get(attempt.method)
     if method is None or (method.needs_number and not attempt.number):
         return "the attempt was not opened by us"
-    if method.needs_number and not names(result.pid, attempt.number):
+    if attempt.number and not names(result.pid, attempt.number):
         return "FATH-02: the answer names another person"
     approved = result.rcode == SUCCESS
     if approved and method.shows == "leave" and not numbers.valid(result.pid):
         return "FATH-02: the answer does not say who approved"
+    return None
+
+
+def return_fault(attempt: Attempt, method: Method, answer: BrowserAnswer) -> str | None:
+    """Why what a browser brought cannot be the answer to this attempt."""
+    if method.needs_number and not names(answer.pid, attempt.number):
+        return "the answer names another person"
+    if attempt.handle not in (None, answer.qrid):
+        return "another qrid than before"
     return None
 
 

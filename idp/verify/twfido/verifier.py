@@ -125,20 +125,21 @@ class TwFido:
 
     # ── what comes to us: a wake-up, never proof ─────────────────────────────────────────────────
 
-    async def accept(self, attempt: Attempt, fields: Mapping[str, str]) -> Returned:
+    async def accept(self, attempt: Attempt | None, fields: Mapping[str, str]) -> Returned:
         """E(pid+rcode) binds neither transaction nor time: whoever captured one success could
         bring it for ever. It therefore tells the qrid and logs nobody in."""
+        folded = wire.fold(fields)
+        if attempt is None:  # CTAP-01 also reads what FWEB-01 writes
+            return _returned(answers.browser_answer("CTAP-01", folded, self._own.keys))
         method = rules.METHODS.get(attempt.method)
         if method is None or method.shows != "leave":
             raise Disagreement(detail="this method does not return by the browser")
         system = await self._system_of(attempt)
         interface: str = getattr(self._settings.opens_with, method.id)
-        answer = answers.browser_answer(interface, wire.fold(fields), system.keys)
-        if method.needs_number and not rules.names(answer.pid, attempt.number):
-            raise Disagreement(detail=f"{interface}: the answer names another person")
-        if attempt.handle not in (None, answer.qrid):
-            raise Disagreement(detail=f"{interface}: another qrid than before")
-        return Returned(handle=answer.qrid, code=answer.rcode)
+        answer = answers.browser_answer(interface, folded, system.keys)
+        if fault := rules.return_fault(attempt, method, answer):
+            raise Disagreement(detail=f"{interface}: {fault}")
+        return _returned(answer)
 
     async def wakeup(self, body: bytes) -> Wakeup:
         """Read FEXCH-02, JSON or form. It may arrive before the answer of FEXCH-01 was stored,
@@ -204,6 +205,12 @@ class TwFido:
         if named := await self._by_syscode(attempt.system):
             return named
         raise Disagreement(detail="the account that opened this attempt is gone")
+
+
+def _returned(answer: answers.BrowserAnswer) -> Returned:
+    """A mask names a thousand people: it is no number."""
+    number = answer.pid if numbers.valid(answer.pid) else None
+    return Returned(answer.qrid, answer.rcode, number)
 
 
 def _refuse_unless_success(interface: str, rcode: str) -> None:

@@ -1,0 +1,340 @@
+"""Writes what the documents say about the code: tables between markers, and config/default.toml.
+
+`make docs` runs it; tests/test_documents.py fails while it would change anything. A marker is a
+pair of comments, <!-- name --> and <!-- /name -->; what stands between them is made here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+import typer.main
+from prometheus_client import Counter, Gauge, Histogram
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from idp.app import Settings
+from idp.cli import app as command_line
+from idp.kernel import metrics
+from idp.kernel.audit import CATALOGUE
+from idp.kernel.errors import (
+    IdpError,
+    PageError,
+    ProtocolError,
+    VerificationError,
+    all_errors,
+)
+from idp.oidc.scopes import CLAIMS
+from idp.registry.metadata import ClientMetadata
+from idp.verify.twfido import wire
+from idp.verify.twfido.rules import METHODS
+from idp.verify.twfido.simulator.personas import PERSONAS
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+GROUPS = (ProtocolError, PageError, VerificationError)
+
+
+# ── settings ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key. `section` is its table in TOML ("" at the top); NAME stands for a chosen name."""
+
+    section: str
+    key: str
+    field: FieldInfo
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}.{self.key}" if self.section else self.key
+
+    @property
+    def default(self) -> str:
+        """As TOML; "required", or "" where nothing is set."""
+        value = self.field.get_default(call_default_factory=True)
+        if value is PydanticUndefined:
+            return "required"
+        return "" if value is None else toml(value)
+
+    @property
+    def description(self) -> str:
+        return self.field.description or ""
+
+
+def settings(model: type[BaseModel] = Settings, section: str = "") -> Iterator[Setting]:
+    """Every key of every section, those without a section first, as TOML wants it."""
+    deeper: list[tuple[type[BaseModel], str]] = []
+    for key, field in model.model_fields.items():
+        path = f"{section}.{key}" if section else key
+        inner, named = _section(field)
+        if inner is None:
+            yield Setting(section, key, field)
+        else:
+            deeper.append((inner, f"{path}.NAME" if named else path))
+    for inner, path in deeper:
+        yield from settings(inner, path)
+
+
+def _section(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
+    """(the section behind a field, whether there may be several under chosen names)."""
+    kind = field.annotation
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind, False
+    last = (get_args(kind) or (None,))[-1]
+    if get_origin(kind) is dict and isinstance(last, type) and issubclass(last, BaseModel):
+        return last, True
+    return None, False
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(toml(v) for v in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{toml(k)} = {toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False)
+    return str(value)
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a value may be, in words."""
+    bounds = {type(m).__name__.lower(): m for m in field.metadata}
+    least = next((getattr(m, k) for k, m in bounds.items() if k in ("ge", "gt")), None)
+    most = next((getattr(m, k) for k, m in bounds.items() if k in ("le", "lt")), None)
+    kind = _kind(field.annotation)
+    if least is None:
+        return kind
+    above = "over " if "gt" in bounds else "from "
+    return f"{kind}, {least} to {most}" if most is not None else f"{kind}, {above}{least}"
+
+
+_KINDS = {bool: "true or false", int: "number", float: "number", str: "text", Path: "path"}
+
+
+def _kind(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return ", ".join(f"`{v}`" for v in inner)
+    if origin in (Union, types.UnionType):
+        return " ".join(_kind(k) for k in inner if k is not type(None))
+    if hasattr(kind, "__metadata__"):  # Annotated
+        return _kind(inner[0])
+    if origin is tuple:
+        return f"list of {_kind(inner[0])}"
+    if origin is dict:
+        return "table of text"
+    return "text (secret)" if kind is SecretStr else _KINDS.get(kind, "text")
+
+
+def settings_table() -> str:
+    rows = [
+        (f"`{s.name}`", f"`{s.default}`" if s.default else "", allowed(s.field), s.description)
+        for s in settings()
+    ]
+    return table(("setting", "default", "value", "what it is"), rows)
+
+
+def default_toml() -> str:
+    """config/default.toml: every setting with its description and default, commented out."""
+    lines = [
+        "# Every setting with its default. Made by `make docs`; a test keeps it true.",
+        "# Copy the lines that you change into a file of your own and take the # away.",
+        "# Secrets belong in files: IDP_DATABASE__URL_FILE=/run/secrets/… (docs/settings.md).",
+    ]
+    section = ""
+    for setting in settings():
+        if setting.section != section:
+            section = setting.section
+            lines += ["", f"{'#' if '.NAME' in section else ''}[{section}]"]
+        value = setting.default
+        note = {"required": " (required)", "": " (not set)"}.get(value, "")
+        value = "" if note else value
+        lines += ["", f"# {setting.description}{note}", f"#{setting.key} = {value}".rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+# ── the other tables ────────────────────────────────────────────────────────────────────────────
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    def line(cells: tuple[str, ...]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(head), line(("---",) * len(head)), *map(line, rows)])
+
+
+def errors_table() -> str:
+    """The concrete errors, in the order of idp/kernel/errors.py."""
+    rows = [
+        (
+            f"`{cls.code}`",
+            cls.__name__,
+            f"`{cls.error}`" if cls.error else "(none)",
+            str(cls.status),
+            "yes" if cls.may_redirect else "",
+            cls.description,
+            f"{cls.title} {cls.advice}",
+        )
+        for cls in all_errors()
+        if cls not in (IdpError, *GROUPS)
+    ]
+    head = ("code", "class", "`error`", "HTTP", "by redirect", "`error_description`", "page")
+    return table(head, rows)
+
+
+def audit_table() -> str:
+    rows = [(f"`{name}`", said) for name, said in sorted(CATALOGUE.items())]
+    return table(("event", "what happened"), rows)
+
+
+def metric_families() -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """(name as exposed, kind, description, labels), in the order of idp/kernel/metrics.py."""
+    for found in vars(metrics).values():
+        if isinstance(found, Counter | Gauge | Histogram):
+            family = next(iter(found.describe()))
+            total = "_total" if family.type == "counter" else ""
+            yield family.name + total, family.type, family.documentation, found._labelnames
+
+
+def metrics_table() -> str:
+    rows = [
+        (f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), said)
+        for name, kind, said, labels in metric_families()
+    ]
+    return table(("metric", "kind", "labels", "what it counts"), rows)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """(“idp client create”, its command), depth first."""
+
+    def walk(command: Any, words: str) -> Iterator[tuple[str, click.Command]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield words, command
+            return
+        for name, child in inner.items():
+            yield from walk(child, f"{words} {name}")
+
+    yield from walk(typer.main.get_command(command_line), "idp")
+
+
+def commands_table() -> str:
+    rows = []
+    for words, command in commands():
+        given = [
+            p.name.upper() for p in command.params if p.param_type_name == "argument" and p.name
+        ]
+        options = [p.opts[-1] for p in command.params if p.param_type_name == "option"]
+        shown = " ".join(f"`{option}`" for option in options if option != "--help")
+        rows.append((f"`{' '.join([words, *given])}`", (command.help or "").strip(), shown))
+    return table(("command", "what it does", "options"), rows)
+
+
+def methods_table() -> str:
+    rows = [
+        (f"`{m.id}`", f"`{m.acr}`", " ".join(f"`{a}`" for a in m.amr), str(m.rank))
+        for m in sorted(METHODS.values(), key=lambda m: m.rank)
+    ]
+    return table(("method", "`acr`", "`amr`", "rank"), rows)
+
+
+def scopes_table() -> str:
+    rows = [
+        (f"`{scope}`", ", ".join(f"`{c}`" for c in claims) or "(none)")
+        for scope, claims in CLAIMS.items()
+    ]
+    return table(("scope", "claims"), rows)
+
+
+def metadata_table() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            "required" if field.is_required() else f"`{toml(field.default)}`".replace("`None`", ""),
+            allowed(field),
+        )
+        for name, field in ClientMetadata.model_fields.items()
+    ]
+    return table(("member", "default", "value"), rows)
+
+
+def personas_table() -> str:
+    rows = [(f"`{p.pid}`", p.en, p.zh) for p in PERSONAS.values()]
+    return table(("number", "what this person does", "中文"), rows)
+
+
+def interfaces_table() -> str:
+    rows = [
+        (
+            f"RP-API-{row.name}",
+            "+".join(row.request_sum),
+            "+".join(row.answer_sum),
+            "yes" if row.resend else "never",
+        )
+        for row in wire.INTERFACES.values()
+    ]
+    return table(("interface", "request checksum", "answer checksum", "sent again"), rows)
+
+
+# ── putting them in their places ────────────────────────────────────────────────────────────────
+
+MADE: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "integrators.md": {
+        "methods": methods_table,
+        "scopes": scopes_table,
+        "metadata": metadata_table,
+    },
+    "operators.md": {
+        "audit": audit_table,
+        "metrics": metrics_table,
+        "commands": commands_table,
+    },
+    "protocol.md": {"errors": errors_table},
+    "settings.md": {"settings": settings_table},
+    "twfido.md": {"personas": personas_table, "interfaces": interfaces_table},
+}
+
+
+def filled(text: str, name: str, content: str) -> str:
+    """`text` with `content` between the markers. Raises ValueError if they are not there once."""
+    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    pattern = re.compile(re.escape(first) + ".*?" + re.escape(last), re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise ValueError(f"the markers of {name} are not there exactly once")
+    return pattern.sub(lambda _: f"{first}{content}\n{last}", text)
+
+
+DEFAULTS = ROOT / "config" / "default.toml"
+FILES = (DEFAULTS, *(DOCS / page for page in MADE))
+
+
+def made() -> dict[Path, str]:
+    """Every file that is made here, or partly, as it should read."""
+    found = {DEFAULTS: default_toml()}
+    for page, markers in MADE.items():
+        text = (DOCS / page).read_text(encoding="utf-8")
+        for name, content in markers.items():
+            text = filled(text, name, content())
+        found[DOCS / page] = text
+    return found
+
+
+def main() -> None:
+    for file, text in made().items():
+        file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""How often somebody's phone may ring, and how often somebody may try whose number is known.
+
+Counted in the store over all relying parties, in the transaction that opens the attempt: who is
+refused there has used up nothing, so nobody can spend another person's budget by being refused.
+"""
+
+from __future__ import annotations
+
+from idp.kernel import counters
+from idp.kernel.counters import Limit
+from idp.kernel.database import Reader, Transaction
+from idp.login import store
+from idp.login.settings import LoginSettings
+from idp.verify import Method
+
+TEN_MINUTES, DAY = 600, 86_400
+
+
+def probes(method: Method) -> bool:
+    """Whether opening it tells if a number is registered: it is asked for on the spot."""
+    return method.needs_number and method.shows != "leave"
+
+
+class Budgets:
+    def __init__(self, settings: LoginSettings) -> None:
+        push = settings.push
+        self.pause = push.pause_after_denial
+        self._short = Limit("push-10m", push.per_ten_minutes, TEN_MINUTES)
+        self._day = Limit("push-day", push.per_day, DAY)
+        self._source = Limit("push-source", push.per_address, TEN_MINUTES)
+        self._denied = Limit("push-denied", 0, push.pause_after_denial, lockout=True)
+        self._failed = Limit("start-failed", settings.failed_starts, TEN_MINUTES)
+
+    async def take(
+        self,
+        tx: Transaction,
+        method: Method,
+        index: str | None,
+        login_id: str,
+        address: str,
+        now: int,
+    ) -> int:
+        """Seconds to wait, or 0 and it is counted; the caller rolls back what it refuses."""
+        wait = await self.failing(tx, method, address, now)
+        if wait or not method.disturbs or index is None:
+            return wait
+        # the counters' rows also keep apart two that ring the same phone at once
+        takes = [
+            await counters.take(tx, self._source, address, now),
+            await counters.take(tx, self._short, index, now),
+            await counters.take(tx, self._day, index, now),
+            await counters.peek(tx, self._denied, index, now),
+        ]
+        pending = await tx.one(
+            store.PENDING_ELSEWHERE, index=index, method=method.id, now=now, login=login_id
+        )
+        return max([*takes, pending["expires_at"] - now if pending else 0])
+
+    async def failing(self, reader: Reader, method: Method, address: str, now: int) -> int:
+        """Seconds for which this address is told nothing more about who is registered."""
+        if not probes(method):
+            return 0
+        return await counters.peek(reader, self._failed, address, now)
+
+    async def failed(self, tx: Transaction, method: Method, address: str, now: int) -> None:
+        if probes(method):
+            await counters.take(tx, self._failed, address, now)
+
+    async def denied(self, tx: Transaction, method: Method, index: str | None, now: int) -> None:
+        """The person pressed reject: no push for a while, whoever asks."""
+        if method.disturbs and index:
+            await counters.take(tx, self._denied, index, now)

@@ -1,0 +1,144 @@
+"""Draws what flow.next_step says: one page a step, the same for every way to verify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import segno
+from starlette.requests import Request
+from starlette.responses import Response
+
+from idp.kernel import errors
+from idp.kernel.database import Row
+from idp.kernel.errors import IdpError
+from idp.kernel.ground import Ground
+from idp.kernel.web import Params, origin_of, preference
+from idp.login.desk import Desk
+from idp.login.flow import Picture, Purpose, Step, decided, ending, mark
+from idp.verify import Method
+
+METHOD_COOKIE = "idp_method"
+HINT = "number-hint"  # the vault's purpose
+PAGES = {
+    Step.CHOOSE: "login/choose.html",
+    Step.OPENING: "login/wait.html",
+    Step.WAIT: "login/wait.html",
+    Step.SCAN: "login/wait.html",
+    Step.LEAVE: "login/leave.html",
+    Step.APPROVED: "login/approved.html",
+    Step.EXPIRED: "login/problem.html",
+    Step.PROBLEM: "login/problem.html",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """One login as its browser sees it now."""
+
+    login: Row
+    attempt: Row | None
+    purpose: Purpose
+    step: Step
+
+    @property
+    def id(self) -> str:
+        return str(self.login["id"])
+
+    @property
+    def path(self) -> str:
+        return f"/login/{self.id}"
+
+
+class View:
+    def __init__(self, ground: Ground, desk: Desk) -> None:
+        self._ground, self._desk = ground, desk
+
+    def page(
+        self,
+        request: Request,
+        here: Here,
+        fault: str = "",
+        typed: Params | None = None,
+        problem: IdpError | None = None,
+    ) -> Response:
+        """The page of the step, or that of a `problem` which stops no attempt. Raises
+        AlreadyFinished where nothing is left to press."""
+        if here.step is Step.FINISHED:
+            if here.login["finished_at"] is not None:
+                raise errors.AlreadyFinished
+            problem = errors.AlreadyFinished()  # out of time, but the way back is still open
+        picture = Picture.read(here.attempt["challenge"]) if here.attempt else None
+        left = self.seconds(here)
+        templates = self._ground.templates
+        return templates.page(
+            request,
+            "login/problem.html" if problem else PAGES[here.step],
+            status=problem.status if problem else 200,
+            language=templates.language(request, here.purpose.language),
+            form_targets=_targets(here.purpose, picture),
+            here=here.path,
+            login_id=here.id,
+            purpose=here.purpose,
+            step=here.step.value,
+            mark=mark(here.login, here.step),
+            seen=here.login["attempts"],
+            picture=picture,
+            fields=self._desk.fields_of(picture),
+            qr_svg=_qr(picture.qr) if picture and picture.qr else "",
+            seconds=left,
+            clock=f"{left // 60:02d}:{left % 60:02d}",
+            still="still" in request.query_params,
+            problem=problem or (ending(here.attempt) if here.attempt else None),
+            wait_minutes=_minutes(problem),
+            waiting=not decided(here.step),
+            again=problem is None and self._worth_repeating(here),
+            over=isinstance(problem, errors.AlreadyFinished),
+            methods=self._ordered(request, here.purpose),
+            chosen=self._chosen(request, here.purpose, typed),
+            typed=typed or {"pid": self._suggested(here.purpose)},
+            fault=fault,
+            csrf=self._ground.forms.stamp(here.login["browser"]),
+        )
+
+    def seconds(self, here: Here) -> int:
+        if here.attempt is None:
+            return 0
+        return max(0, int(here.attempt["expires_at"]) - self._ground.clock.now())
+
+    def _suggested(self, purpose: Purpose) -> str:
+        sealed = purpose.number_hint
+        return self._ground.vault.open_text(HINT, sealed) if sealed else ""
+
+    def _worth_repeating(self, here: Here) -> bool:
+        """Whether “try again” could work: who pressed reject is not rung again for a while."""
+        if here.attempt is None or here.step not in (Step.EXPIRED, Step.PROBLEM):
+            return False
+        method = self._desk.method_of(here.attempt)
+        paused = ending(here.attempt) is errors.Denied and self._desk.budgets.pause > 0
+        return not (method and method.disturbs and paused)
+
+    def _ordered(self, request: Request, purpose: Purpose) -> list[Method]:
+        """On a phone the way that needs no second device comes first."""
+        methods = self._desk.methods_for(purpose)
+        mobile = "Mobi" in request.headers.get("user-agent", "")
+        first = ("leave", "scan", "wait") if mobile else ("scan", "wait", "leave")
+        return sorted(methods, key=lambda m: (first.index(m.shows), m.rank if mobile else -m.rank))
+
+    def _chosen(self, request: Request, purpose: Purpose, typed: Params | None) -> str:
+        wish = (typed or Params()).get("method") or preference(request, METHOD_COOKIE)
+        return wish if any(m.id == wish for m in self._desk.methods_for(purpose)) else ""
+
+
+def _targets(purpose: Purpose, picture: Picture | None) -> list[str]:
+    away = [origin_of(picture.action)] if picture and picture.action else []
+    return [*purpose.form_targets, *away]
+
+
+def _minutes(problem: IdpError | None) -> int:
+    return -(-(problem.retry_after or 0) // 60) if problem else 0
+
+
+def _qr(content: str) -> str:
+    """Inline SVG with the 4-module quiet zone, level M."""
+    code = segno.make(content, error="m", micro=False)
+    return str(code.svg_inline(scale=5, border=4, dark="#000", light="#fff", omitsize=True))

@@ -1,0 +1,111 @@
+"""Consent: asked once for a client and a scope, and again when the scope grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from idp.kernel import audit
+from idp.kernel.database import Row, Transaction
+from idp.kernel.errors import InvalidRequest
+from idp.kernel.ground import Ground
+from idp.kernel.vault import digest
+from idp.kernel.web import address_of, origin_of
+from idp.login.pages import Login
+from idp.login.session import Session
+from idp.oidc import scopes, store
+from idp.oidc.pending import Pending
+from idp.oidc.people import People
+
+CONSENTED = audit.event("consent.given", "a person agreed to give claims to a client")
+DECLINED = audit.event("consent.declined", "a person did not agree")
+
+
+class Consents:
+    def __init__(self, ground: Ground, people: People, login: Login) -> None:
+        self._ground, self._people, self._login = ground, people, login
+
+    async def of(self, person_id: str, client_id: str) -> frozenset[str]:
+        """What the person has allowed the client before."""
+        row = await self._ground.database.one(store.CONSENT, person=person_id, client=client_id)
+        return frozenset(row["scope"].split()) if row else frozenset()
+
+    async def page(
+        self, request: Request, pending: Pending, session: Session, person: Row
+    ) -> Response:
+        asked, templates = pending.request, self._ground.templates
+        values = await self._people.claims(
+            person["number_index"],
+            person["number_sealed"],
+            asked.scope,
+            (claim for names in asked.singly.values() for claim in names),
+        )
+        return templates.page(
+            request,
+            "oidc/consent.html",
+            language=templates.language(request, asked.ui_locales),
+            form_targets=(origin_of(asked.redirect_uri),),
+            client=pending.client.metadata,
+            rows=[(name, _shown(name, value, self._login)) for name, value in values.items()],
+            long_lived="offline_access" in asked.scope,
+            authorization_id=pending.id,
+            csrf=self._ground.forms.stamp(pending.browser),
+            session=self._ground.forms.stamp(_mark(pending, session)),
+        )
+
+    def shown_to(self, form: Mapping[str, str], pending: Pending, session: Session | None) -> bool:
+        """Whether the form was shown to whoever is logged in now. Raises ForgedRequest if we
+        never showed it: who writes the field by hand wants a code without being asked."""
+        mark = self._ground.forms.stamped(form.get("session", ""))
+        return session is not None and mark == _mark(pending, session)
+
+    @staticmethod
+    def allowed(form: Mapping[str, str]) -> bool:
+        decision = form.get("decision")
+        if decision not in ("allow", "deny"):
+            raise InvalidRequest("decision must be allow or deny")
+        return decision == "allow"
+
+    async def remember(
+        self, tx: Transaction, request: Request, pending: Pending, session: Session
+    ) -> None:
+        """What was agreed before stays agreed."""
+        client_id = pending.client.client_id
+        row = await tx.one(store.CONSENT, person=session.person_id, client=client_id)
+        before = set(row["scope"].split()) if row else set()
+        scope = " ".join(sorted(before | set(pending.request.consent_scope)))
+        await tx.run(
+            store.GIVE_CONSENT,
+            person=session.person_id,
+            client=client_id,
+            scope=scope,
+            now=self._ground.clock.now(),
+        )
+        await self._ground.trail.write(tx, entry(CONSENTED, request, pending, session, scope=scope))
+
+    async def declined(self, request: Request, pending: Pending, session: Session) -> None:
+        await self._ground.trail.note(entry(DECLINED, request, pending, session))
+
+
+def entry(
+    event: str, request: Request, pending: Pending, session: Session, **detail: str
+) -> audit.Entry:
+    return audit.entry(
+        event,
+        reference=request.state.reference,
+        client_id=pending.client.client_id,
+        person_id=session.person_id,
+        address=address_of(request),
+        **detail,
+    )
+
+
+def _mark(pending: Pending, session: Session) -> str:
+    return f"{pending.id}:{digest(session.id)[:22]}"
+
+
+def _shown(name: str, value: object, login: Login) -> str:
+    """On a screen that others may see, the number is masked; what is given is the whole."""
+    return login.masked(str(value)) if name in scopes.CLAIMS["twid"] else str(value)

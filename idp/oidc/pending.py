@@ -1,0 +1,98 @@
+"""Authorizations that wait for their person: kept, found again by their browser, finished once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from starlette.requests import Request
+
+from idp.kernel import errors
+from idp.kernel.clock import token
+from idp.kernel.database import Row, Transaction
+from idp.kernel.ground import Ground
+from idp.login.session import Session
+from idp.oidc import store
+from idp.oidc.request import AuthorizationRequest
+from idp.registry.clients import Client, Clients
+
+AUTHORIZATION_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """`id` is "" while it has not been stored; `cookie` is what a browser new to us is to keep."""
+
+    id: str
+    browser: str
+    cookie: str | None
+    client: Client
+    request: AuthorizationRequest
+
+    @property
+    def path(self) -> str:
+        return f"/authorize/{self.id}"
+
+
+class Waiting:
+    def __init__(self, ground: Ground, clients: Clients) -> None:
+        self._ground, self._clients = ground, clients
+
+    async def keep(
+        self, browser: str, asked: AuthorizationRequest, authorization_id: str = ""
+    ) -> str:
+        """Stores a request and answers its id; without a browser, the first that comes owns it."""
+        now, authorization_id = self._ground.clock.now(), authorization_id or token(16)
+        await self._ground.database.write(
+            lambda tx: tx.run(
+                store.INSERT_AUTHORIZATION,
+                id=authorization_id,
+                browser=browser,
+                client_id=asked.client_id,
+                request=asked.dump(),
+                created_at=now,
+                expires_at=now + AUTHORIZATION_SECONDS,
+                finished_at=None,
+            )
+        )
+        return authorization_id
+
+    async def find(self, request: Request, session: Session | None) -> Pending:
+        """The stored authorization of this path. Raises AlreadyFinished, WrongBrowser,
+        UnknownClient."""
+        row = await self._ground.database.one(store.AUTHORIZATION, id=request.path_params["id"])
+        if row is None or row["finished_at"] is not None:
+            raise errors.AlreadyFinished
+        if row["expires_at"] <= self._ground.clock.now():
+            raise errors.AlreadyFinished
+        browser, cookie = self._ground.forms.greet(request)
+        asked = await self._claimed(row, browser, session)
+        client = await self._clients.active(row["client_id"])
+        if client is None:
+            raise errors.UnknownClient
+        return Pending(row["id"], browser, cookie, client, asked)
+
+    async def _claimed(
+        self, row: Row, browser: str, session: Session | None
+    ) -> AuthorizationRequest:
+        """Bound to the browser that began. One that came by POST meets its browser here, and
+        only now can be told which session was there before it."""
+        asked = AuthorizationRequest.read(row["request"])
+        if row["browser"]:
+            if row["browser"] != browser:
+                raise errors.WrongBrowser
+            return asked
+        asked = replace(asked, seen_session=session.id if session else "")
+        claimed = await self._ground.database.write(
+            lambda tx: tx.run(
+                store.CLAIM_AUTHORIZATION, key=row["id"], owner=browser, document=asked.dump()
+            )
+        )
+        if not claimed:
+            raise errors.WrongBrowser
+        return asked
+
+    async def finish(self, tx: Transaction, pending: Pending) -> None:
+        """Raises AlreadyFinished: a second tab, a second click."""
+        now = self._ground.clock.now()
+        if pending.id and not await tx.run(store.FINISH_AUTHORIZATION, key=pending.id, now=now):
+            raise errors.AlreadyFinished

@@ -1,0 +1,251 @@
+"""Consent: who is asked, for what, how often; and that nobody else can say yes."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+from idp.kernel.tables import codes, consents, grants
+from tests.actors import Browser, Page, Service, log_in, verify
+from tests.asking import (
+    ALICE,
+    BOB,
+    SQLITE,
+    another,
+    code_in,
+    is_page,
+    is_sent_back,
+    logged_in,
+    rows,
+    stored,
+)
+from tests.house import TestHouse
+
+
+async def asked(house: TestHouse, service: Service, **params: str) -> tuple[Browser, Page]:
+    """A browser at the consent page."""
+    browser = Browser(house)
+    await browser.open(service.url(**params))
+    page = await verify(browser)
+    assert "allow" in page.buttons(), page.html
+    return browser, page
+
+
+async def test_once_for_a_client_and_a_scope(house: TestHouse, service: Service) -> None:
+    """Asked the first time, not the second, nor in another browser, nor for less."""
+    await logged_in(house, service)
+    browser = Browser(house)
+    for scope in ("openid profile", "openid"):
+        await browser.open(service.url(scope=scope, prompt="login"))
+        code_in(await verify(browser))
+    (row,) = await rows(house, consents)
+    assert row["scope"] == "openid profile"
+
+
+async def test_again_when_the_scope_grows(house: TestHouse, service: Service) -> None:
+    """What is new is asked for; what was agreed before stays agreed, also after a no."""
+    browser = await logged_in(house, service)
+    page = await browser.open(service.url(scope="openid email"))
+    assert "allow" in page.buttons()
+    is_sent_back((await browser.press("deny")).url, "access_denied", service.state)
+    code_in(await browser.open(service.url()))
+    await browser.open(service.url(scope="openid email"))
+    code_in(await browser.press("allow"))
+    code_in(await browser.open(service.url(scope="openid profile email")))
+
+
+@SQLITE
+async def test_a_single_claim_is_asked_for_too(house: TestHouse, service: Service) -> None:
+    """OIDC Core §5.5: the claims parameter is no way around the question."""
+    wish = json.dumps({"userinfo": {"twid": None}})
+    browser = await logged_in(house, service)
+    page = await browser.open(service.url(claims=wish, prompt="none"))
+    is_sent_back(page.url, "consent_required", service.state)
+    page = await browser.open(service.url(claims=wish))
+    assert page.texts["claim-twid"] == "A1****0010"
+    assert ALICE not in page.html
+    page = await browser.press("allow")
+    tokens = (await service.redeem(page)).json()
+    assert (await service.userinfo(tokens["access_token"])).json()["twid"] == ALICE
+
+
+@SQLITE
+async def test_a_single_claim_beyond_the_client(house: TestHouse) -> None:
+    """A claim of a scope that the operator did not allow is neither shown nor given."""
+    service = await another(house, "plain", scopes=("openid", "profile"))
+    wish = json.dumps({"userinfo": {"twid": {"essential": True}}, "id_token": {"twid": None}})
+    browser, page = await asked(house, service, claims=wish, scope="openid")
+    assert "claim-twid" not in page.texts
+    tokens = (await service.redeem(await browser.press("allow"))).json()
+    assert "twid" not in (await service.userinfo(tokens["access_token"])).json()
+    assert "twid" not in await service.verified(tokens["id_token"])
+
+
+@SQLITE
+async def test_prompt_consent(house: TestHouse, service: Service) -> None:
+    """OIDC Core §3.1.2.1: asked although nothing is new."""
+    browser = await logged_in(house, service)
+    page = await browser.open(service.url(prompt="consent"))
+    assert "allow" in page.buttons()
+    code_in(await browser.press("allow"))
+    page = await browser.open(service.url(prompt="login consent"))
+    assert "continue" in page.buttons()
+    assert "allow" in (await verify(browser)).buttons()
+
+
+@SQLITE
+async def test_a_trusted_client_asks_nobody(house: TestHouse) -> None:
+    """The operator may exempt a client; only prompt=consent asks then... and it does not."""
+    service = await another(house, "own", trusted=True)
+    browser = Browser(house)
+    code_in(await log_in(browser, service), service.redirect_uri)
+    assert await house.count(consents) == 0
+
+
+async def test_no_means_no(house: TestHouse, service: Service) -> None:
+    """access_denied by redirect; no code, no grant, no consent, and no second chance."""
+    browser, page = await asked(house, service)
+    is_sent_back((await browser.press("deny")).url, "access_denied", service.state)
+    for table in (codes, grants, consents):
+        assert await house.count(table) == 0
+    browser.page = page
+    is_page(await browser.press("allow"), 410, "already_finished")
+    (event,) = await house.events("consent.declined")
+    assert event["client_id"] == "service"
+
+
+@SQLITE
+async def test_what_the_page_shows(house: TestHouse, service: Service) -> None:
+    """Each claim with its value, the number masked, and both answers of equal weight."""
+    _, page = await asked(house, service, scope="openid profile twid offline_access")
+    assert page.texts["claim-twid"] == page.texts["claim-twid_masked"] == "A1****0010"
+    assert ALICE not in page.html
+    assert "直到你取消同意" in page.html
+    (shown,) = page.forms
+    assert {b["id"]: b.get("class") for b in shown.buttons} == {"allow": None, "deny": None}
+
+
+@SQLITE
+async def test_a_name_is_text(house: TestHouse) -> None:
+    """RG-08: a client's name is shown as it is written, and nothing in it runs."""
+    service = await another(house, "odd", client_name="<script>alert(1)</script>")
+    _, page = await asked(house, service)
+    assert "&lt;script&gt;" in page.html
+    assert "<script>alert" not in page.html
+
+
+# ── who says yes ────────────────────────────────────────────────────────────────────────────────
+
+FORGERIES: dict[str, dict[str, str]] = {
+    "cross-site": {"sec-fetch-site": "cross-site"},
+    "same-site": {"sec-fetch-site": "same-site"},
+    "foreign origin": {"origin": "https://evil.test"},
+    "scheme": {"origin": "http://id.test"},
+    "port": {"origin": "https://id.test:444"},
+    "null and cross-site": {"origin": "null", "sec-fetch-site": "cross-site"},
+}
+
+
+@pytest.mark.parametrize("step", ["consent", "login"])
+@pytest.mark.parametrize("kind", [*FORGERIES, "no token", "other token", "no cookie"])
+@SQLITE
+async def test_another_site_presses_no_button(
+    house: TestHouse, service: Service, step: str, kind: str
+) -> None:
+    """AZ-41: ASVS V3; the row stays as it is."""
+    browser = Browser(house)
+    page = await browser.open(service.url())
+    path, button = f"{urlsplit(page.url).path}/method", "continue"
+    if step == "consent":
+        page = await verify(browser)
+        path, button = page.forms[0].action, "allow"
+    shown, pressed = page.form_with(button)
+    fields = {**shown.fields, "method": "push", "pid": BOB}
+    fields |= {pressed["name"]: pressed["value"]} if pressed.get("name") else {}
+    if kind == "no token":
+        del fields["csrf"]
+    if kind == "other token":
+        elsewhere = Browser(house)
+        fields["csrf"] = (await elsewhere.open(service.url())).forms[0].fields["csrf"]
+    before = await stored(house)
+    headers = {"cookie": ""} if kind == "no cookie" else FORGERIES.get(kind, {})
+    is_page(await browser.send(path, fields, **headers), 403, "forged_request")
+    assert await stored(house) == before
+
+
+@SQLITE
+@pytest.mark.parametrize(
+    "headers", [{}, {"origin": "https://id.test"}, {"origin": "null"}], ids=["none", "own", "null"]
+)
+async def test_an_origin_that_hides_is_judged_by_the_rest(
+    house: TestHouse, service: Service, headers: dict[str, str]
+) -> None:
+    """AZ-41: some browsers and Referrer-Policy say null; the token and Sec-Fetch-Site decide."""
+    browser, page = await asked(house, service)
+    fields = {**page.forms[0].fields, "decision": "allow"}
+    code_in(await browser.send(page.forms[0].action, fields, **headers))
+
+
+@SQLITE
+async def test_a_stale_page(house: TestHouse, service: Service) -> None:
+    """A button that was shown to nobody, or to another transaction, says nothing."""
+    browser, page = await asked(house, service)
+    good = page.forms[0].fields
+    other, second = await asked(house, service)
+    assert other is not browser
+    count = await house.count(codes)
+    for mark in ("", "x", good["csrf"], good["session"][:-1], second.forms[0].fields["session"]):
+        fields = {**good, "session": mark, "decision": "allow"}
+        page = await browser.send(page.forms[0].action if page.forms else "", fields)
+        if page.status == 200:  # ours, but not of this page: asked anew
+            assert "allow" in page.buttons()
+        else:
+            is_page(page, 403, "forged_request")
+            page = await browser.open(urlsplit(page.url).path.removesuffix("/consent"))
+    assert await house.count(codes) == count
+
+
+@SQLITE
+@pytest.mark.parametrize("decision", ["", "yes", "ALLOW"])
+async def test_neither_yes_nor_no(house: TestHouse, service: Service, decision: str) -> None:
+    """An answer that the page does not offer changes nothing."""
+    browser, page = await asked(house, service)
+    before = await stored(house)
+    fields = {**page.forms[0].fields, "decision": decision}
+    is_page(await browser.send(page.forms[0].action, fields), 400, "invalid_request")
+    assert await stored(house) == before
+
+
+async def test_somebody_else_has_logged_in_meanwhile(house: TestHouse, service: Service) -> None:
+    """Pressing yes on a page that was shown to Alice says nothing for Bob: he is asked himself."""
+    browser, page = await asked(house, service)
+    other = await another(house, "other", trusted=True)
+    await browser.open(other.url(prompt="login"))
+    await verify(browser, "dongle", BOB)
+    browser.page = page
+    page = await browser.press("allow")
+    assert "allow" in page.buttons()
+    assert await house.count(consents) == 0
+    page = await browser.press("allow")
+    claims = await service.verified((await service.redeem(page)).json()["id_token"])
+    assert claims["acr"] == "urn:twfido:dongle"
+
+
+async def test_the_session_ended_meanwhile(house: TestHouse, service: Service) -> None:
+    """Who comes back from lunch to a consent page logs in again first."""
+    browser, _ = await asked(house, service)
+    house.clock.pass_(1801)
+    page = await browser.press("allow")
+    assert "continue" in page.buttons()
+    assert await house.count(codes) == 0
+
+
+async def test_two_clicks(house: TestHouse, service: Service) -> None:
+    """A double click gives one code."""
+    browser, page = await asked(house, service)
+    code_in(await browser.press("allow"))
+    browser.page = page
+    is_page(await browser.press("allow"), 410, "already_finished")
+    assert await house.count(codes) == await house.count(grants) == 1
