@@ -56,10 +56,8 @@ async def _load(name: str, place: str, bridge: Served, samples: Path | None) -> 
         names = ", ".join(row.name for row in bridge_rows(place, of))
         sys.exit(f"no workload {name}; there are: {names}")
     await (await row.prepare(EFFORT))()  # caches filled, statements compiled
-    if samples is None:
-        await (await row.prepare(EFFORT))()
-    else:
-        await _record(row, samples)
+    longer = Effort(SECONDS, 4 * EFFORT.once)  # cProfile sees the start too: let it be the least
+    await (_record(row, samples) if samples else (await row.prepare(longer))())
 
 
 async def _record(row: Row, samples: Path) -> None:
@@ -75,14 +73,18 @@ async def _record(row: Row, samples: Path) -> None:
 
 
 def _sampled(lines: Iterable[str]) -> Iterable[str]:
-    """Functions by the share of samples that they were on top of, and that they were in."""
+    """Functions by the share of samples that they were on top of; then ours by the share that
+    they were in, with all that they caused."""
     top, within = Counter[str](), Counter[str]()
     for line in lines:
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
         top[frames[-1]] += int(count)
-        within.update({frame: int(count) for frame in frames})
-    every = top.total()
-    yield f"{'self':>6} {'total':>6}  function"
-    for frame, times in top.most_common(TOP):
-        yield f"{times / every:6.1%} {within[frame] / every:6.1%}  {frame}"
+        within.update(dict.fromkeys(frames, int(count)))
+    ours = Counter({frame: times for frame, times in within.items() if "(idp/" in frame})
+    for chosen in (top, ours):
+        yield f"{'self':>6} {'total':>6}  function"
+        for frame, _ in chosen.most_common(TOP):
+            self, total = top[frame] / top.total(), within[frame] / top.total()
+            yield f"{self:6.1%} {total:6.1%}  {frame}"
+        yield ""

@@ -17,7 +17,7 @@ from bench.rows import Row
 
 LIBRARIES = ("authlib", "starlette", "uvicorn", "uvloop", "httptools", "joserfc", "asyncpg")
 HEAD = ("workload", "on", "µs CPU", "±", "floor", "rps", "p50 ms", "p99 ms", "goal", "")
-WIDTHS = (22, 9, 8, 5, 6, 7, 8, 8, 22, 9)
+WIDTHS = (26, 9, 8, 5, 6, 7, 8, 8, 22, 9)
 
 
 @dataclass

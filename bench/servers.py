@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 _TICK = 1_000_000 / os.sysconf("SC_CLK_TCK")  # microseconds
 # as shipped, where the tests' bridge asks more often
 SETTINGS: Mapping[str, Any] = {
+    "keys": {"master_key": "be" * 32},  # one bridge after another uses the same database
     "oidc": {"jwks_seconds": 300},
     "login": {"ask_seconds": 3, "asks_per_second": 50},
 }

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from idp.kernel.tables import metadata, persons, sessions
+from idp.kernel.tables import authorizations, metadata, persons, sessions
 from idp.login.session import COOKIE
 from tests.actors import Browser, Page, Service, log_in
 from tests.house import CALLBACK, HOME, ISSUER, TestHouse
@@ -38,6 +38,12 @@ async def stored(house: TestHouse) -> dict[str, list[tuple[Any, ...]]]:
 
 async def rows(house: TestHouse, table: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in await house.ground.database.all(select(table))]
+
+
+async def open_authorization(house: TestHouse) -> str:
+    """The id of the one request that waits for its person."""
+    (row,) = [row for row in await rows(house, authorizations) if row["finished_at"] is None]
+    return str(row["id"])
 
 
 async def live_sessions(house: TestHouse) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -92,6 +93,21 @@ def people(count: int) -> list[str]:
     """Numbers of people who decide on their phone pages."""
     candidates = (f"B1{i:08d}" for i in itertools.count(20_000_000))
     return list(itertools.islice(filter(valid_pid, candidates), count))
+
+
+def plain(page: Page) -> str:
+    """The page without what is different each time."""
+    assert page.texts["reference"]
+    bare = page.html.replace(page.texts["reference"], "")
+    bare = re.sub(r'name="csrf" value="[^"]+"', "", bare)
+    return re.sub(r"/login/[\w-]{22}", "/login/x", bare)
+
+
+def status_of(page: Page) -> str:
+    """The query with which this page polls."""
+    found = re.search(r'data-status="[^"?]+(\?[^"]+)"', page.html)
+    assert found
+    return found[1]
 
 
 # ── behind the page ─────────────────────────────────────────────────────────────────────────────

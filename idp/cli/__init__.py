@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from idp.cli import clients, keys, members, operate, people, run
+from idp.cli import clients, keys, members, operate, people, run, upstream
 from idp.cli.common import Chosen, Stop
 from idp.kernel.settings import BadSettings
 
@@ -38,6 +38,7 @@ app.add_typer(people.group, name="person")
 app.add_typer(keys.group, name="keys")
 app.add_typer(members.member_group, name="member")
 app.add_typer(members.wecard_group, name="wecard")
+app.add_typer(upstream.group, name="twfido")
 app.add_typer(operate.db_group, name="db")
 app.add_typer(operate.audit_group, name="audit")
 

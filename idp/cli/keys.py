@@ -58,7 +58,7 @@ def rotate(
     typer.echo("the next keys sign now" if wait <= 0 else f"the next keys sign in {wait} s")
 
 
-@group.command()
+@group.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with "-"
 def remove(context: typer.Context, kid: str) -> None:
     """Emergency: unpublish a key at once; whatever it signed is refused from now on."""
 

@@ -28,6 +28,7 @@ log = structlog.get_logger("idp.audit")
 SETTLED = 15  # seconds: no transaction lives longer, so no lower id can still appear
 BACKLOG = 10_000  # gathered entries; beyond that we would rather refuse than forget
 BATCH = 1_000
+BEFORE_ALL = -(2**63)  # no id is lower: also an entry put before the first is noticed
 
 CATALOGUE: dict[str, str] = {}
 
@@ -134,7 +135,7 @@ class Trail:
     async def seal(self) -> None:
         """Seals what has settled. Two replicas may try at once: the number is unique."""
         last = await self._database.one(_LAST_SEAL)
-        after = last["last_id"] if last else 0
+        after = last["last_id"] if last else BEFORE_ALL
         rows = await self._database.all(_TO_SEAL, after=after, upto=await self._settled())
         if not rows:
             return
@@ -169,11 +170,11 @@ class Trail:
 
     async def verify(self) -> tuple[int, int, str | None]:
         """(sealed entries, unsealed entries, what is wrong or None)."""
-        previous, after, count = "", 0, 0
+        previous, after, count = "", BEFORE_ALL, 0
         for number, seal in enumerate(await self._database.all(_SEALS), start=1):
             rows = await self._database.all(_BETWEEN, after=after, upto=seal["last_id"])
             if seal["number"] != number or seal["mark"] != self._mark(previous, rows):
-                return count, 0, f"seal {number}: entries {after + 1}-{seal['last_id']} differ"
+                return count, 0, f"seal {number}: entries up to {seal['last_id']} differ"
             previous, after, count = seal["mark"], seal["last_id"], count + len(rows)
         row = await self._database.one(_UNSEALED, after=after)
         return count, int(next(iter(dict(row).values()))) if row else 0, None

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import functools
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -205,20 +205,21 @@ class _SqliteReader:
         self._connection = connection
 
     async def one(self, statement: Executable, **params: Any) -> Row | None:
-        row: Row | None = self._execute(statement, params).fetchone()
+        with _sqlite_errors():
+            row: Row | None = self._execute(statement, params).fetchone()
         return row
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
-        rows: Sequence[Row] = self._execute(statement, params).fetchall()
-        return list(rows)
+        with _sqlite_errors():
+            return list(self._execute(statement, params).fetchall())
 
     async def run(self, statement: Executable, **params: Any) -> int:
-        return self._execute(statement, params).rowcount
+        with _sqlite_errors():
+            return self._execute(statement, params).rowcount
 
     def _execute(self, statement: Executable, params: Row) -> sqlite3.Cursor:
         sql, values = _prepare(statement, _SQLITE, params)
-        with _sqlite_errors():
-            return self._connection.execute(sql, values)
+        return self._connection.execute(sql, values)
 
 
 class Sqlite:
@@ -278,8 +279,9 @@ class Sqlite:
             waited, pause = waited + pause, min(pause * 1.5, 0.05)
 
     async def time(self) -> float:
-        row = self._reads.execute("SELECT (julianday('now') - 2440587.5) * 86400.0").fetchone()
-        return float(row[0])
+        with _sqlite_errors():
+            found = self._reads.execute("SELECT (julianday('now') - 2440587.5) * 86400.0")
+            return float(found.fetchone()[0])
 
     async def close(self) -> None:
         self._reads.close()

@@ -11,9 +11,10 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 PREFIX = "IDP_"
 # ours as well, but no settings: the files of `idp serve`, the secret of `idp token`
@@ -63,13 +64,20 @@ class MetricsSettings(Section):
     host: str = Field("127.0.0.1", description="address that the metrics port listens on")
 
 
+def _an_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.port == 0 or "@" in parts.netloc:  # reading the port raises ValueError as well
+        raise ValueError("must be scheme://host[:port]")
+    return text
+
+
 class KernelSettings(Section):
     """What the ground floor needs. app.Settings adds the rooms."""
 
     environment: Literal["development", "production"] = Field(
         "production", description="production refuses sample keys, http and the simulator"
     )
-    issuer: str = Field(
+    issuer: Annotated[str, AfterValidator(_an_address)] = Field(
         ..., description="the issuer, exactly as relying parties write it; no trailing slash"
     )
     database: DatabaseSettings = DatabaseSettings()
@@ -89,20 +97,25 @@ def load(model: type[S], files: Sequence[Path] = (), environ: Mapping[str, str] 
     """Later files win over earlier ones, the environment wins over files.
     Raises BadSettings with every fault found."""
     merged: dict[str, Any] = {}
+    faults: list[str] = []
     for file in files:
-        _merge(merged, _toml(file))
-    _merge(merged, _from_environment(os.environ if environ is None else environ))
+        _merge(merged, _toml(file, faults))
+    _merge(merged, _from_environment(os.environ if environ is None else environ, faults))
     try:
-        return model.model_validate(merged)
+        settings = model.model_validate(merged)
     except ValidationError as broken:
-        raise BadSettings("\n".join(_explain(model, broken))) from None
+        faults += _explain(model, broken)
+    if faults:
+        raise BadSettings("\n".join(faults))
+    return settings
 
 
-def _toml(file: Path) -> dict[str, Any]:
+def _toml(file: Path, faults: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as broken:
-        raise BadSettings(f"{file}: {broken}") from None
+        faults.append(f"{file}: {broken}")
+        return {}
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -113,7 +126,7 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
     """IDP_DATABASE__URL=… and IDP_DATABASE__URL_FILE=/run/secrets/… (its text, stripped)."""
     found: dict[str, Any] = {}
     for name, raw in sorted(environ.items()):
@@ -122,16 +135,18 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         path, value = name.removeprefix(PREFIX).lower().split("__"), _literal(raw)
         if path[-1].endswith("_file"):
             path[-1] = path[-1].removesuffix("_file")
-            value = _secret_file(name, Path(raw))
-        _put(found, path, value)
+            value = _secret_file(name, Path(raw), faults)
+        if not _put(found, path, value):
+            faults.append(f"{name}: a value and a section of one name")
     return found
 
 
-def _secret_file(name: str, file: Path) -> str:
+def _secret_file(name: str, file: Path, faults: list[str]) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as broken:
-        raise BadSettings(f"{name}: {broken}") from None
+        faults.append(f"{name}: {broken}")
+        return ""
 
 
 def _literal(raw: str) -> Any:
@@ -144,10 +159,13 @@ def _literal(raw: str) -> Any:
     return raw
 
 
-def _put(into: dict[str, Any], path: Sequence[str], value: Any) -> None:
+def _put(into: dict[str, Any], path: Sequence[str], value: Any) -> bool:
     for part in path[:-1]:
         into = into.setdefault(part, {})
+        if not isinstance(into, dict):
+            return False
     into[path[-1]] = value
+    return True
 
 
 def _explain(model: type[BaseModel], broken: ValidationError) -> Iterable[str]:

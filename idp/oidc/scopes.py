@@ -7,17 +7,9 @@ from collections.abc import Iterable, Mapping
 # OpenID Connect Core §5.4, and the national ID as a scope of its own
 CLAIMS: dict[str, tuple[str, ...]] = {
     "openid": ("sub",),
-    "profile": (
-        "name",
-        "family_name",
-        "given_name",
-        "gender",
-        "picture",
-        "updated_at",
-        "twid_masked",
-    ),
-    "email": ("email", "email_verified"),
-    "phone": ("phone_number", "phone_number_verified"),
+    "profile": ("name", "gender", "twid_masked"),
+    "email": ("email",),
+    "phone": ("phone_number",),
     "twid": ("twid",),
     "offline_access": (),
 }

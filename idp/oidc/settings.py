@@ -10,9 +10,14 @@ from idp.kernel.settings import Section
 class OidcSettings(Section):
     code_seconds: int = Field(60, ge=10, le=600, description="life of an authorization code")
     id_token_seconds: int = Field(600, ge=60, description="life of an ID token")
-    access_token_seconds: int = Field(600, ge=60, description="life of a person's access token")
+    access_token_seconds: int = Field(
+        600, ge=60, le=86_400, description="life of a person's access token"
+    )
     machine_token_seconds: int = Field(
-        86_400, ge=60, description="life of a program's access token; a client may have its own"
+        86_400,
+        ge=60,
+        le=86_400,
+        description="life of a program's access token; a client may have its own",
     )
     refresh_idle_seconds: int = Field(
         604_800, ge=60, description="a refresh token unused so long is dead"
@@ -34,7 +39,9 @@ class OidcSettings(Section):
         300, ge=1, description="how long others may keep our JWKS and discovery document"
     )
     keep_keys_seconds: int = Field(
-        172_800, ge=600, description="a retiring key stays published so long"
+        172_800,
+        ge=86_400 + 60,
+        description="a retiring key stays published so long: longer than any token lives",
     )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose browser programs may call token, userinfo and JWKS"

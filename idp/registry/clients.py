@@ -157,7 +157,7 @@ class Clients:
         self, metadata: ClientMetadata, client_id: str | None = None, secret: str | None = None
     ) -> tuple[Client, str | None]:
         """(client, its secret, shown this once). Raises Conflict if the id is taken."""
-        client_id = client_id or token(12)
+        client_id = client_id or token(12).lstrip("-")  # or a command takes it for an option
         if not CLIENT_ID.match(client_id):
             raise ValueError("a client_id is 1 to 100 of A-Z a-z 0-9 . _ ~ -")
         metadata = metadata.settled(client_id)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, Key, KeySet, RSAKey
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
@@ -85,7 +85,7 @@ class ClientMetadata(BaseModel):
     jwks: dict[str, Any] | None = None
     id_token_signed_response_alg: Algorithm = "RS256"
     access_token_alg: Algorithm = "ES256"
-    access_token_seconds: int | None = Field(None, ge=60, le=604_800)
+    access_token_seconds: int | None = Field(None, ge=60, le=86_400)
     sector: Label = ""
     minimum_acr: str | None = None
     methods: tuple[str, ...] = ()
@@ -158,12 +158,12 @@ def _public_keys(jwks: dict[str, Any] | None) -> bool:
         keys = KeySet.import_key_set(jwks or {"keys": []}).keys  # type: ignore[arg-type]
     except (JoseError, KeyError, TypeError, ValueError):
         return False
-    return bool(keys) and all(_strong(key.as_dict()) for key in keys)
+    return bool(keys) and all(_strong(key) for key in keys)
 
 
-def _strong(key: Any) -> bool:
-    if "d" in key or "k" in key:
+def _strong(key: Key) -> bool:
+    if key.is_private:  # somebody sent more than they should; we would keep it in clear
         return False
-    if key["kty"] == "RSA":
-        return len(key["n"]) >= 342  # 2048 bits as base64url
-    return bool(key["kty"] == "EC" and key["crv"] == "P-256")
+    if isinstance(key, RSAKey):
+        return key.public_key.key_size >= 2048
+    return isinstance(key, ECKey) and key.curve_name == "P-256"

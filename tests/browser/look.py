@@ -19,8 +19,13 @@ async ([tags, rules]) => {
   return found.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 120)).join(" "));
 }
 """
-# What appears only when something goes wrong must be readable too.
-_UNHIDE = "document.querySelectorAll('p[hidden]').forEach(p => { p.hidden = false; })"
+# What is folded, or appears only when something goes wrong, must be readable too.
+_UNFOLD = """
+() => {
+  document.querySelectorAll("p[hidden]").forEach(p => { p.hidden = false; });
+  document.querySelectorAll("details").forEach(d => { d.open = true; });
+}
+"""
 # WCAG asks for 24 px; what a thumb must hit is larger here. A link within a sentence is exempt.
 _SMALL = """
 () => [...document.querySelectorAll("button, select, summary, .choice, nav a, input[type=text]")]
@@ -37,13 +42,20 @@ _WORDS = """
   ).join(" ");
 }
 """
+_HEADINGS = """
+() => [...document.querySelectorAll("h1")].map(h => {
+  const copy = h.cloneNode(true);
+  copy.querySelectorAll("[lang]").forEach(e => e.remove());
+  return copy.textContent.trim();
+})
+"""
 AGENCY = "示範機關"  # has no English name
 
 
 def faults(person: Person, axe: str) -> list[str]:
     """Of the page that is open: accessibility in both themes, targets, width, title, focus."""
     page = person.page
-    page.evaluate(_UNHIDE)
+    page.evaluate(_UNFOLD)
     page.evaluate(axe)
     return [*_seen_by_axe(page), *_targets(page), *_narrow(page), *_said(page)]
 
@@ -75,8 +87,8 @@ def _said(page: Page) -> list[str]:
     """The title begins with the state, which is also the heading; nothing grabs the focus."""
     found = []
     state = page.title().removeprefix("錯誤：").removeprefix("Error: ")
-    headings = page.locator("h1").all_inner_texts()
-    if len(headings) != 1 or not state.startswith(headings[0].split("\n")[0].split(" ")[0]):
+    headings = page.evaluate(_HEADINGS)
+    if len(headings) != 1 or not f"{state}｜".startswith(headings[0] + "｜"):
         found.append(f"title {page.title()!r} over {headings}")
     if not page.evaluate("document.activeElement === document.body"):
         found.append("something has the focus")

@@ -265,6 +265,7 @@ async def test_a_deadlock_is_tried_again(database: Database) -> None:
     async def crossing(first: str, second: str) -> None:
         async def work(tx: Transaction) -> None:
             tries.append(first)
+            await tx.all(text("SET LOCAL deadlock_timeout = '20ms'"))
             await tx.run(ADD, id=first)
             if len(tries) <= 2:
                 await met.wait()

@@ -7,22 +7,21 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import select
 
-from idp.kernel.tables import authorizations, codes, grants, logins
+from idp.kernel.tables import codes, logins
 from tests.actors import Browser, Page, Service, log_in, verify
 from tests.asking import (
     ALICE,
     BOB,
     BROWSER_COOKIE,
     FORM,
-    SESSION_COOKIE,
     SQLITE,
     another,
     bare,
     code_in,
     form,
-    is_page,
     is_sent_back,
     logged_in,
+    open_authorization,
     rows,
     stored,
 )
@@ -54,6 +53,7 @@ async def test_single_sign_on(house: TestHouse, browser: Browser, service: Servi
     code_in(await browser.open(other.url(prompt="none")), other.redirect_uri)
 
 
+@SQLITE
 @pytest.mark.parametrize("prompt", ["login", "select_account"])
 async def test_asked_to_log_in_again(
     house: TestHouse, browser: Browser, service: Service, prompt: str
@@ -64,7 +64,7 @@ async def test_asked_to_log_in_again(
     page = await browser.open(service.url(prompt=prompt))
     assert "continue" in page.buttons()
     (login,) = [row for row in await rows(house, logins) if row["finished_at"] is None]
-    authorization = await _open_authorization(house)
+    authorization = await open_authorization(house)
     # AZ-44: coming back without having verified shows the login again, and stores no code
     count = await house.count(codes)
     page = await browser.open(f"/authorize/{authorization}")
@@ -73,11 +73,6 @@ async def test_asked_to_log_in_again(
     await browser.open(f"/login/{login['id']}")
     claims = await claims_of(service, await verify(browser))
     assert claims["auth_time"] == house.clock.now()
-
-
-async def _open_authorization(house: TestHouse) -> str:
-    (row,) = [row for row in await rows(house, authorizations) if row["finished_at"] is None]
-    return str(row["id"])
 
 
 @SQLITE
@@ -172,6 +167,7 @@ async def test_a_login_hint(
     assert "allow" in page.buttons()
 
 
+@SQLITE
 async def test_a_token_hint_is_not_kept(house: TestHouse, service: Service) -> None:
     """An ID token may hold the national ID: of a hint only the subject is stored."""
     browser = await logged_in(house, service, scope="openid profile twid")
@@ -228,129 +224,6 @@ async def test_an_error_page_repeats_no_query(browser: Browser, service: Service
     page = await browser.open(service.url(client_id="nobody", login_hint=ALICE))
     assert ALICE not in page.html
     assert "?lang=" not in page.html
-
-
-# ── whose transaction it is ─────────────────────────────────────────────────────────────────────
-
-
-async def test_another_browser_has_no_part(
-    house: TestHouse, browser: Browser, service: Service
-) -> None:
-    """AZ-43: a link to somebody's login gives nothing (CVE-2026-7507, CVE-2022-39222)."""
-    page = await browser.open(service.url())
-    authorization, login = await _open_authorization(house), urlsplit(page.url).path
-    before = await stored(house)
-    thief = Browser(house)
-    for path in (f"/authorize/{authorization}", f"/authorize/{authorization}/cancelled", login):
-        is_page(await thief.open(path), 403, "wrong_browser")
-    with_own_cookie = await logged_in(house, await another(house, "other"), BOB)
-    now = await stored(house)
-    for path in (f"/authorize/{authorization}", f"/authorize/{authorization}/cancelled", login):
-        is_page(await with_own_cookie.open(path), 403, "wrong_browser")
-    assert await stored(house) == now
-    for table in ("authorizations", "logins"):
-        assert set(before[table]) <= set(now[table])
-
-
-async def test_a_planted_link_logs_nobody_in_as_the_attacker(
-    house: TestHouse, service: Service
-) -> None:
-    """AZ-43: a victim led to the attacker's finished login gets neither session nor code."""
-    attacker = Browser(house)
-    await attacker.open(service.url())
-    authorization = await _open_authorization(house)
-    await verify(attacker)
-    victim = await logged_in(house, await another(house, "other"), BOB)
-    session = victim.cookies[HOST][SESSION_COOKIE]
-    is_page(await victim.open(f"/authorize/{authorization}"), 403, "wrong_browser")
-    assert victim.cookies[HOST][SESSION_COOKIE] == session
-
-
-async def test_back_after_the_end(house: TestHouse, browser: Browser, service: Service) -> None:
-    """AZ-44: what is finished is finished; Back shows a page and gives no second code."""
-    page = await browser.open(service.url())
-    login = page.url
-    await verify(browser)
-    consent = browser.page
-    assert consent is not None
-    code_in(await browser.press("allow"))
-    before = await stored(house)
-    is_page(await browser.open(urlsplit(login).path), 410, "already_finished")
-    is_page(await browser.open(urlsplit(consent.url).path), 410, "already_finished")
-    browser.page = consent
-    is_page(await browser.press("allow"), 410, "already_finished")
-    browser.page = consent
-    is_page(await browser.press("deny"), 410, "already_finished")
-    assert await stored(house) == before
-
-
-async def test_the_last_step_first(house: TestHouse, browser: Browser, service: Service) -> None:
-    """AZ-44: neither the consent form nor the login's own buttons finish what the upstream has
-    not confirmed (CVE-2026-18963)."""
-    page = await browser.open(service.url())
-    authorization, csrf = await _open_authorization(house), page.forms[0].fields["csrf"]
-    login = urlsplit(page.url).path
-    count = await house.count(grants)
-    for session in ("", "x", csrf):
-        fields = {"csrf": csrf, "session": session, "decision": "allow"}
-        page = await browser.send(f"/authorize/{authorization}/consent", fields)
-        assert page.status == 403 or "continue" in page.buttons()
-    for step in ("check", "regenerate", "other"):
-        page = await browser.send(f"{login}/{step}", {"csrf": csrf})
-        assert "continue" in page.buttons()
-    await browser.open(login)
-    await browser.press("continue", method="push", pid=BOB)
-    page = await browser.send(f"{login}/check", {"csrf": csrf, "state": "approved"})
-    assert "check" in page.buttons()
-    assert SESSION_COOKIE not in browser.cookies[HOST]
-    assert await house.count(grants) == count
-
-
-async def test_cancelling(house: TestHouse, browser: Browser, service: Service) -> None:
-    """The person's no is access_denied at the service, and the transaction is over."""
-    page = await browser.open(service.url())
-    login = urlsplit(page.url).path
-    page = await browser.press("cancel")
-    is_sent_back(page.url, "access_denied", service.state)
-    is_page(await browser.open(login), 410, "already_finished")
-
-
-@pytest.mark.parametrize("guess", ["nothing", "x" * 5000, "圖", "'--", ".."])
-async def test_an_address_that_was_never_given(house: TestHouse, guess: str) -> None:
-    """Guessing leads to the same page as coming too late."""
-    path = f"/authorize/{guess}"
-    is_page(await bare(house, path), 410, "already_finished")
-    is_page(await bare(house, path + "/cancelled"), 410, "already_finished")
-
-
-@pytest.mark.parametrize(
-    "path", ["/authorize/\x00", "/login/a\x00b", "/login/\r\nx", "/static/\x00"]
-)
-async def test_control_characters_in_a_path(house: TestHouse, path: str) -> None:
-    """A NUL would be an error of PostgreSQL's, not of the browser's."""
-    assert (await bare(house, path)).status == 400
-
-
-async def test_a_request_that_waited_too_long(
-    house: TestHouse, browser: Browser, service: Service
-) -> None:
-    """An authorization lives an hour; after that nothing comes of it."""
-    await browser.open(service.url())
-    authorization = await _open_authorization(house)
-    house.clock.pass_(3600)
-    is_page(await browser.open(f"/authorize/{authorization}"), 410, "already_finished")
-
-
-async def test_a_client_disabled_on_the_way(
-    house: TestHouse, browser: Browser, service: Service
-) -> None:
-    """No code for a client that is gone, however far the person has come."""
-    await browser.open(service.url())
-    page = await verify(browser)
-    assert "allow" in page.buttons()
-    await house.house.clients.switch("service", enabled=False)
-    is_page(await browser.press("allow"), 400, "invalid_client")
-    assert await house.count(codes) == 0
 
 
 # ── what comes out ──────────────────────────────────────────────────────────────────────────────

@@ -133,7 +133,8 @@ async def test_malformed_requests(house: TestHouse) -> None:
     refused(answer, 400, "invalid_request")
     answer = await http.post("/introspect", data={"x": "y"}, params={"token": token}, auth=auth)
     refused(answer, 400, "invalid_request")
-    refused(await http.post("/introspect", json={"token": token}, auth=auth), 400, "invalid_request")
+    answer = await http.post("/introspect", json={"token": token}, auth=auth)
+    refused(answer, 400, "invalid_request")
 
 
 async def test_tokens_of_others(house: TestHouse, deed: Deed) -> None:

@@ -72,6 +72,7 @@ async def test_the_person_whom_the_hint_names(house: TestHouse, service: Service
     assert page.query["error"] == "login_required"
 
 
+@SQLITE
 async def test_an_old_hint(house: TestHouse, service: Service) -> None:
     """RP-Initiated §4: an expired ID token still names the person."""
     browser = await logged_in(house, service)
@@ -104,6 +105,7 @@ ASKED: dict[str, dict[str, str]] = {
 }
 
 
+@SQLITE
 @pytest.mark.parametrize("row", ASKED)
 async def test_who_is_not_named_is_asked(house: TestHouse, service: Service, row: str) -> None:
     """RP-Initiated §6: another site's link logs nobody out; §3: nor does it lead anywhere
@@ -265,6 +267,7 @@ async def test_a_parameter_twice(house: TestHouse, service: Service, name: str) 
     is_page(await bare(house, "/logout", query=query), 400, "invalid_request")
 
 
+@SQLITE
 async def test_the_hint_of_one_client_for_another(house: TestHouse, service: Service) -> None:
     """RP-Initiated §2: client_id and the hint's audience must agree."""
     browser = await logged_in(house, service)
@@ -280,6 +283,7 @@ async def test_the_hint_of_one_client_for_another(house: TestHouse, service: Ser
     assert len(await live_sessions(house)) == 1
 
 
+@SQLITE
 async def test_a_form_from_another_site(house: TestHouse, service: Service) -> None:
     """RP-Initiated §2: POST has no cookie from there; the GET it leads to has."""
     browser = await logged_in(house, service)
@@ -292,6 +296,7 @@ async def test_a_form_from_another_site(house: TestHouse, service: Service) -> N
     assert await live_sessions(house) == []
 
 
+@SQLITE
 async def test_only_this_browser(house: TestHouse, service: Service) -> None:
     """Logging out here leaves the person's other browsers alone."""
     here, there = await logged_in(house, service), await logged_in(house, service)

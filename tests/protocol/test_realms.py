@@ -97,7 +97,8 @@ async def test_credentials_are_safe_unencoded(house: TestHouse) -> None:
     """Programs paste id and secret into a body without encoding: ours need none."""
     for _ in range(20):
         program = await house.register_program()
-        body = f"grant_type=client_credentials&client_id={program.id}&client_secret={program.secret}"
+        who = f"client_id={program.id}&client_secret={program.secret}"
+        body = f"grant_type=client_credentials&{who}"
         kind = {"content-type": "application/x-www-form-urlencoded"}
         answer = await house.http().post(f"{OLD}/token", content=body, headers=kind)
         assert answer.status_code == 200

@@ -74,7 +74,8 @@ GRANT_TYPES = {
 async def test_grant_types(
     house: TestHouse, program: Registered, grant: str | None, error: str
 ) -> None:
-    """TK-04, TK-05: a missing grant type is malformed, a foreign one unsupported (RFC 6749 §5.2)."""
+    """TK-04, TK-05: a missing grant type is malformed, a foreign one is not supported (RFC 6749
+    §5.2)."""
     form = asking(program)
     form.pop("grant_type")
     if grant is not None:

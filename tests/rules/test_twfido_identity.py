@@ -277,10 +277,36 @@ def carried(pid: str = PID, rcode: str = "0000", key: str = KEY, **changes: str)
     ],
 )
 async def test_a_return_tells_the_qrid(method: str, fields: dict[str, str]) -> None:
-    """A signed return is read, tolerantly; it yields the qrid and the code, and no person."""
+    """A signed return is read, tolerantly; it yields the qrid and the code, and a number only if
+    it names one in full: a mask names a thousand people."""
     rcode = {n.lower(): v for n, v in fields.items()}["rcode"]
     returned = await verifier(NOBODY).accept(attempt(method, handle=None), fields)
     assert (returned.handle, returned.code) == (QRID, rcode)
+    named = fields.get("pid") or fields.get("PID") or ""
+    assert returned.number == (None if named in ("", mask(PID)) else named)
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    [(carried(), PID), (carried(mask(PID)), None), (carried("", "5002"), None)],
+)
+async def test_a_return_that_belongs_to_nothing(fields: dict[str, str], number: str | None) -> None:
+    """It is read for what it is, with our own keys, so that it can be made worthless."""
+    returned = await verifier(NOBODY).accept(None, fields)
+    assert (returned.handle, returned.number) == (QRID, number)
+    with pytest.raises(Disagreement):
+        await verifier(NOBODY).accept(None, fields | {"chksum": "0" * 16})
+
+
+@pytest.mark.parametrize("pid", [OTHER, "", mask(PID)])
+async def test_whom_the_browser_named_the_upstream_must_name(pid: str) -> None:
+    """Web redirect: a result that names somebody else than the return did, or nobody in full, is
+    a contradiction."""
+    outcome = await verifier(saying(rcode="0000", pid=pid)).poll(attempt("web", number=PID))
+    assert (outcome.state, outcome.why, outcome.number) == (State.ENDED, Disagreement, None)
+    assert outcome.alarm
+    same = await verifier(saying(rcode="0000", pid=PID)).poll(attempt("web", number=PID))
+    assert (same.state, same.number) == (State.APPROVED, PID)
 
 
 @pytest.mark.parametrize(

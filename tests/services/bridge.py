@@ -124,7 +124,7 @@ def idp(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -144,7 +144,7 @@ class Simulator(Service):
         """Start it for the system of this configuration."""
         where = ["--host", LOOPBACK, "--port", str(self.port)]
         self.start([str(IDP), "-c", str(config), "simulate", *where], env=environment())
-        self.wait_until(lambda: listening(self.port))
+        self.wait_until(lambda: listening(self.port), seconds=60)
 
     async def control(self, path: str = "/control", **wanted: Any) -> Any:
         """Pull one of its strings."""
@@ -190,7 +190,7 @@ class Bridge(Service):
              "--port", str(self.port), "--workers", str(self.workers)],
             env=environment(),
         )  # fmt: skip
-        self.wait_until(self.ready, seconds=60)
+        self.wait_until(self.ready, seconds=120)
 
     def ready(self) -> bool:
         """Whether all its workers accept connections and the database answers them."""

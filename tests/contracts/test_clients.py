@@ -1,0 +1,141 @@
+"""The register of clients: seen by every worker, and never more than two secrets alive."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from idp.kernel.database import Conflict
+from idp.kernel.tables import client_secrets, clients
+from idp.registry.clients import Clients
+from idp.registry.systems import document, read
+from idp.verify.twfido.settings import System
+from tests.house import TestHouse
+
+
+async def alive(house: TestHouse, client_id: str) -> int:
+    """How many secrets would be accepted now."""
+    now = house.clock.now()
+    rows = await house.ground.database.all(select(client_secrets))
+    mine = [r for r in rows if r["client_id"] == client_id]
+    return sum(r["expires_at"] is None or r["expires_at"] > now for r in mine)
+
+
+async def test_a_secret_is_shown_once(house: TestHouse) -> None:
+    """The store keeps a keyed digest and the last four characters, to tell secrets apart."""
+    program = await house.register_program()
+    rows = await house.ground.database.all(select(client_secrets))
+    assert rows[0]["hint"] == str(program.secret)[-4:]
+    assert str(program.secret)[:-4] not in str([dict(r) for r in rows])
+    assert [e["client_id"] for e in await house.events("client.created")] == [program.id]
+
+
+async def test_an_id_is_taken_once(house: TestHouse) -> None:
+    """The second is refused, and leaves no secret behind."""
+    first = await house.register_program(client_id="twice")
+    with pytest.raises(Conflict):
+        await house.register_program(client_id="twice")
+    assert await house.count(client_secrets) == 1
+    assert first.client == await house.house.clients.find("twice")
+
+
+async def test_rotating_within_one_second(house: TestHouse) -> None:
+    """The newest secret lives, the one before it has its overlap, all older ones end at once."""
+    program = await house.register_program()
+    register = house.house.clients
+    secrets = [str(program.secret)]
+    for _ in range(4):
+        secrets.append(await register.rotate_secret(program.id, 3600))
+        assert await alive(house, program.id) == 2
+    client = await register.find(program.id)
+    assert client is not None
+    known = [client.knows(register.digest(s), house.clock.now()) for s in secrets]
+    assert known == [False, False, False, True, True]
+    house.clock.pass_(3600)
+    assert await alive(house, program.id) == 1
+
+
+async def test_rotating_at_once(house: TestHouse) -> None:
+    """Two operators at once do not leave three secrets alive."""
+    program = await house.register_program()
+    registers = [Clients(house.ground) for _ in range(4)]
+    await asyncio.gather(*(r.rotate_secret(program.id, 3600) for r in registers))
+    assert await alive(house, program.id) == 2
+
+
+async def test_rotating_for_nobody(house: TestHouse) -> None:
+    """A client that does not exist is told apart from a store that is away."""
+    with pytest.raises(LookupError):
+        await house.house.clients.rotate_secret("nobody", 0)
+
+
+async def test_without_overlap(house: TestHouse) -> None:
+    """A secret that leaked ends now."""
+    program = await house.register_program()
+    await house.house.clients.rotate_secret(program.id, 0)
+    assert await alive(house, program.id) == 1
+
+
+async def test_other_workers_see_it(house: TestHouse) -> None:
+    """What one process changes, another sees as soon as the stamp tells it to look."""
+    program = await house.register_program()
+    other = Clients(house.ground)
+    assert (await other.active(program.id)) is not None
+    await house.house.clients.switch(program.id, enabled=False)
+    other.forget()
+    assert await other.active(program.id) is None
+    assert (await other.find(program.id)) is not None
+
+
+async def test_a_change_while_it_is_read(house: TestHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read before a change is not remembered after it."""
+    program = await house.register_program()
+    reader = Clients(house.ground)
+    really = reader._read
+
+    async def slowly(row: Any) -> Any:
+        client = await really(row)
+        await house.house.clients.switch(program.id, enabled=False)
+        reader.forget()  # the stamp came meanwhile
+        return client
+
+    monkeypatch.setattr(reader, "_read", slowly)
+    assert await reader.active(program.id) is not None
+    monkeypatch.undo()
+    assert await reader.active(program.id) is None
+
+
+@pytest.mark.parametrize("client_id", ["", "\x00", "a b", "圖書館", "x" * 101, "'--"])
+async def test_ids_that_nobody_has(house: TestHouse, client_id: str) -> None:
+    """Whatever is asked for, it is nobody, and the store is not bothered."""
+    assert await house.house.clients.find(client_id) is None
+
+
+async def test_changing_the_way_to_authenticate(house: TestHouse) -> None:
+    """A client that no longer has secrets keeps none."""
+    registered = await house.register("service")
+    metadata = registered.client.metadata.model_copy(update={"token_endpoint_auth_method": "none"})
+    await house.house.clients.update("service", metadata)
+    assert await house.count(client_secrets) == 0
+    with pytest.raises(LookupError):
+        await house.house.clients.update("nobody", metadata)
+
+
+async def test_a_client_s_own_account_is_sealed(house: TestHouse) -> None:
+    """Its key at the verifier is not to be read in the store, and it is found by its account."""
+    program, register = await house.register_program(), house.house.clients
+    key = "0F1E2D3C4B5A69788796A5B4C3D2E1F0"
+    known: dict[str, Any] = {"syscode": "20200820100951269231", "keys": (key,), "name": "館藏"}
+    await register.set_system(program.id, known["syscode"], document(System(**known)))
+    found = await register.by_system(known["syscode"])
+    assert found is not None
+    assert found.client_id == program.id
+    assert read(found.system) == System(**known)
+    rows = str([dict(r) for r in await house.ground.database.all(select(clients))])
+    assert key not in rows
+    assert known["syscode"] not in rows
+    await register.set_system(program.id, "", "")
+    assert await register.by_system(known["syscode"]) is None

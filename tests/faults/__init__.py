@@ -1,0 +1,1 @@
+"""DOES IT FAIL WELL? Kill, freeze, lie, flood: the ones that fit into an ordinary run."""
