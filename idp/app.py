@@ -37,10 +37,12 @@ from idp.kernel.tables import (
     binding_codes,
     codes,
     counters,
+    grants,
     handles,
     landings,
     logins,
     revoked_tokens,
+    sessions,
     spent_assertions,
     upstream_sequences,
 )
@@ -337,6 +339,8 @@ _SWEEP = [
     (expired_rows(upstream_sequences, upstream_sequences.c.reserved_at), 7 * DAY),
     (expired_rows(handles, handles.c.seen_at), 30 * DAY),
     (expired_rows(logins, logins.c.expires_at), 3 * DAY),
+    (expired_rows(grants, grants.c.expires_at), 2 * DAY),
+    (expired_rows(sessions, sessions.c.expires_at), 31 * DAY),
 ]
 
 

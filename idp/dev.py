@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from idp.app import RETURN_PATH, Settings, create_app, ground_floor, read_settings
+from idp.demo.api import create_api
 from idp.kernel import schema
 from idp.kernel.ground import Ground
 from idp.kernel.templates import template_directory
@@ -222,16 +223,24 @@ def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
 
 
 def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
+    """The agency's application, and under /api/ its API for programs."""
     with warnings.catch_warnings():  # Authlib's client prefers httpx2; not the reader's concern
         warnings.simplefilter("ignore")
         from idp.demo.agency import create_agency
-    return create_agency(
+    agency = create_agency(
         issuer=plan.issuer,
         client_id=AGENCY,
         client_secret=known.agency,
         url=plan.demo,
         templates=template_directory(),
     )
+    api = create_api(plan.issuer)
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = api if scope.get("path", "").startswith("/api/") else agency
+        await wanted(scope, receive, send)
+
+    return either
 
 
 def card(plan: Plan, settings: Settings, known: Secrets) -> str:
@@ -250,6 +259,8 @@ def card(plan: Plan, settings: Settings, known: Secrets) -> str:
 
   程式 program                    curl -d grant_type=client_credentials {program} \\
                                     {realm}
+                                  curl -H "Authorization: Bearer TOKEN" \\
+                                    {plan.demo}/api/transport/stops
   WeCard                          idp -c {plan.config} wecard call --card 07302590 --password CODE
   設定 configuration              {plan.config}
 

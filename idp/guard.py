@@ -227,13 +227,14 @@ class Meter:
 
     async def quota(self, plan: str, key: str) -> dict[str, str]:
         """RateLimit headers for the tightest window of the plan; raises Stopped (429)."""
-        told: dict[str, str] = {}
+        windows: list[dict[str, str]] = []
         for item in self._plans.get(plan, ()):
             passed = await self._hit(item, "plan", plan, key)
             told = await self._told(item, plan, key)
             if not passed:
                 raise Stopped(429, USED_UP, {**told, "Retry-After": told["RateLimit-Reset"]})
-        return told
+            windows.append(told)
+        return min(windows, key=lambda told: int(told["RateLimit-Remaining"]), default={})
 
     async def _told(self, item: RateLimitItem, plan: str, key: str) -> dict[str, str]:
         stats = await self._limiter.get_window_stats(item, "plan", plan, key)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -30,6 +33,19 @@ def run(app: str, workers: int, **options: Any) -> int:
         uvicorn.run(app, factory=True, **options)
         return 0
     config = uvicorn.Config(app, factory=True, workers=workers, **options)
+    if config.uds:
+        _clear(Path(config.uds))
     supervisor = Workers(config, sockets=[config.bind_socket()])
     supervisor.run()
+    if config.uds:
+        Path(config.uds).unlink(missing_ok=True)
     return STARTUP_FAILURE if supervisor.failed else 0
+
+
+def _clear(path: Path) -> None:
+    """A socket that nobody listens on was left by a crash."""
+    with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()

@@ -55,6 +55,7 @@ AGENCY = "示範機關"  # has no English name
 def faults(person: Person, axe: str) -> list[str]:
     """Of the page that is open: accessibility in both themes, targets, width, title, focus."""
     page = person.page
+    page.wait_for_load_state()  # its style sheet too
     page.evaluate(_UNFOLD)
     page.evaluate(axe)
     return [*_seen_by_axe(page), *_targets(page), *_narrow(page), *_said(page)]

@@ -114,8 +114,10 @@ async def code_for(bridge: Bridge, service: Service, **params: str) -> str:
 # ── the electronic card ─────────────────────────────────────────────────────────────────────────
 
 CARD, MEMBER = "07302590", "A100000010"
+OTHER_CARD = "07302591"
 MEMBERS = f"""card_number,name,gender,identity_type,organization,national_id
 {CARD},王小明,男,用户,國家圖書館/讀者服務組,{MEMBER}
+{OTHER_CARD},林美麗,女,用户,國家圖書館/館藏發展組,A100000029
 """
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,11 +16,14 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from sqlalchemy import select
 
-from idp.kernel.tables import attempts, audit, grants, logins, sessions
+from idp.kernel.tables import attempts, audit, counters, grants, logins, sessions
+from idp.members.directory import Directory
+from idp.verify.twfido.numbers import canonical
 from idp.verify.twfido.simulator.checksum import checksum
 from tests.processes.people import (
     CARD,
     MEMBERS,
+    OTHER_CARD,
     Answer,
     Browser,
     Service,
@@ -37,6 +40,7 @@ from tests.services.bridge import API_KEY, SYSCODE, Bridge
 from tests.services.process import LOOPBACK
 
 BY_HAND = "A123456789"  # decides when the test says so
+REFUSED_CARDS = select(audit).where(audit.c.event == "card.refused")
 Way = Callable[[Bridge, Browser], Awaitable[list[httpx.Request]]]
 
 
@@ -102,16 +106,34 @@ def callback(bridge: Bridge, qrid: str) -> httpx.Request:
     return httpx.Request("POST", f"{bridge.url}/twfido/callback", json=signed)
 
 
-async def test_a_binding_code_is_used_once(bridge: Bridge, tmp_path: Path) -> None:
+@pytest.fixture
+async def members(bridge: Bridge) -> None:
+    """Two people with a card each are in the directory."""
+    async with bridge.ground() as ground:
+        await Directory(ground).take_in(MEMBERS.splitlines(keepends=True), canonical)
+
+
+async def test_a_binding_code_is_used_once(bridge: Bridge, members: None) -> None:
     """FT-38: one binding code 100 times at once gives the member's record to one call."""
-    sheet = tmp_path / "members.csv"
-    sheet.write_text(MEMBERS, encoding="utf-8")
-    imported = bridge.cli("member", "import", sheet)
-    assert imported.returncode == 0, imported.stderr
     code = await binding_code(Browser(bridge))
     answers = await crowd(card_request(bridge, CARD, code), 100)
     assert statuses(answers) == {200: 100}
     assert sorted(a.json()["code"] for a in answers) == [0] + [1001] * 99
+
+
+async def test_wrong_codes_are_all_counted(bridge: Bridge, members: None) -> None:
+    """WC-04: of 20 wrong codes at once exactly 20 are counted, at most 5 are looked at, and all
+    are answered with the same bytes."""
+    before = {row["id"] for row in await bridge.all(REFUSED_CARDS)}
+    guesses = [card_request(bridge, OTHER_CARD, secrets.token_hex(6)) for _ in range(20)]
+    answers = await volley(guesses)
+    assert statuses(answers) == {200: 20}
+    assert len({a.body for a in answers}) == 1
+    rows = [row for row in await bridge.all(REFUSED_CARDS) if row["id"] not in before]
+    reasons = [json.loads(row["detail"])["why"] for row in rows]
+    assert sorted(reasons) == ["locked"] * 15 + ["wrong code or password"] * 5
+    counted = await bridge.all(select(counters).where(counters.c.kind == "card"))
+    assert max(row["count"] for row in counted) == 20
 
 
 # ── approve, check and cancel ───────────────────────────────────────────────────────────────────
@@ -191,6 +213,22 @@ async def test_a_refresh_token_has_one_successor(bridge: Bridge) -> None:
     (family,) = await bridge.all(select(grants).where(grants.c.client_id == app.registered.id))
     assert (family["generation"], family["revoked_at"]) == (1, None)
     assert (await app.refresh(successor)).status_code == 200
+
+
+async def test_nothing_outlives_a_revocation(bridge: Bridge) -> None:
+    """TK-38: once /revoke has said 200, no token of the family is good, not even one that was
+    refreshed in the same moment."""
+    app = await web_client(bridge, token_endpoint_auth_method="none")
+    first = (await app.redeem(await code_for(bridge, app))).json()
+    mine = {"client_id": app.registered.id, "token": first["refresh_token"]}
+    revoke = app.http.build_request("POST", "/revoke", data=mine)
+    refresh = app.token_request(grant_type="refresh_token", refresh_token=first["refresh_token"])
+    revoked, *answers = await volley([revoke] + [refresh] * 50)
+    assert revoked.status == 200
+    assert statuses(answers).keys() <= {200, 400}
+    for got in [first, *(a.json() for a in answers if a.status == 200)]:
+        assert (await app.userinfo(got["access_token"])).status_code == 401
+        assert (await app.refresh(got["refresh_token"])).json()["error"] == "invalid_grant"
 
 
 async def test_an_assertion_is_used_once(bridge: Bridge) -> None:

@@ -190,7 +190,7 @@ class Bridge(Service):
              "--port", str(self.port), "--workers", str(self.workers)],
             env=environment(),
         )  # fmt: skip
-        self.wait_until(self.ready, seconds=120)
+        self.wait_until(self.ready, seconds=180)
 
     def ready(self) -> bool:
         """Whether all its workers accept connections and the database answers them."""
