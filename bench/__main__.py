@@ -23,8 +23,8 @@ from tests.services.postgres import Postgres
 from tests.services.process import Missing
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
-GUARD = ("guard-seen", "guard-unseen")
-BRIDGE = (*(name for name, *_ in ENDPOINTS), "card-disclosed", "login")
+GUARD = ("guard-seen", "guard-unseen", "guard-seen-plan")
+BRIDGE = (*(name for name, *_ in ENDPOINTS), "poll-upstream", "card-disclosed", "login")
 
 
 def read(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -32,19 +32,22 @@ async def api(_request: Request) -> Response:
 
 
 def create() -> ASGIApp:
-    """The same API twice, once behind the guard."""
-    routes = [Route("/floor", floor, methods=["POST"]), Route("/api", api), Route("/guarded", api)]
-    bare = Starlette(routes=routes)
+    """The same API bare, behind the guard, and behind the guard with a plan that is counted."""
+    apis = [Route(path, api) for path in ("/api", "/guarded", "/planned")]
+    bare = Starlette(routes=[Route("/floor", floor, methods=["POST"]), *apis])
     guarded = Guard(
         bare,
         issuer=os.environ.get("BENCH_ISSUER", ""),
         audience=AUDIENCE,
-        rules=[Rule("/", scope="api:read", plan="bench")],
+        rules=[
+            Rule("/guarded", scope="api:read"),
+            Rule("/planned", scope="api:read", plan="bench"),
+        ],
         limits=Limits(per_second=PLENTY, connections=PLENTY, plans={"bench": PLAN}),
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        inner = guarded if scope.get("path") == "/guarded" else bare
+        inner = guarded if scope.get("path") in ("/guarded", "/planned") else bare
         await inner(scope, receive, send)
 
     return app

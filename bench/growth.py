@@ -128,8 +128,7 @@ def _waiting(of: Scene, place: str, size: int) -> Row:
     host = bridge.issuer.partition("//")[2]
 
     async def prepare(_effort: Effort) -> Fire:
-        cookies, paths = await of.waiting(size)
-        polls = load.addressed([raw("GET", path, cookie=cookies) for path in paths], host)
+        polls = load.addressed(await of.waiting(size), host)
         rate, connections = size / EVERY, min(size, 1000)
         return functools.partial(load.paced, bridge.port, polls, rate, SECONDS, connections)
 

@@ -14,6 +14,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from bench.apps import AUDIENCE
+from bench.load import raw
 from idp.kernel import tables
 from idp.kernel.database import Transaction, sqlite_file
 from idp.members import codes
@@ -140,9 +141,9 @@ class Scene:
         async with self.tokens() as tokens:
             return [tokens.refresh_token(f"grant{key(i)}", 0) for i in self.chosen(number)]
 
-    async def waiting(self, number: int) -> tuple[str, list[str]]:
-        """(the browser's cookies, status paths) of so many logins that wait for their phones: a
-        real one, whose rows are copied."""
+    async def waiting(self, number: int, asked_at: int = 0) -> list[bytes]:
+        """A poll of each of so many logins that wait for their phones: a real one, whose rows are
+        copied. `asked_at` is when the upstream was last asked about them."""
         browser, service = Browser(self.bridge), Service(self.bridge, self.web)
         await browser.open(service.url())
         await browser.press("continue", method="qr", pid=SILENT)
@@ -153,16 +154,16 @@ class Scene:
             .where(tables.logins.c.id == one)
         )  # fmt: skip
         own = f"'A{stamp}' || {SQL_KEY}"
+        verification = {"id": own, "login_id": login, "asked_at": str(asked_at)}
         await execute(
             self.bridge.database_url,
             copied(tables.logins, {"id": login, "attempt_id": own}, one, 1, number),
-            copied(
-                tables.attempts, {"id": own, "login_id": login}, attempt["attempt_id"], 1, number
-            ),
+            copied(tables.attempts, verification, attempt["attempt_id"], 1, number),
         )
         jar = browser.cookies[self.bridge.issuer.partition("//")[2]]
-        paths = [f"/login/L{stamp}{key(i)}/status" for i in range(1, number + 1)]
-        return "; ".join(f"{name}={value}" for name, value in jar.items()), paths
+        cookies = "; ".join(f"{name}={value}" for name, value in jar.items())
+        paths = (f"/login/L{stamp}{key(i)}/status" for i in range(1, number + 1))
+        return [raw("GET", path, cookie=cookies) for path in paths]
 
     async def card_codes(self, number: int) -> list[tuple[str, str]]:
         """(card number, fresh binding code) of so many members."""

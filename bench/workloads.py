@@ -43,14 +43,17 @@ def floor_rows(pid: int, port: int) -> list[Row]:
 def guard_rows(pid: int, port: int, of: Scene) -> list[Row]:
     """The API of `api`, with the guard before it."""
 
-    def row(name: str, number: int, most: float) -> Row:
+    def row(name: str, path: str, number: int, goal: Goal | None) -> Row:
         async def make() -> list[bytes]:
-            return [_bearing("/guarded", token) for token in await of.program_tokens(number)]
+            return [_bearing(path, token) for token in await of.program_tokens(number)]
 
-        prepare = saturating(port, "bench", make)
-        return Row(name, "bare", pid, prepare, Goal(most=most, than="api"))
+        return Row(name, "bare", pid, saturating(port, "bench", make), goal)
 
-    return [row("guard-seen", 1, 15), row("guard-unseen", UNSEEN, 120)]
+    return [
+        row("guard-seen", "/guarded", 1, Goal(most=15, than="api")),
+        row("guard-unseen", "/guarded", UNSEEN, Goal(most=120, than="api")),
+        row("guard-seen-plan", "/planned", 1, None),
+    ]
 
 
 def _bearing(path: str, token: str) -> bytes:
@@ -108,9 +111,9 @@ async def refresh(of: Scene) -> list[bytes]:
 
 
 async def polls(of: Scene) -> list[bytes]:
-    """Each login may be asked about once a second: there are more than can be asked."""
-    cookies, paths = await of.waiting(16_000)
-    return [raw("GET", path, cookie=cookies) for path in paths]
+    """Answered from the store, as nearly all are: the upstream was asked a moment ago. Each login
+    may be asked about once a second, so there are more than can be."""
+    return await of.waiting(16_000, asked_at=int(time.time()) + 60)
 
 
 async def card_refusals(of: Scene) -> list[bytes]:
@@ -146,17 +149,26 @@ def bridge_rows(place: str, of: Scene) -> list[Row]:
             name, place, bridge.pid, saturating(bridge.port, host, lambda: requests(of)), goal
         )
 
-    async def disclosures(effort: Effort) -> Fire:
-        told = {"content_type": "application/json", "host": host}
-        given = await of.card_codes(10 * effort.once)
-        bodies = [raw("POST", CARD_PATH, scene.card_body(*pair), **told) for pair in given]
-        return lambda: load.each_once(bridge.port, bodies)
+    def once(
+        make: Callable[[int], Awaitable[Sequence[bytes]]],
+    ) -> Callable[[Effort], Awaitable[Fire]]:
+        async def prepare(effort: Effort) -> Fire:
+            requests = load.addressed(await make(effort.once), host)
+            return lambda: load.each_once(bridge.port, requests)
+
+        return prepare
+
+    async def disclosures(number: int) -> list[bytes]:
+        told = {"content_type": "application/json"}
+        given = await of.card_codes(10 * number)
+        return [raw("POST", CARD_PATH, scene.card_body(*pair), **told) for pair in given]
 
     async def people(effort: Effort) -> Fire:
         return lambda: logins(of, effort.once)
 
     return [
         *(row(*endpoint) for endpoint in ENDPOINTS),
-        Row("card-disclosed", place, bridge.pid, disclosures),
+        Row("poll-upstream", place, bridge.pid, once(of.waiting)),
+        Row("card-disclosed", place, bridge.pid, once(disclosures)),
         Row("login", place, bridge.pid, people, Goal(most=12_000)),
     ]

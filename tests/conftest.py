@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from idp.kernel import keyring
+from idp.kernel import database, keyring
 from tests.actors import Browser, Service
 from tests.house import TestHouse, empty_database, running, settings_for
 from tests.services.fixtures import *  # noqa: F403
@@ -44,6 +44,13 @@ def browser(house: TestHouse) -> Browser:
 async def service(house: TestHouse) -> Service:
     """A confidential relying party."""
     return Service(house, await house.register("service"))
+
+
+@pytest.fixture
+def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For races of a hundred: on a busy machine a store may take its time without saying 503."""
+    for name in ("POOL_WAIT", "STATEMENT_TIMEOUT", "WAIT"):
+        monkeypatch.setattr(database, name, 30.0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -23,6 +23,9 @@ from tests.house import TestHouse
 # rows that do not depend on the kind of the store
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
+# races: who wins is the question, not how busy the machine is
+patiently = pytest.mark.usefixtures("patient_store")
+
 PERSON = "A100000010"
 _GRANT = select(grants).where(grants.c.id == bindparam("id"))
 _CODE = select(codes).where(codes.c.grant_id == bindparam("id"))

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from idp.kernel import schema
+from idp.kernel.answers import Answers
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock
 from idp.kernel.database import connect
@@ -132,7 +133,8 @@ class Organisation:
 
     def __post_init__(self) -> None:
         self.login = Reception(self.ground)
-        inner = Starlette(routes=routes(self.ground, self.settings, self.login))
+        answers = Answers(self.ground.templates)
+        inner = Starlette(routes=routes(self.ground, self.settings, self.login, answers))
         inner.add_exception_handler(IdpError, _plainly)
         self.app = Edge(inner, ISSUER, self.ground.settings.web)
 

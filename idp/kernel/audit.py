@@ -151,7 +151,7 @@ class Trail:
         except Conflict:
             return  # another replica was first
         # the log leaves this machine: who cuts the chain's end here is found out there
-        log.info("audit.sealed", number=seal["number"], rows=seal["rows"], mark=seal["mark"])
+        log.info("audit.sealed", seal=seal["number"], rows=seal["rows"], mark=seal["mark"])
 
     async def _settled(self) -> int:
         """The highest id that we saw SETTLED seconds ago: no id below it can still appear. The

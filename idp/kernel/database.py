@@ -38,6 +38,7 @@ Row = Mapping[str, Any]
 WAIT = 5.0  # seconds a write waits for SQLite's one writer before it answers 503
 RETRIES = 3  # a deadlock or serialization failure is tried again this often
 STATEMENT_TIMEOUT = 3.0
+POOL_WAIT = 2.0  # seconds for one of PostgreSQL's connections
 
 
 class Conflict(Exception):
@@ -175,7 +176,7 @@ class Postgres:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         with _postgres_errors():
-            async with self._pool.acquire(timeout=2) as connection:
+            async with self._pool.acquire(timeout=POOL_WAIT) as connection:
                 yield connection
 
 

@@ -209,9 +209,11 @@ SECURITY_HEADERS = (
 
 
 def page_policy(form_targets: Iterable[str] = ()) -> str:
-    """The CSP of a page. Chromium holds redirects after a form to form-action, so a page whose
-    buttons lead to a relying party names its origin."""
-    targets = " ".join(["'self'", *form_targets])
+    """The CSP of a page. Chromium holds every redirect after a form to form-action, also those
+    that a relying party makes on its own sites afterwards: a page whose buttons lead to one names
+    its origin, and https altogether where that is https."""
+    beyond = ["https:"] if any(t.startswith("https://") for t in form_targets) else []
+    targets = " ".join(["'self'", *form_targets, *beyond])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src 'self'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"

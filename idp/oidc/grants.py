@@ -159,10 +159,12 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
         asked = (self.request.payload.scope or "").split()
         scope = " ".join(s for s in user.scope if not asked or s in asked)
         rotate = client.metadata.public
-        # a token one generation old, within the grace, is answered with the same successor
+        # a token one generation old, within the grace, is told the same successor again: nothing
+        # is left to write
         fresh = self.request.world.generation == user.generation
         next_generation = user.generation + 1 if rotate and fresh else user.generation
-        self.request.effects.add(Refresh(user.id, user.generation, rotate and fresh))
+        if fresh:
+            self.request.effects.add(Refresh(user.id, user.generation, rotate))
         tell(self.request, REFRESHED, user, scope=scope)
         return _person_tokens(self.request, client, user, scope, next_generation, "")
 

@@ -27,7 +27,7 @@ class Person:
     def __init__(self, dev: Dev, browser: Browser, **context: Any) -> None:
         self.dev = dev
         self.context = browser.new_context(**({"locale": "zh-TW"} | context))
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(30_000)
         self.context.add_init_script(_LISTEN)
         self.scripted = context.get("java_script_enabled", True)
         self.faults: list[str] = []

@@ -42,6 +42,7 @@ def test_time_left_is_announced_at_three_marks(person: Person, number: str) -> N
         left["seconds"] = seconds
         with person.page.expect_response("**/status*"):
             person.page.clock.run_for(2000)
+        person.page.wait_for_timeout(200)
         person.page.clock.run_for(600)
     assert person.heard == [
         "剩餘 2 分鐘",
@@ -65,7 +66,7 @@ def test_a_lost_connection_is_told(person: Person, number: str) -> None:
     for _ in range(3):
         with person.page.expect_event("requestfailed"):
             person.page.clock.run_for(16_000)
-        person.page.wait_for_timeout(50)
+        person.page.wait_for_timeout(300)
         told.append(notice.inner_text() if notice.is_visible() else "")
     assert told == ["", "連線中斷，正在重試…", "連線中斷。網路恢復後，請重新整理這一頁。"]
     assert person.page.is_enabled("#check")

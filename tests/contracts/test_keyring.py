@@ -1,4 +1,4 @@
-"""Signing keys: published before they sign and until their last token has died, the same for all."""
+"""Signing keys: published before they sign and until their last token has died."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ async def test_wrong_codes_are_all_counted(bridge: Bridge, members: None) -> Non
     reasons = [json.loads(row["detail"])["why"] for row in rows]
     assert sorted(reasons) == ["locked"] * 15 + ["wrong code or password"] * 5
     counted = await bridge.all(select(counters).where(counters.c.kind == "card"))
-    assert max(row["count"] for row in counted) == 20
+    assert 20 in {row["count"] for row in counted}
 
 
 # ── approve, check and cancel ───────────────────────────────────────────────────────────────────

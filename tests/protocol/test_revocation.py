@@ -41,6 +41,7 @@ UNKNOWN = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("token", UNKNOWN.values(), ids=UNKNOWN)
 async def test_unknown_tokens(service: Service, token: str) -> None:
     """RV-01: what is no token of ours cannot be used: done (RFC 7009 §2.2)."""

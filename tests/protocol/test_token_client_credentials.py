@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from idp.kernel import logs
 from tests.actors import Service
-from tests.deeds import allow, challenged, on_sqlite, refused
+from tests.deeds import allow, challenged, on_sqlite, patiently, refused
 from tests.house import ISSUER, START, Registered, TestHouse
 from tests.keys import verified_elsewhere
 
@@ -210,6 +210,7 @@ async def test_the_limit_tells_nobody_who_exists(house: TestHouse) -> None:
     assert (await ask(house, program)).status_code == 200
 
 
+@patiently
 async def test_many_at_once(house: TestHouse) -> None:
     """Programs do not wait for one another, nor for the store: their audit comes in batches."""
     program = await house.register_program()

@@ -11,7 +11,17 @@ from idp.kernel.tables import grants
 from idp.login.session import END
 from idp.oidc import store
 from tests.actors import Service
-from tests.deeds import PERSON, Deed, allow, challenged, on_sqlite, refused, stored, switch_person
+from tests.deeds import (
+    PERSON,
+    Deed,
+    allow,
+    challenged,
+    on_sqlite,
+    patiently,
+    refused,
+    stored,
+    switch_person,
+)
 from tests.house import Registered, TestHouse
 
 
@@ -40,6 +50,7 @@ UNKNOWN = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("code", UNKNOWN.values(), ids=UNKNOWN)
 async def test_unknown_codes(service: Service, deed: Deed, code: str) -> None:
     """TK-19: whatever a code holds, it is simply not one of ours (RFC 6749 §5.2)."""
@@ -89,6 +100,7 @@ async def test_a_second_redemption_kills_the_first(service: Service, deed: Deed)
     assert len(await deed.house.events("token.code_reused")) == 1
 
 
+@patiently
 async def test_of_a_hundred_redemptions_one_wins(service: Service, deed: Deed) -> None:
     """TK-23: at once, one gets tokens and all others nothing; then the family is dead, since
     two had the code. Written as its documents show, Authlib 1.9.9 lets 23 of 40 win."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.actors import Service
-from tests.deeds import Deed, allow, on_sqlite, refused, stored, switch_person
+from tests.deeds import Deed, allow, on_sqlite, patiently, refused, stored, switch_person
 from tests.house import TestHouse, running
 
 GRACE = 10
@@ -127,6 +127,7 @@ async def test_reuse_is_found_by_a_restarted_bridge(public: Service) -> None:
     assert await deed.revoked()
 
 
+@patiently
 async def test_a_hundred_refreshes_have_one_successor(public: Service) -> None:
     """TK-37: many tabs refresh at once: each gets the same successor, and the family goes on."""
     deed, tokens = await begun(public)
@@ -138,6 +139,7 @@ async def test_a_hundred_refreshes_have_one_successor(public: Service) -> None:
     await ok(public, successors.pop())
 
 
+@patiently
 async def test_a_hundred_refreshes_of_a_confidential_client(service: Service) -> None:
     """TK-37: nothing rotates, so all succeed with the token they had."""
     deed, tokens = await begun(service)
@@ -146,6 +148,7 @@ async def test_a_hundred_refreshes_of_a_confidential_client(service: Service) ->
     assert (await deed.grant())["generation"] == 0
 
 
+@patiently
 @pytest.mark.parametrize("who", ["confidential", "public"])
 async def test_revocation_wins_every_race(house: TestHouse, service: Service, who: str) -> None:
     """TK-38: once /revoke has answered 200, nothing of the family is active, whatever the

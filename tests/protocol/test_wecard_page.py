@@ -140,7 +140,7 @@ async def test_the_pages_speak_english(organisation: Organisation) -> None:
         code = await browser.post("/wecard", data=await _page(browser))
         left = await browser.get("/wecard/left")
     for page, sentence in ((cards, "Get a binding code"), (code, "Your binding code"),
-                           (left, "Login cancelled")):  # fmt: skip
+                           (left, "Sign-in cancelled")):  # fmt: skip
         assert sentence in page.text
         assert page.headers["content-language"] == "en"
     assert ISSUER not in cards.text

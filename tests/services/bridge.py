@@ -179,8 +179,12 @@ class Bridge(Service):
         return f"http://{LOOPBACK}:{self.port}"
 
     def __enter__(self) -> Self:
-        self.simulator.serve(self.config)
-        self.serve()
+        try:
+            self.simulator.serve(self.config)
+            self.serve()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def serve(self) -> None:
