@@ -26,7 +26,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What one run got: answers, of which `failed` were errors; latencies in milliseconds.
-    `unseen` requests were still on their way at the end: the server worked for them too."""
+    `unseen` requests were still on their way at the end: the server worked for them too. `error`
+    is the commonest error status, where it is known."""
 
     answers: int
     seconds: float
@@ -34,6 +35,7 @@ class Sent:
     p50: float
     p99: float
     unseen: int = 0
+    error: int = 0
 
 
 def raw(method: str, path: str, body: str = "", **headers: str) -> bytes:
@@ -163,12 +165,14 @@ async def _measured(
     begun = time.monotonic()
     await asyncio.gather(*(connected(number) for number in range(connections)))
     times = [1000 * seconds for _, seconds in taken]
+    errors = [status for status, _ in taken if status >= 400]
     return Sent(
         answers=len(taken),
         seconds=time.monotonic() - begun,
-        failed=sum(status >= 400 for status, _ in taken),
+        failed=len(errors),
         p50=statistics.median(times),
         p99=statistics.quantiles(times, n=100)[98],
+        error=statistics.mode(errors) if errors else 0,
     )
 
 

@@ -86,7 +86,8 @@ class Report:
         for figure in self.figures.values():
             yield _line(self._cells(figure))
             if figure.failed > 0.001:
-                yield f"  ! {figure.failed:.1%} of these answers were errors"
+                status = max(run.error for run in figure.runs)
+                yield f"  ! {figure.failed:.1%} of these answers were errors {status or ''}"
         yield ""
         yield f"one RSA signature: {self.signature:.0f} µs"
         yield from (f"{what}: {value:g} {unit}" for what, value, unit in self.facts)

@@ -48,6 +48,9 @@ ANSWERS = prometheus_client.Counter(
 )
 
 Claims = Mapping[str, Any]
+# what joserfc and its parsers raise for tokens that are none
+BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_CROOKED = re.compile(r"//|\\|(^|/)\.{1,2}(/|$)|%2[ef]|%5c|[\x00-\x1f]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class Keys:
             self._tried_at = now
             try:
                 await self._fetch()
-            except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError):
+            except (httpx.HTTPError, *BROKEN):
                 if not self._keys:
                     self._tried_at = float("-inf")
                     raise Stopped(503, "keys unavailable", {"Retry-After": "5"}) from None
@@ -164,7 +167,7 @@ class Tokens:
             if key is None or header.get("alg") not in ALGORITHMS or header.get("typ") != "at+jwt":
                 raise _unauthorized(INVALID, "invalid_token")
             claims = jwt.decode(token, key, [str(header["alg"])]).claims
-        except (JoseError, ValueError, KeyError, TypeError, RecursionError):
+        except BROKEN:
             raise _unauthorized(INVALID, "invalid_token") from None
         if not self._meant_for_us(claims):
             raise _unauthorized(INVALID, "invalid_token")
@@ -303,7 +306,7 @@ class Guard:
     async def _admit(self, scope: Scope, address: str) -> dict[str, str]:
         """Who may pass leaves the claims in request.state.token. Raises Stopped."""
         await self._meter.rate(address)
-        rule = self._rule(scope["path"])
+        rule = self._rule(_path(scope))
         if rule.public:
             return {}
         claims = await self._tokens.verified(_bearer(scope))
@@ -317,6 +320,15 @@ class Guard:
 
     def _rule(self, path: str) -> Rule:
         return next((rule for rule in self._rules if path.startswith(rule.path)), Rule("/"))
+
+
+def _path(scope: Scope) -> str:
+    """As the rules see it: relative to where the guard is mounted. Whoever stands behind may
+    read a crooked path as another one, so a rule must not be asked about it."""
+    path: str = scope["path"]
+    if _CROOKED.search(path):
+        raise Stopped(400, "malformed path")
+    return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
 def _roles(claims: Claims) -> list[str]:

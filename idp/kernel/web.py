@@ -334,6 +334,21 @@ def _limited(receive: Receive, most: int) -> Receive:
     return receiver
 
 
+def source_of(request: Request) -> str:
+    """What request limits count by."""
+    return source(address_of(request))
+
+
+def source(address: str) -> str:
+    """Whoever has one IPv6 address has its /64: as many as anybody can want."""
+    if ":" not in address:
+        return address
+    parsed = ipaddress.IPv6Address(address.split("%")[0])
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
 def address_of(request: Request) -> str:
     address: str = request.state.address
     return address

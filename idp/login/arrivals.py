@@ -74,6 +74,7 @@ class Arrivals:
                 store.BROUGHT_BACK,
                 key=attempt["id"],
                 handle=back.handle,
+                code=back.code,
                 index=index,
                 sealed=sealed,
             ):

@@ -18,6 +18,7 @@ from idp.kernel.database import Conflict, Row, Transaction
 from idp.kernel.errors import VerificationError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerSecond
+from idp.kernel.web import source
 from idp.login import store
 from idp.login.budgets import Budgets
 from idp.login.flow import AttemptState, Picture, Purpose, worth_asking
@@ -46,6 +47,10 @@ class Visitor:
     browser: str
     address: str
     reference: str
+
+    @property
+    def source(self) -> str:
+        return source(self.address)
 
     def entry(self, event: str, **detail: str | int) -> audit.Entry:
         known = {"reference": self.reference, "address": self.address}
@@ -150,6 +155,8 @@ class Desk:
             "number_index": index,
             "number_sealed": self._ground.vault.seal("attempt", number) if number else None,
             "challenge": Picture(method.shows).dump(),
+            "only_for": "",
+            "brought": "",
             "state": AttemptState.OPENING.value,
             "why": "",
             "opened_at": now,
@@ -167,7 +174,7 @@ class Desk:
                 attempt=attempt_id,
             ):
                 raise _Overtaken
-            wait = await self.budgets.take(tx, method, index, login["id"], who.address, now)
+            wait = await self.budgets.take(tx, method, index, login["id"], who.source, now)
             if wait:
                 raise _Refused(wait)
             await tx.run(store.REPLACE, login=login["id"])
@@ -190,7 +197,7 @@ class Desk:
 
         async def work(tx: Transaction) -> Row | None:
             # of many starts at once the ones after the last that may fail are not told apart
-            if await self.budgets.failing(tx, method, who.address, now):
+            if await self.budgets.failing(tx, method, who.source, now):
                 raise errors.NotStarted(detail="too many failed starts from this address")
             if challenge.handle:
                 await tx.run(
@@ -202,6 +209,7 @@ class Desk:
                 system=challenge.system,
                 handle=challenge.handle,
                 challenge=picture.dump(),
+                only_for=challenge.only_for,
                 expires=now + challenge.expires_in,
             )
             await self._ground.trail.write(tx, who.entry(STARTED, method=method.id))
@@ -243,7 +251,7 @@ class Desk:
             await tx.run(store.NOT_OPENED, key=attempt_id, why=type(refusal).__name__)
             if isinstance(refusal, errors.NotStarted):
                 # somebody may be trying out who is registered
-                await self.budgets.failed(tx, method, who.address, now)
+                await self.budgets.failed(tx, method, who.source, now)
             entry = who.entry(NOT_STARTED, method=method.id, why=refusal.code)
             await self._ground.trail.write(tx, entry)
 
@@ -258,15 +266,23 @@ class Desk:
         """Asks the upstream about an attempt, if it is time to, and stores what it says.
         Between two questions, and beyond the budget of this worker, the stored outcome stands."""
         now = self._ground.clock.now()
-        before = now if woken else now - self._settings.ask_seconds
+        # a hundred callbacks at once are one reason to ask, not a hundred
+        before = now - (1 if woken else self._settings.ask_seconds)
         if worth_asking(attempt, now) and attempt["asked_at"] <= before:
             await self._inquire(attempt, before, who)
 
+    async def _too_many_asks(self, who: Visitor) -> bool:
+        """One source may use half of the budget, so that nobody can starve all others."""
+        most, hit = self._settings.asks_per_second, self._ground.throttle.hit
+        if await hit(PerSecond(max(1, most // 2)), "upstream-asks-of", who.source):
+            return True
+        return bool(await hit(PerSecond(most), "upstream-asks"))
+
     async def _inquire(self, attempt: Row, before: int, who: Visitor) -> bool:
         """Whether the upstream answered."""
-        now, budget = self._ground.clock.now(), PerSecond(self._settings.asks_per_second)
-        if await self._ground.throttle.hit(budget, "upstream-asks"):
+        if await self._too_many_asks(who):
             return False
+        now = self._ground.clock.now()
         won = await self._ground.database.write(
             lambda tx: tx.run(store.ASKED, key=attempt["id"], now=now, before=before)
         )
@@ -287,6 +303,7 @@ class Desk:
             system=attempt["system"],
             handle=attempt["handle"],
             number=self.number_of(attempt),
+            brought=attempt["brought"],
         )
 
     def number_of(self, attempt: Row) -> str | None:

@@ -19,7 +19,7 @@ from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import VerificationError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerMinute, PerSecond
-from idp.kernel.web import BROWSER, Params, address_of, no_store, prefer, read_form
+from idp.kernel.web import BROWSER, Params, address_of, no_store, prefer, read_form, source_of
 from idp.login import store
 from idp.login.desk import Desk, Visitor
 from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step, worth_asking
@@ -64,7 +64,7 @@ class Login:
     async def admit(self, request: Request, what: str) -> None:
         """Counts something that leaves a row behind. Raises TooManyRequests."""
         rate = PerMinute(self._settings.starts_per_minute)
-        wait = await self._ground.throttle.hit(rate, what, address_of(request))
+        wait = await self._ground.throttle.hit(rate, what, source_of(request))
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
 
@@ -268,7 +268,13 @@ class Login:
                 await self._write(tx, request, here, REFUSED, person_id)
                 return None
             session, cookie = await self.sessions.begin(
-                tx, person_id, method.id, method.acr, method.amr, replaces
+                tx,
+                person_id,
+                method.id,
+                method.acr,
+                method.amr,
+                replaces,
+                only_for=attempt["only_for"],
             )
             if not await tx.run(
                 store.FINISH, key=here.id, now=now, attempt=attempt["id"], session=session.id

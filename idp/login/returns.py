@@ -24,6 +24,7 @@ from idp.kernel.web import (
     no_store,
     read_form,
     read_query,
+    source_of,
     within,
 )
 from idp.login import store
@@ -64,7 +65,7 @@ class Returns:
 
     async def land(self, request: Request) -> Response:
         rate = PerMinute(LANDINGS_PER_MINUTE)
-        wait = await self._ground.throttle.hit(rate, "landing", address_of(request))
+        wait = await self._ground.throttle.hit(rate, "landing", source_of(request))
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
         fields = read_query(request) if request.method == "GET" else await read_form(request)
@@ -115,7 +116,7 @@ class Returns:
     async def _foreign(self, who: Visitor) -> None:
         """Anybody can call here: a flood must fill neither the audit trail nor its backlog."""
         metrics.ALARMS.labels("callback-peer").inc()
-        if not await self._ground.throttle.hit(PerMinute(1), "foreign-peer", who.address):
+        if not await self._ground.throttle.hit(PerMinute(1), "foreign-peer", who.source):
             self._ground.trail.gather(who.entry(FOREIGN))
 
 

@@ -36,6 +36,8 @@ class Session:
     acr: str
     amr: tuple[str, ...]
     auth_time: int
+    only_for: str = ""  # the one relying party that it counts for; "" is every one
+    root: str = ""  # the first session of this person in this browser; a new login keeps it
 
 
 _S = sessions.c
@@ -50,6 +52,7 @@ _LIVE = (
         persons.c.disabled_at.is_(None),
     )
 )
+_BY_ID = select(sessions).where(_S.id == bindparam("id"))
 _INSERT = insert(sessions)
 _TOUCH = update(sessions).where(_S.id == bindparam("key")).values(seen_at=bindparam("now"))
 END = (
@@ -102,11 +105,15 @@ class Sessions:
         acr: str,
         amr: tuple[str, ...],
         replaces: str | None,
+        only_for: str = "",
     ) -> tuple[Session, str]:
         """A new session, never an old id (fixation); `replaces` ends. Returns it with the value
         for the cookie."""
         now, value = self._ground.clock.now(), token()
-        session = Session(digest(value), person_id, method, acr, amr, now)
+        before = await tx.one(_BY_ID, id=replaces) if replaces else None
+        same = before is not None and before["person_id"] == person_id
+        root = before["root"] if before and same else digest(value)
+        session = Session(digest(value), person_id, method, acr, amr, now, only_for, root)
         if replaces:
             await tx.run(_REPLACE, key=replaces, now=now)
         await tx.run(
@@ -116,6 +123,8 @@ class Sessions:
             method=method,
             acr=acr,
             amr=json.dumps(amr),
+            only_for=only_for,
+            root=root,
             auth_time=now,
             seen_at=now,
             expires_at=now + self._settings.absolute_seconds,
@@ -139,4 +148,6 @@ def _read(row: Row) -> Session:
         acr=row["acr"],
         amr=tuple(json.loads(row["amr"])),
         auth_time=row["auth_time"],
+        only_for=row["only_for"],
+        root=row["root"],
     )

@@ -82,6 +82,7 @@ OPENED = (  # the handle is kept even if the attempt was replaced meanwhile: its
         system=bindparam("system"),
         handle=bindparam("handle"),
         challenge=bindparam("challenge"),
+        only_for=bindparam("only_for"),
         expires_at=bindparam("expires"),
     )
     .returning(_A.state)
@@ -103,6 +104,7 @@ BROUGHT_BACK = _move(
     AttemptState.PENDING,
     _A.handle.is_(None),
     handle=bindparam("handle"),
+    brought=bindparam("code"),
     number_index=func.coalesce(_A.number_index, bindparam("index", type_=Text)),
     number_sealed=func.coalesce(_A.number_sealed, bindparam("sealed", type_=Text)),
 )

@@ -59,7 +59,7 @@ class Binding:
 
     async def show(self, request: Request) -> Response:
         session = await self._login.sessions.current(request)
-        if session is None:
+        if session is None or session.only_for:
             return await self._login.begin(request, self._purpose(request))
         return self._page(request, await self._cards(session))
 
@@ -72,7 +72,7 @@ class Binding:
         form = (await read_form(request)).once()
         self._ground.forms.check(request, form)
         session = await self._login.sessions.current(request)
-        if session is None:
+        if session is None or session.only_for:
             return await self._login.begin(request, self._purpose(request))
         cards = await self._cards(session)
         member = next((m for m in cards if m.card_number == form.get("card")), None)

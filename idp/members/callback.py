@@ -22,7 +22,7 @@ from idp.kernel.metrics import CARDS
 from idp.kernel.strictjson import NotStrict, read_object
 from idp.kernel.throttle import PerMinute
 from idp.kernel.vault import digest
-from idp.kernel.web import address_of, no_store, parse_urlencoded, within
+from idp.kernel.web import address_of, no_store, parse_urlencoded, source_of, within
 from idp.members import envelope
 from idp.members.directory import Directory
 from idp.members.envelope import Attempt, Unreadable
@@ -65,7 +65,7 @@ class Callback:
         if request.method != "POST":
             return _away(405, "method", {"Allow": "POST"})
         rate = PerMinute(application.requests_per_minute)
-        wait = await self._ground.throttle.hit(rate, "wecard", name, address_of(request))
+        wait = await self._ground.throttle.hit(rate, "wecard", name, source_of(request))
         return _away(429, "too many", {"Retry-After": str(wait)}) if wait else None
 
     async def _answer(

@@ -86,7 +86,8 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
         if code is None:
             return None
         if code.spent:
-            self.request.effects.add(RevokeGrant(code.grant.id))  # RFC 6749 §4.1.2
+            if code.grant.alive:  # RFC 6749 §4.1.2; a flood of repeats writes it once
+                self.request.effects.add(RevokeGrant(code.grant.id))
             tell(self.request, REUSED, code.grant)
             return None
         spend = SpendCode(code.digest, code.grant.id)

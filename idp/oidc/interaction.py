@@ -85,6 +85,7 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     polite = scene.silent or scene.fresh
     return [
         ("asked to log in again", again and not scene.fresh),
+        ("verified for another service", session.only_for not in ("", scene.client.client_id)),
         (OTHER_PERSON, any(subject != scene.subject for subject in request.expected)),
         ("by a method that is not enough", not _by(acceptable(scene), session)),
         ("weaker than wished", not polite and not _by(wished(scene), session)),

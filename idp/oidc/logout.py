@@ -134,7 +134,7 @@ class Logout:
 
         async def work(tx: Transaction) -> None:
             await tx.run(END, key=session.id, now=now)
-            await tx.run(store.REVOKE_OF_SESSION, session=session.id, now=now)
+            await tx.run(store.REVOKE_OF_SESSION, root=session.root, now=now)
             await self._ground.trail.write(tx, entry)
 
         await self._ground.database.write(work)

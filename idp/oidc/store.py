@@ -92,7 +92,7 @@ REVOKE = (
 REVOKE_OF_SESSION = (
     update(grants)
     .where(
-        _G.session_id == bindparam("session"),
+        _G.session_id.in_(select(sessions.c.id).where(sessions.c.root == bindparam("root"))),
         _G.revoked_at.is_(None),
         _G.scope.not_like("%offline_access%"),
     )

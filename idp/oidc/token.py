@@ -16,7 +16,7 @@ from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, Proto
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerMinute
 from idp.kernel.vault import digest
-from idp.kernel.web import Params, address_of, no_store, read_form
+from idp.kernel.web import Params, address_of, no_store, read_form, source_of
 from idp.oidc import clientauth, store
 from idp.oidc.core import Core, TokenRequest
 from idp.oidc.grants import GRANT_TYPES, VERIFIER
@@ -108,7 +108,7 @@ class Token:
         try:
             yield
         except InvalidClient as refusal:
-            address = address_of(request)
+            address = source_of(request)
             metrics.ALARMS.labels("client-auth").inc()
             rate = PerMinute(self._tokens.settings.failed_auth_per_minute)
             wait = await self._ground.throttle.hit(rate, "client-auth", address)
@@ -122,7 +122,7 @@ class Token:
 
     async def _limit(self, request: Request, client: Client) -> None:
         rate = PerMinute(self._tokens.settings.token_calls_per_minute)
-        subject = (client.client_id, address_of(request))
+        subject = (client.client_id, source_of(request))
         wait = await self._ground.throttle.hit(rate, "client-credentials", *subject)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)

@@ -44,7 +44,9 @@ class Order:
 class Challenge:
     """What the upstream opened. `handle` is its id for the attempt, None until the browser
     brings it back. `system` names the upstream account used; (system, handle) is unique for ever.
-    `display_name` is what the person's phone shows. `expires_in` in seconds."""
+    `display_name` is what the person's phone shows. `expires_in` in seconds. `only_for` names the
+    relying party whose own account was used: who holds that account's key can obtain approvals
+    outside of us, so what it verifies must count for nobody else."""
 
     system: str
     handle: str | None
@@ -54,18 +56,20 @@ class Challenge:
     action: str | None = None
     fields: tuple[tuple[str, str], ...] = ()
     form_method: Literal["post", "get"] = "post"
+    only_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What a verifier needs to be asked again; `number` is the one the attempt was opened with,
-    or else the one that the browser brought back."""
+    or else the one that the browser brought back; `brought` is the code that came with it."""
 
     relying_party: str
     method: str
     system: str
     handle: str | None
     number: str | None
+    brought: str = ""
 
 
 class State(StrEnum):

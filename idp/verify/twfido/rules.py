@@ -80,6 +80,9 @@ def _identity_fault(attempt: Attempt, result: Result) -> str | None:
     if attempt.number and not names(result.pid, attempt.number):
         return "FATH-02: the answer names another person"
     approved = result.rcode == SUCCESS
+    if approved and attempt.brought not in ("", SUCCESS):
+        # a signed failure names nobody and fits every qrid: it must open none
+        return "FATH-02 approves what the browser said had failed"
     if approved and method.shows == "leave" and not numbers.valid(result.pid):
         return "FATH-02: the answer does not say who approved"
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
 
@@ -74,11 +75,14 @@ class TwFido:
         pid = order.number if method.needs_number else None
         if method.needs_number and not numbers.valid(pid or ""):
             raise NotStarted(detail="not a number")
-        system = await self._systems(order.relying_party) or self._own
+        theirs = await self._systems(order.relying_party)
+        system, only_for = theirs or self._own, order.relying_party if theirs else ""
         interface: str = getattr(self._settings.opens_with, method.id)
         if method.shows == "leave":
-            return await self._send_browser(interface, system, pid)
-        return await self._open(method, interface, system, pid or "")
+            challenge = await self._send_browser(interface, system, pid)
+        else:
+            challenge = await self._open(method, interface, system, pid or "")
+        return replace(challenge, only_for=only_for)
 
     async def _send_browser(self, interface: str, system: System, pid: str | None) -> Challenge:
         action, fields = await self.client.browser_request(interface, system, pid)
@@ -130,7 +134,10 @@ class TwFido:
         bring it for ever. It therefore tells the qrid and logs nobody in."""
         folded = wire.fold(fields)
         if attempt is None:  # CTAP-01 also reads what FWEB-01 writes
-            return _returned(answers.browser_answer("CTAP-01", folded, self._own.keys))
+            answer = answers.browser_answer("CTAP-01", folded, self._own.keys)
+            if answer.rcode != answers.SUCCESS:  # it fits every qrid, so it says nothing of one
+                raise Disagreement(detail="a failure that belongs to nothing")
+            return _returned(answer)
         method = rules.METHODS.get(attempt.method)
         if method is None or method.shows != "leave":
             raise Disagreement(detail="this method does not return by the browser")

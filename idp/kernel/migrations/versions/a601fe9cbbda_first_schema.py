@@ -210,6 +210,8 @@ def upgrade() -> None:
         sa.Column("number_index", sa.Text(), nullable=True),
         sa.Column("number_sealed", sa.Text(), nullable=True),
         sa.Column("challenge", sa.Text(), nullable=False),
+        sa.Column("only_for", sa.Text(), nullable=False),
+        sa.Column("brought", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
@@ -305,6 +307,8 @@ def upgrade() -> None:
         sa.Column("method", sa.Text(), nullable=False),
         sa.Column("acr", sa.Text(), nullable=False),
         sa.Column("amr", sa.Text(), nullable=False),
+        sa.Column("only_for", sa.Text(), nullable=False),
+        sa.Column("root", sa.Text(), nullable=False),
         sa.Column("auth_time", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
@@ -315,6 +319,7 @@ def upgrade() -> None:
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sessions_expires_at"), ["expires_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_sessions_person_id"), ["person_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_sessions_root"), ["root"], unique=False)
 
     op.create_table(
         "codes",
@@ -342,6 +347,7 @@ def downgrade() -> None:
 
     op.drop_table("codes")
     with op.batch_alter_table("sessions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_sessions_root"))
         batch_op.drop_index(batch_op.f("ix_sessions_person_id"))
         batch_op.drop_index(batch_op.f("ix_sessions_expires_at"))
 
