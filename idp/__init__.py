@@ -7,7 +7,8 @@ members       who belongs?                 member directory, WeCard callback
 login         what does the browser do next?
 verify        who is this person?          one Verifier per national scheme; verify/twfido
 kernel        the ground floor: settings, errors, clock, database, keys, audit
-demo          an agency application, as an agency would write it
+guard         may this call pass?          an agency's API; stands alone
+dev, demo     the whole thing on one machine; an agency application as an agency would write it
 
 Imports go downstairs only; `make lint` proves it.
 """

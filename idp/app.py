@@ -327,7 +327,7 @@ class Follower:
         self._seen = now
 
 
-_SWEEP = [
+SWEEP = [
     (expired_rows(counters, counters.c.expires_at), 0),
     (expired_rows(landings, landings.c.expires_at), 0),
     (expired_rows(attempts, attempts.c.expires_at), 2 * DAY),
@@ -345,7 +345,7 @@ _SWEEP = [
 
 
 async def sweep_expired(database: Database, now: int) -> None:
-    await sweep(database, [(statement, now - kept) for statement, kept in _SWEEP])
+    await sweep(database, [(statement, now - kept) for statement, kept in SWEEP])
 
 
 # ── for uvicorn's workers, which are started by name ────────────────────────────────────────────

@@ -64,7 +64,7 @@ class Answers:
     async def on_http(self, request: Request, exception: Exception) -> Response:
         status = exception.status_code if isinstance(exception, HTTPException) else 500
         headers = getattr(exception, "headers", None) or {}
-        error = errors.MethodNotAllowed("") if status == 405 else errors.NotFound()
+        error = errors.MethodNotAllowed() if status == 405 else errors.NotFound()
         wants_page = "text/html" in request.headers.get("accept", "")
         response = self.as_page(request, error) if wants_page else as_json(error)
         response.status_code = status

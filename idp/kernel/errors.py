@@ -27,7 +27,6 @@ class IdpError(Exception):
     error: ClassVar[str] = "server_error"
     status: ClassVar[int] = 500
     may_redirect: ClassVar[bool] = False
-    reportable: ClassVar[bool] = True
     description: str = "internal error"
     title: ClassVar[str] = "系統發生錯誤"
     advice: ClassVar[str] = "請稍後再試。若仍發生，請把追蹤編號告訴客服。"
@@ -115,7 +114,6 @@ class AccessDenied(ProtocolError):
     error = "access_denied"
     description = "the person or the server denied the request"
     may_redirect = True
-    reportable = False
 
 
 class LoginRequired(ProtocolError):
@@ -183,7 +181,6 @@ class TooManyRequests(ProtocolError):
     error = "slow_down"
     description = "too many requests; keep and reuse the token until it expires"
     status = 429
-    reportable = False
     title = "要求次數太多"
     advice = "請稍等一下再試。"
 
@@ -240,7 +237,6 @@ class WrongBrowser(PageError):
     code = "TF-3001"
     status = 403
     error = "wrong_browser"
-    reportable = False
     description = "this login was started in another browser"
     title = "請回到原本的瀏覽器"
     advice = (
@@ -253,7 +249,6 @@ class AlreadyFinished(PageError):
     code = "TF-3002"
     status = 410
     error = "already_finished"
-    reportable = False
     description = "this login is finished or has expired"
     title = "這次登入已經完成或已失效"
     advice = "如果還需要登入，請從原本的服務重新開始。"
@@ -265,7 +260,6 @@ class ForgedRequest(PageError):
     code = "TF-3003"
     status = 403
     error = "forged_request"
-    reportable = False
     description = "the form did not come from this page"
     title = "無法確認這個動作是你送出的"
     advice = "請回到上一頁，重新整理後再試一次。"
@@ -275,7 +269,6 @@ class NotFound(PageError):
     code = "TF-3004"
     status = 404
     error = "not_found"
-    reportable = False
     description = "there is nothing at this address"
     title = "找不到這個網頁"
     advice = "請檢查網址，或從原本的服務重新開始。"
@@ -285,14 +278,9 @@ class MethodNotAllowed(PageError):
     code = "TF-3005"
     status = 405
     error = "invalid_request"
-    reportable = False
     description = "the method is not allowed here"
     title = "無法這樣使用這個網址"
     advice = "請從原本的服務重新開始。"
-
-    def __init__(self, allow: str) -> None:
-        super().__init__()
-        self.allow = allow
 
 
 class PersonDisabled(PageError):
@@ -312,7 +300,6 @@ class VerificationError(IdpError):
 
     status = 200
     error = "access_denied"
-    reportable = False
 
 
 class Denied(VerificationError):
@@ -356,7 +343,6 @@ class Disagreement(VerificationError):
     """A checksum, an echo or an identity does not fit: nobody is let in, and it is alarmed."""
 
     code = "TF-2201"
-    reportable = True
     description = "the verification service gave an inconsistent answer"
     title = "系統之間的資料不一致"
     advice = "請再試一次；若仍發生，請把追蹤編號告訴客服。"
@@ -364,7 +350,6 @@ class Disagreement(VerificationError):
 
 class UpstreamAway(VerificationError):
     code = "TF-2202"
-    reportable = True
     error = "temporarily_unavailable"
     description = "the verification service is away"
     title = "{app_name} 暫時無法使用"

@@ -24,7 +24,7 @@ from idp.login.budgets import Budgets
 from idp.login.flow import AttemptState, Picture, Purpose, worth_asking
 from idp.login.persons import Persons
 from idp.login.settings import LoginSettings
-from idp.verify import Attempt, Challenge, Method, Order, Outcome, State, Verifier, satisfies
+from idp.verify import Attempt, Challenge, Method, Order, Outcome, State, Verifier
 
 log = structlog.get_logger("idp.login")
 
@@ -77,8 +77,8 @@ class Desk:
         self.budgets = Budgets(settings)
 
     def methods_for(self, purpose: Purpose) -> list[Method]:
-        """What this login may use: what the verifier offers, at least as strong as demanded."""
-        offered = satisfies(list(self.verifier.methods.values()), purpose.minimum_acr)
+        """What this login may use: all that the verifier offers, or what its purpose allows."""
+        offered = self.verifier.methods.values()
         return [m for m in offered if not purpose.methods or m.id in purpose.methods]
 
     def method_of(self, attempt: Row) -> Method | None:

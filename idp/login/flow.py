@@ -33,7 +33,6 @@ class Purpose:
     cancel_to: str
     service_en: str = ""
     language: str = ""
-    minimum_acr: str | None = None
     methods: tuple[str, ...] = ()
     number_hint: str = ""
     form_targets: tuple[str, ...] = ()

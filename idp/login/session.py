@@ -135,10 +135,6 @@ class Sessions:
     def hand_out(self, response: Response, value: str) -> None:
         self._ground.forms.cookies.write(response, COOKIE, value)
 
-    async def end(self, session_id: str) -> None:
-        now = self._ground.clock.now()
-        await self._ground.database.write(lambda tx: tx.run(END, key=session_id, now=now))
-
 
 def _read(row: Row) -> Session:
     return Session(

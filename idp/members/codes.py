@@ -31,7 +31,6 @@ _SPEND = (
     )
     .values(spent_at=bindparam("moment"))
 )
-SWEEP = ((binding_codes, _C.expires_at),)
 
 
 def new() -> str:

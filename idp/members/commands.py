@@ -1,4 +1,4 @@
-"""What `idp member …` and `idp wecard …` do; cli.py gives them arguments and prints the result."""
+"""What `idp member …` and `idp wecard …` do; idp.cli gives them arguments and prints the result."""
 
 from __future__ import annotations
 

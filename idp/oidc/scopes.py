@@ -13,7 +13,6 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "twid": ("twid",),
     "offline_access": (),
 }
-RESTRICTED = frozenset({"twid"})  # only for clients that the operator allowed it
 SCOPE_OF = {claim: scope for scope, claims in CLAIMS.items() for claim in claims}
 
 

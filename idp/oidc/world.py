@@ -12,8 +12,8 @@ from idp.registry.clients import Client
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What a person gave a client. `alive` already accounts for everything that can have ended
-    it: revocation, the person disabled, the client disabled. `session_alive` is told apart,
-    since a grant may outlive its session."""
+    it but its client: whether that is disabled is the caller's to ask. `session_alive` is told
+    apart, since a grant may outlive its session."""
 
     id: str
     client_id: str
@@ -58,7 +58,7 @@ class World:
     signed_claims: Mapping[str, object] = field(default_factory=dict)  # for the ID token
 
 
-# ── effects: each is one change in the one transaction; the first two decide a race ─────────────
+# ── effects: each is one change in the one transaction; the first three decide a race ─────────────
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ A second scheme is one more folder here and one line in app.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -148,9 +148,3 @@ class Verifier(Protocol):
     async def cancel(self, attempt: Attempt) -> None:
         """Tell the upstream, where it can be told."""
         ...
-
-
-def satisfies(methods: Sequence[Method], minimum: str | None) -> list[Method]:
-    """The methods whose rank is at least that of the method with acr `minimum`."""
-    floor = next((m.rank for m in methods if m.acr == minimum), 0) if minimum else 0
-    return [m for m in methods if m.rank >= floor]

@@ -157,11 +157,11 @@ async def test_a_code_is_spent_once(organisation: Organisation) -> None:
 
 
 async def test_dead_codes_are_swept(organisation: Organisation) -> None:
-    """SWEEP names what housekeeping may remove, and only expired codes go."""
+    """Housekeeping removes expired codes, and only those."""
     database, vault = organisation.ground.database, organisation.ground.vault
     await database.write(lambda tx: codes.issue(tx, vault, CARD, "A", 100, 700))
     await database.write(lambda tx: codes.issue(tx, vault, CARD, "B", 100, 900))
-    statements = [(expired_rows(table, column), 800) for table, column in codes.SWEEP]
+    statements = [(expired_rows(binding_codes, binding_codes.c.expires_at), 800)]
     assert await sweep(database, statements) == 1
     assert len(await database.all(select(binding_codes))) == 1
 

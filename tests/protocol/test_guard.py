@@ -182,3 +182,27 @@ async def test_a_counter_store_that_is_away_closes_or_opens_as_chosen(
     """The choice is the agency's, and closed unless it says otherwise."""
     limits = Limits(redis_url="redis://127.0.0.1:1/0", fail_open=fail_open)
     assert (await Api(house, limits=limits).get("/open/hours")).status_code == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/open/%2E%2E/v1/stops",
+        "/open/%2e%2e/v1/stops",
+        "//v1/stops",
+        "/open/..%2fv1",
+        "/v1%5cstops",
+    ],
+)
+async def test_a_crooked_path_is_nobodys(house: TestHouse, path: str) -> None:
+    """Whoever stands behind may read it as another path than the rules did."""
+    api = Api(house)
+    url = httpx.URL("https://api.test").copy_with(raw_path=path.encode())
+    assert (await api.http.get(url)).status_code == 400
+
+
+@pytest.mark.parametrize("header", ["ImFsZyI", "WyJhbGciXQ", "bnVsbA", "MQ"])
+async def test_a_header_that_is_no_object_is_a_bad_token(house: TestHouse, header: str) -> None:
+    """Nothing that a stranger sends makes the agency's API fail."""
+    answer = await Api(house).get("/v1/stops", f"{header}.eyJhIjogMX0.YWFh")
+    assert (answer.status_code, answer.json()) == (401, {"message": INVALID})

@@ -75,9 +75,9 @@ async def test_where_forms_may_lead(house: TestHouse, service: Service) -> None:
         return policy.split("form-action ")[1].split(";")[0]
 
     assert targets("error") == "'self'"
-    assert targets("choose") == "'self' https://service.test"
-    assert targets("consent") == "'self' https://service.test"
-    assert targets("leave") == "'self' https://service.test https://fido.test"
+    assert targets("choose") == "'self' https://service.test https:"
+    assert targets("consent") == "'self' https://service.test https:"
+    assert targets("leave") == "'self' https://service.test https://fido.test https:"
 
 
 async def test_every_other_answer(house: TestHouse, service: Service) -> None:

@@ -157,7 +157,9 @@ async def test_a_callback_only_wakes_us(
     good = await waiting(house, browser, service)
     for rcode in ("0000", "2002", "9004", "9999", "1234"):
         fields = signed(good["qrid"], rcode)
-        assert (await call_back(house, fields)).json() == ACKNOWLEDGED
+        for _ in range(3):  # many at once are one reason to ask
+            assert (await call_back(house, fields)).json() == ACKNOWLEDGED
+        house.clock.pass_(1)
     assert await states(house) == ["pending"]
     assert asked_for(house) == 5
     assert await nobody_is_in(house)

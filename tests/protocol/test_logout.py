@@ -128,7 +128,9 @@ async def test_the_question_keeps_its_parameters(house: TestHouse, service: Serv
     browser = await logged_in(house, service)
     page = await browser.open(logout(client_id="service", post_logout_redirect_uri=GONE))
     assert "館藏服務" in page.html
-    assert "form-action 'self' https://service.test;" in page.headers["content-security-policy"]
+    assert (
+        "form-action 'self' https://service.test https:;" in page.headers["content-security-policy"]
+    )
     (link,) = [part.split('"')[0] for part in page.html.split('href="')[1:] if "lang=en" in part]
     page = await browser.open(link.replace("&amp;", "&"))
     assert (page.lang, "館藏服務" in page.html) == ("en", True)

@@ -2,7 +2,7 @@
 
 verifier   TwFido, the Verifier; rules: its methods, result codes and who is believed
 client     the calls: time limits, one sequence number a call, what may be sent twice
-wire       the papers' fields, read tolerantly, written exactly; answers, callback, strictjson
+wire       the papers' fields, read tolerantly, written exactly; answers, callback
 checksum   3DES, a leaf; numbers: national and resident IDs; breaker; settings
 simulator  a pretend TW FidO, written independently: it imports none of the above
 

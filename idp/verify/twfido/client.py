@@ -56,7 +56,7 @@ class Client:
             settings.read_timeout, connect=settings.connect_timeout, pool=settings.connect_timeout
         )
 
-    # ── the nine interfaces (FEXCH-02 comes to us: answers.callback) ─────────────────────────────
+    # ── the nine interfaces (FEXCH-02 comes to us: callback) ─────────────────────────────
 
     async def browser_request(
         self, interface: str, system: System, pid: str | None = None
