@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from bench import load
 from bench.load import raw
 from bench.report import Report
 from bench.rows import Effort, Fire, Make, Row, measure, saturating
-from bench.scene import SQL_KEY, Scene, copied, execute, furnish, key
+from bench.scene import SQL_KEY, Scene, copied, execute, furnish, key, settle
 from bench.servers import Served, memory
 from idp.kernel import tables
 from idp.kernel.database import Transaction
@@ -42,7 +43,7 @@ async def grow(report: Report, place: str, url: str, rounds: int) -> None:
         for size in PEOPLE:
             bridge.stop()
             await of.populate(size)
-            await execute(url, "ANALYZE")
+            await settle(url)
             bridge.serve()
             await _take(report, _of_people(of, place, size), rounds)
             report.fact(f"memory with {size} people, {place}", memory(bridge.pid), "MiB")
@@ -55,6 +56,7 @@ async def grow(report: Report, place: str, url: str, rounds: int) -> None:
 
 
 async def _take(report: Report, row: Row, rounds: int) -> None:
+    print(f"measuring {row.name} ({row.place})", file=sys.stderr)
     for _ in range(rounds):
         report.of(row).add(*await measure(row, Effort(2, 0)))
 
@@ -82,8 +84,8 @@ async def _clients(of: Scene, first: int, last: int) -> None:
         of.bridge.database_url,
         copied(tables.clients, ids, model, first, last),
         copied(tables.client_secrets, changed, secret["digest"], first, last),
-        "ANALYZE",
     )
+    await settle(of.bridge.database_url)
     async with of.bridge.ground() as ground:
         marks = {i: Clients(ground).digest(_secret(i)) for i in _chosen(last)}
 

@@ -32,6 +32,7 @@ from tests.services.bridge import Bridge
 SILENT = "A100000047"  # the simulator's person who never answers
 NUMBER, FULL_SCOPE = "A100000010", "openid profile offline_access"
 LIFE = 86_400
+_EMPTY = {str: "''", int: "0", bytes: "''"}
 _SCRAMBLE, _RANGE = 2_654_435_761, 2**32  # neighbours must not be neighbours in the index
 SQL_KEY = f"CAST({10**16} + (i * {_SCRAMBLE}) % {_RANGE} AS TEXT)"
 
@@ -42,7 +43,10 @@ def key(i: int) -> str:
 
 
 def bulk(table: Table, columns: Mapping[str, str], first: int, last: int, source: str = "") -> str:
-    """INSERT of rows `first` to `last`; each column is an SQL expression of `i`."""
+    """INSERT of rows `first` to `last`; each column is an SQL expression of `i`. What must be
+    there and is not named is empty."""
+    empty = {c.name: _EMPTY[c.type.python_type] for c in table.columns if not c.nullable}
+    columns = {**empty, **columns}
     names = ", ".join(f'"{name}"' for name in columns)
     return f"""
         WITH RECURSIVE n(i) AS
@@ -71,6 +75,18 @@ async def execute(url: str, *statements: str) -> None:
     async with connection.transaction():
         for statement in statements:
             await connection.execute(statement)
+    await connection.close()
+
+
+async def settle(url: str) -> None:
+    """After many rows: statistics for the planner, and nothing left to be written behind our
+    back while we measure."""
+    if url.startswith("sqlite:"):
+        await execute(url, "ANALYZE")
+        return
+    connection = await asyncpg.connect(url)
+    for statement in ("VACUUM (ANALYZE)", "CHECKPOINT"):
+        await connection.execute(statement)
     await connection.close()
 
 
