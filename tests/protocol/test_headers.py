@@ -67,7 +67,7 @@ async def test_every_page(house: TestHouse, service: Service) -> None:
 
 
 async def test_where_forms_may_lead(house: TestHouse, service: Service) -> None:
-    """Only pages whose buttons end at a relying party name it, and nothing beside it."""
+    """Only pages whose buttons end at a relying party name it; https beside it (decision 0017)."""
     found = await pages(house, service)
 
     def targets(name: str) -> str:
