@@ -193,6 +193,7 @@ def agency_client(plan: Plan) -> ClientMetadata:
         client_name="館藏服務",
         client_name_en="Library services",
         agency="示範機關",
+        client_uri=f"{plan.demo}/",
         redirect_uris=(f"{plan.demo}/callback",),
         post_logout_redirect_uris=(f"{plan.demo}/",),
         grant_types=("authorization_code", "refresh_token"),

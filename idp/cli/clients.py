@@ -61,6 +61,7 @@ def create(
     no_pkce: Annotated[bool, typer.Option(help="exempt from PKCE")] = False,
     client_id: Annotated[str | None, typer.Option(help="chosen for you if left out")] = None,
     agency: Annotated[str, typer.Option(help="whose service it is")] = "",
+    client_uri: Annotated[str, typer.Option(help="its home page, https")] = "",
     post_logout_redirect_uri: Annotated[Many, typer.Option()] = None,
     response_mode: Annotated[Many, typer.Option(help="query, form_post")] = None,
     audience: Annotated[Many, typer.Option(help="resources its tokens may be for")] = None,
@@ -79,6 +80,7 @@ def create(
     fields = {
         "client_name": name,
         "agency": agency,
+        "client_uri": client_uri,
         "application_type": "native" if native else "web",
         "redirect_uris": redirects,
         "post_logout_redirect_uris": _words(post_logout_redirect_uri),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, KeySet, RSAKey
@@ -56,6 +56,18 @@ def _a_uri(uri: str) -> str:
     return uri
 
 
+def _a_page(uri: str) -> str:
+    """A page that people are led to: https, or the developer's own machine."""
+    parts = urlsplit(_a_uri(uri)) if uri else None
+    if parts and not (parts.scheme == "https" and parts.hostname) and not _is_loopback(parts):
+        raise ValueError(f"{uri!r} is no https page")
+    return uri
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
 def _a_scope(scope: str) -> str:
     if not _SCOPE.match(scope):
         raise ValueError(f"{scope!r} is not a scope")
@@ -65,6 +77,7 @@ def _a_scope(scope: str) -> str:
 Label = Annotated[str, AfterValidator(_a_label)]
 Name = Annotated[Label, AfterValidator(_a_name)]
 Uri = Annotated[str, AfterValidator(_a_uri)]
+Page = Annotated[str, AfterValidator(_a_page)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
 
 
@@ -76,6 +89,7 @@ class ClientMetadata(BaseModel):
     client_name: Name
     client_name_en: Label = ""
     agency: Label = ""
+    client_uri: Page = ""
     application_type: Literal["web", "native"] = "web"
     redirect_uris: tuple[Uri, ...] = ()
     post_logout_redirect_uris: tuple[Uri, ...] = ()
@@ -141,7 +155,7 @@ class ClientMetadata(BaseModel):
         if parts.scheme == "https":
             return bool(parts.hostname)
         if parts.scheme == "http":
-            return parts.hostname in ("127.0.0.1", "localhost", "::1")
+            return _is_loopback(parts)
         # RFC 8252 §7.1: an app's own scheme is a reversed domain name
         return self.native and "." in parts.scheme
 

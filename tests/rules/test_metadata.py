@@ -328,6 +328,17 @@ def test_names_that_deceive(name: str) -> None:
         refused(agency=name)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    ["http://service.test/", "javascript:alert(1)", "https:", "/home", "https://service.test/#x"],
+)
+def test_a_home_page_is_one(uri: str) -> None:
+    """People are led there: https, or the developer's own machine; nothing else."""
+    refused(client_uri=uri)
+    for good in ("", "https://service.test/", "http://127.0.0.1:8200/"):
+        assert made(client_uri=good).client_uri == good
+
+
 @pytest.mark.parametrize("scope", ["", " ", "a b", 'a"b', "a\\b", "讀", "a\n", "\x7f"])
 def test_scopes_that_are_none(scope: str) -> None:
     """RFC 6749 §3.3."""
