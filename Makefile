@@ -78,7 +78,7 @@ RESOLVE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .PHONY: clean
 clean: ## Remove what was built and installed here; keeps keys/ and .idp-dev/
-	rm -rf $(VENV) tests/node/node_modules tests/node/.installing
+	rm -rf $(VENV) tests/node/node_modules tests/node/.installing bench/peer/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

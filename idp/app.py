@@ -64,7 +64,7 @@ from idp.oidc.cors import Cors
 from idp.oidc.routes import cors_paths
 from idp.oidc.routes import routes as oidc_routes
 from idp.oidc.settings import OidcSettings
-from idp.registry import clients as registry
+from idp.registry import organisations as registry
 from idp.registry.clients import Clients
 from idp.registry.systems import Systems
 from idp.verify import Verifier
@@ -252,6 +252,7 @@ def create_app(
             async with running(jobs(house)):
                 yield
             await ground.trail.flush()
+            await house.clients.uses.flush()
 
     templates = Templates(settings.brand)
     answers = Answers(templates)
@@ -304,6 +305,7 @@ def jobs(house: House) -> list[Job]:
     return [
         Job("stamps", 1, follower.look),
         Job("audit-flush", 1, ground.trail.flush),
+        Job("credential-uses", 1, house.clients.uses.flush),
         Job("audit-seal", 10, ground.trail.seal),
         Job("clock", 60, lambda: follow_database_clock(ground.database, ground.clock)),
         Job("sweep", 20, lambda: sweep_expired(ground.database, ground.clock.now())),

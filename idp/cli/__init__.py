@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from idp.cli import clients, keys, members, operate, people, run, upstream
+from idp.cli import clients, keys, members, operate, organisations, people, run, upstream
 from idp.cli.common import Chosen, Stop
 from idp.kernel.settings import BadSettings
 
@@ -34,6 +34,7 @@ def _chosen(
 run.add_to(app)
 operate.add_to(app)
 app.add_typer(clients.group, name="client")
+app.add_typer(organisations.group, name="org")
 app.add_typer(people.group, name="person")
 app.add_typer(keys.group, name="keys")
 app.add_typer(members.member_group, name="member")

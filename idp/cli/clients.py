@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from idp.cli.common import Stop, on_the_ground, show
+from idp.cli.common import Stop, on_the_ground, show, when
 from idp.kernel.database import Conflict
 from idp.kernel.ground import Ground
-from idp.registry.clients import Client, Clients
+from idp.registry.clients import OVERLAP, Client, Clients, HeldSecret
 from idp.registry.metadata import ClientMetadata
 from idp.registry.systems import document
 from idp.verify.twfido.settings import System
@@ -22,6 +23,11 @@ group = typer.Typer(no_args_is_help=True, help="Relying parties and programs.")
 
 Many = list[str] | None
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Days = Annotated[
+    int | None,
+    typer.Option(min=1, help="life of the secret; 360 for a program of an organisation"),
+]
+DAY = 86_400
 
 
 def _words(values: Many) -> tuple[str, ...]:
@@ -44,7 +50,41 @@ def _fault(fault: Any) -> str:
 
 def _described(client: Client) -> dict[str, Any]:
     fields = client.metadata.model_dump(mode="json", exclude_defaults=True)
-    return {"client_id": client.client_id, **fields, "disabled": client.disabled}
+    owner = {"organisation": client.organisation} if client.organisation else {}
+    return {"client_id": client.client_id, **owner, **fields, "disabled": client.disabled}
+
+
+def _told(secret: HeldSecret) -> str:
+    """A line about a secret: which, since when, until when, last used when and from where."""
+    use = secret.last_use
+    last = f"last used {when(use.at)} from {use.address}" if use else "never used"
+    ends = f"expires {when(secret.expires_at)}" if secret.expires_at else "does not expire"
+    old = ", replaced" if secret.replaced else ""
+    return f"…{secret.hint} created {when(secret.created_at)}, {ends}{old}, {last}"
+
+
+async def listed(ground: Ground, *, as_json: bool, owner: str = "") -> list[dict[str, Any]]:
+    """What there is to see of each client, or of those of one organisation."""
+    registry, now = Clients(ground), ground.clock.now()
+    return [
+        {
+            "client_id": client.client_id,
+            "client_name": client.metadata.client_name,
+            "organisation": client.organisation,
+            "grant_types": list(client.metadata.grant_types),
+            "scopes": list(client.metadata.scopes),
+            "state": client.state(now),
+            **_secrets(await registry.held(client.client_id), as_json=as_json),
+        }
+        for client in await registry.all()
+        if not owner or client.organisation == owner
+    ]
+
+
+def _secrets(held: list[HeldSecret], *, as_json: bool) -> dict[str, Any]:
+    if as_json:
+        return {"secrets": [asdict(secret) for secret in held]}
+    return {f"secret {n}": _told(secret) for n, secret in enumerate(held, 1)}
 
 
 @group.command()
@@ -60,6 +100,8 @@ def create(
     trusted: Annotated[bool, typer.Option(help="needs no consent")] = False,
     no_pkce: Annotated[bool, typer.Option(help="exempt from PKCE")] = False,
     client_id: Annotated[str | None, typer.Option(help="chosen for you if left out")] = None,
+    organisation: Annotated[str, typer.Option(help="id of the organisation that owns it")] = "",
+    days: Days = None,
     agency: Annotated[str, typer.Option(help="whose service it is")] = "",
     client_uri: Annotated[str, typer.Option(help="its home page, https")] = "",
     post_logout_redirect_uri: Annotated[Many, typer.Option()] = None,
@@ -101,12 +143,16 @@ def create(
     metadata = _metadata(fields)
 
     async def work(ground: Ground) -> tuple[Client, str | None]:
-        return await Clients(ground).create(metadata, client_id)
+        return await Clients(ground).create(
+            metadata, client_id, organisation=organisation, life=days and days * DAY
+        )
 
     try:
         client, secret = on_the_ground(context, work)
     except Conflict:
         raise Stop(f"client {client_id} exists already") from None
+    except LookupError:
+        raise Stop(f"there is no organisation {organisation}") from None
     except ValueError as bad:
         raise Stop(str(bad)) from None
     _print_once(client.client_id, secret, as_json)
@@ -125,24 +171,12 @@ def _print_once(client_id: str, secret: str | None, as_json: bool) -> None:
 
 @group.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
-    """All clients."""
+    """All clients: state, secrets by their last four characters, and when they were last used."""
 
-    async def work(ground: Ground) -> list[Client]:
-        return await Clients(ground).all()
+    async def work(ground: Ground) -> list[dict[str, Any]]:
+        return await listed(ground, as_json=as_json)
 
-    clients = on_the_ground(context, work)
-    show(
-        [
-            {
-                "client_id": c.client_id,
-                "client_name": c.metadata.client_name,
-                "grant_types": list(c.metadata.grant_types),
-                "disabled": c.disabled,
-            }
-            for c in clients
-        ],
-        as_json=as_json,
-    )
+    show(on_the_ground(context, work), as_json=as_json)
 
 
 async def _found(ground: Ground, client_id: str) -> Client:
@@ -154,12 +188,15 @@ async def _found(ground: Ground, client_id: str) -> Client:
 
 @group.command("show")
 def show_(context: typer.Context, client_id: str, as_json: Json = False) -> None:
-    """Everything about a client but its secrets."""
+    """Everything about a client but its secrets themselves."""
 
-    async def work(ground: Ground) -> Client:
-        return await _found(ground, client_id)
+    async def work(ground: Ground) -> dict[str, Any]:
+        client = await _found(ground, client_id)
+        held = await Clients(ground).held(client_id)
+        state = client.state(ground.clock.now())
+        return {**_described(client), "state": state, **_secrets(held, as_json=as_json)}
 
-    show(_described(on_the_ground(context, work)), as_json=as_json)
+    show(on_the_ground(context, work), as_json=as_json)
 
 
 @group.command()
@@ -193,7 +230,10 @@ def _assignment(text: str) -> tuple[str, Any]:
 def rotate_secret(
     context: typer.Context,
     client_id: str,
-    overlap_hours: Annotated[float, typer.Option(help="how long the old one still works")] = 168,
+    overlap_hours: Annotated[float, typer.Option(min=0, help="how long the old one works")] = (
+        OVERLAP / 3600
+    ),
+    days: Days = None,
     as_json: Json = False,
 ) -> None:
     """A new secret beside the old one."""
@@ -202,7 +242,8 @@ def rotate_secret(
         client = await _found(ground, client_id)
         if not client.metadata.token_endpoint_auth_method.startswith("client_secret"):
             raise Stop(f"client {client_id} has no secret")
-        return await Clients(ground).rotate_secret(client_id, int(overlap_hours * 3600))
+        overlap, life = int(overlap_hours * 3600), days and days * DAY
+        return await Clients(ground).rotate_secret(client_id, overlap, life)
 
     _print_once(client_id, on_the_ground(context, work), as_json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from idp.kernel import schema
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.vault import VaultBroken
+from idp.registry.organisations import Refused
 
 T = TypeVar("T")
 ANOTHER_KEY = "keys: this database was sealed under another master key"
@@ -60,6 +62,8 @@ def on_the_ground(context: typer.Context, work: Callable[[Ground], Awaitable[T]]
         raise Stop(f"{refused.error}: {refused.detail or refused.description}") from None
     except VaultBroken:
         raise Stop(ANOTHER_KEY) from None
+    except Refused as refused:
+        raise Stop(str(refused)) from None
 
 
 def schema_of(settings: Settings) -> tuple[str | None, str | None]:
@@ -69,6 +73,11 @@ def schema_of(settings: Settings) -> tuple[str | None, str | None]:
     except (OSError, SQLAlchemyError, asyncpg.PostgresError) as away:
         reason = " ".join(str(away).split()) or type(away).__name__
         raise Stop(f"the database cannot be reached: {reason}") from None
+
+
+def when(at: int) -> str:
+    """UTC seconds as a person reads them."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
 
 
 def show(value: Any, *, as_json: bool) -> None:

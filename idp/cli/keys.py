@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
 from idp.app import Settings
-from idp.cli.common import Stop, chosen, on_the_ground
+from idp.cli.common import Stop, chosen, on_the_ground, when
 from idp.kernel import audit
 from idp.kernel.ground import Ground
 from idp.kernel.keyring import RotationRefused, SigningKey
@@ -29,7 +28,7 @@ def list_(context: typer.Context) -> None:
 
     keys, now = on_the_ground(context, work)
     for key in keys:
-        published = _when(key.published_at)
+        published = when(key.published_at)
         typer.echo(f"{key.state(now).value.ljust(9)} {key.alg}  {key.kid}  published {published}")
 
 
@@ -71,7 +70,3 @@ def remove(context: typer.Context, kid: str) -> None:
     except RotationRefused as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"{kid} is gone")
-
-
-def _when(at: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))

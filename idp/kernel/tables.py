@@ -97,10 +97,22 @@ counters = Table(
 
 # ── registry ────────────────────────────────────────────────────────────────────────────────────
 
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    needed("name"),
+    needed("name_en"),
+    at("created_at"),
+    at("updated_at"),
+    at("disabled_at", nullable=True),
+)
+
 clients = Table(
     "clients",
     metadata,
     Column("client_id", Text, primary_key=True),
+    Column("organisation_id", Text, ForeignKey("organisations.id"), index=True),
     needed("metadata"),
     needed("system_sealed"),
     Column("system_index", Text, index=True),
@@ -117,6 +129,16 @@ client_secrets = Table(
     needed("hint"),
     at("created_at"),
     at("expires_at", nullable=True),
+    at("replaced_at", nullable=True),
+)
+
+credential_uses = Table(  # `credential` is the digest of a secret, or "" for a client's keys
+    "credential_uses",
+    metadata,
+    Column("client_id", Text, ForeignKey("clients.client_id"), primary_key=True),
+    Column("credential", Text, primary_key=True),
+    at("used_at"),
+    needed("address_sealed"),
 )
 
 # ── login ───────────────────────────────────────────────────────────────────────────────────────

@@ -67,6 +67,7 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
         self.effects = Effects()
         self.client: Asking | None = None
         self.auth_method: str | None = None
+        self.credential = ""  # the digest of the secret that proved the client
         self.user: object = None
         self.authorization_code: object = None
         self.refresh_token: object = None
@@ -128,6 +129,7 @@ class Core(AuthorizationServer):  # type: ignore[misc]
         if method.startswith("client_secret"):
             if not client.knows(digest, request.world.now):
                 raise InvalidClient(detail="wrong secret")
+            request.credential = digest
         elif method == "private_key_jwt":
             assertion = request.form.get("client_assertion", "")
             issuer, now = self.tokens.issuer, request.world.now

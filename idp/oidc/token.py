@@ -98,7 +98,10 @@ class Token:
             client=await self._clients.find(client_id),
         )
         asked = TokenRequest(form, request.headers, world, self._tokens)
-        self._core.authenticated(asked)
+        client = self._core.authenticated(asked)
+        if not client.metadata.public:
+            used = (client.client_id, asked.credential)
+            self._clients.uses.note(used, world.now, world.address)
         return asked
 
     @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
@@ -20,8 +21,10 @@ from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.ground import Ground
 from idp.kernel.keyring import BUMP
-from idp.kernel.tables import client_secrets, clients
-from idp.registry.metadata import WITH_SECRET, ClientMetadata
+from idp.kernel.tables import client_secrets, clients, organisations
+from idp.registry.metadata import CLIENT_ID, ClientMetadata
+from idp.registry.organisations import STAMP, keep_the_limit, lock
+from idp.registry.uses import Use, Uses
 
 CREATED = audit.event("client.created", "a client was registered")
 CHANGED = audit.event("client.changed", "a client's metadata were changed")
@@ -29,10 +32,10 @@ ROTATED = audit.event("client.secret_rotated", "a client got a new secret")
 DISABLED = audit.event("client.disabled", "a client was disabled")
 ENABLED = audit.event("client.enabled", "a client was enabled again")
 
-STAMP = "clients"
 REMEMBERED = 20_000  # clients in the cache of a process
 SECRET_PREFIX = "twf_"  # so that scanners recognise a leaked secret
-CLIENT_ID = re.compile(r"\A[A-Za-z0-9._~-]{1,100}\Z", re.ASCII)
+KEY_LIFE = 360 * 86_400  # seconds; an organisation's key has an end, unless another is chosen
+OVERLAP = 7 * 86_400  # seconds that the secret before the newest still works
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +43,54 @@ class Secret:
     digest: str
     expires_at: int | None
 
+    def lives(self, now: int) -> bool:
+        return self.expires_at is None or self.expires_at > now
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """`system` is the client's own account at the verifier, as JSON, or ""."""
+    """`organisation` owns it, or "". `system` is the client's own account at the verifier, as
+    JSON, or "". `disabled` by itself, or with its organisation."""
 
     client_id: str
     metadata: ClientMetadata
     secrets: tuple[Secret, ...]
     system: str
     disabled: bool
+    organisation: str = ""
 
     def knows(self, digest: str, now: int) -> bool:
         """Whether a presented secret is one of the live ones; the same work for any."""
         found = False
         for secret in self.secrets:
-            same = hmac.compare_digest(secret.digest, digest)
-            found |= same and (secret.expires_at is None or secret.expires_at > now)
+            found |= hmac.compare_digest(secret.digest, digest) and secret.lives(now)
         return found
 
+    def state(self, now: int) -> Literal["live", "expired", "disabled"]:
+        if self.disabled:
+            return "disabled"
+        has_ended = self.metadata.with_secret and not any(s.lives(now) for s in self.secrets)
+        return "expired" if has_ended else "live"
 
-_C, _S = clients.c, client_secrets.c
-_BY_ID = select(clients).where(_C.client_id == bindparam("id"))
+
+@dataclass(frozen=True, slots=True)
+class HeldSecret:
+    """A secret as its owner may see it: never itself. Times in UTC seconds."""
+
+    hint: str
+    created_at: int
+    expires_at: int | None
+    replaced: bool
+    last_use: Use | None
+
+
+_C, _S, _O = clients.c, client_secrets.c, organisations.c
+_CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).select_from(
+    clients.join(organisations, _O.id == _C.organisation_id, isouter=True)
+)
+_BY_ID = _CLIENTS.where(_C.client_id == bindparam("id"))
 _BY_SYSTEM = select(_C.client_id).where(_C.system_index == bindparam("index"))
-_ALL = select(clients).order_by(_C.created_at, _C.client_id)
+_ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
 _SECRETS = (
     select(client_secrets)
     .where(
@@ -71,6 +98,11 @@ _SECRETS = (
         or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now")),
     )
     .order_by(_S.created_at)
+)
+_EVERY_SECRET = (
+    select(client_secrets)
+    .where(_S.client_id == bindparam("id"))
+    .order_by(_S.created_at, _S.replaced_at.is_(None))
 )
 _INSERT = insert(clients)
 _INSERT_SECRET = insert(client_secrets)
@@ -94,8 +126,10 @@ _SWITCH = (
     .where(_C.client_id == bindparam("id"))
     .values(disabled_at=bindparam("at"), updated_at=bindparam("now"))
 )
-_EXPIRE_SECRET = (
-    update(client_secrets).where(_S.digest == bindparam("id")).values(expires_at=bindparam("end"))
+_REPLACE_SECRET = (
+    update(client_secrets)
+    .where(_S.digest == bindparam("id"))
+    .values(expires_at=bindparam("end"), replaced_at=bindparam("now"))
 )
 _DROP_SECRETS = delete(client_secrets).where(_S.client_id == bindparam("id"))
 
@@ -103,6 +137,7 @@ _DROP_SECRETS = delete(client_secrets).where(_S.client_id == bindparam("id"))
 class Clients:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self.uses = Uses(ground)
         self._cache: OrderedDict[str, Client] = OrderedDict()
 
     async def find(self, client_id: str) -> Client | None:
@@ -143,8 +178,23 @@ class Clients:
             metadata=ClientMetadata.model_validate_json(row["metadata"]),
             secrets=tuple(Secret(s["digest"], s["expires_at"]) for s in secrets),
             system=self._ground.vault.open_text("system", sealed) if sealed else "",
-            disabled=row["disabled_at"] is not None,
+            disabled=(row["disabled_at"] or row["organisation_disabled_at"]) is not None,
+            organisation=row["organisation_id"] or "",
         )
+
+    async def held(self, client_id: str) -> list[HeldSecret]:
+        """Every secret it has had, the oldest first."""
+        uses = await self.uses.of(client_id)
+        return [
+            HeldSecret(
+                hint=row["hint"],
+                created_at=row["created_at"],
+                expires_at=row["expires_at"],
+                replaced=row["replaced_at"] is not None,
+                last_use=uses.get(row["digest"]),
+            )
+            for row in await self._ground.database.all(_EVERY_SECRET, id=client_id)
+        ]
 
     def digest(self, secret: str) -> str:
         """Secrets are 256-bit random: a keyed hash is enough, and a slow one at the token
@@ -154,21 +204,32 @@ class Clients:
     # ── writing ────────────────────────────────────────────────────────────────────────────────
 
     async def create(
-        self, metadata: ClientMetadata, client_id: str | None = None, secret: str | None = None
+        self,
+        metadata: ClientMetadata,
+        client_id: str | None = None,
+        secret: str | None = None,
+        *,
+        organisation: str = "",
+        life: int | None = None,
     ) -> tuple[Client, str | None]:
-        """(client, its secret, shown this once). Raises Conflict if the id is taken."""
+        """(client, its secret, shown this once). The secret lives for `life` seconds.
+        Raises Conflict if the id is taken, LookupError for an organisation that is nobody,
+        Refused for a key too many."""
         client_id = client_id or token(12).lstrip("-")  # or a command takes it for an option
         if not CLIENT_ID.match(client_id):
             raise ValueError("a client_id is 1 to 100 of A-Z a-z 0-9 . _ ~ -")
         metadata = metadata.settled(client_id)
-        with_secret = metadata.token_endpoint_auth_method in WITH_SECRET
-        secret = (secret or new_secret()) if with_secret else None
+        secret = (secret or new_secret()) if metadata.with_secret else None
         now = self._ground.clock.now()
+        expires_at = _end(now, metadata, organisation, life)
 
         async def work(tx: Transaction) -> None:
+            if organisation:
+                await lock(tx, organisation, now)
             await tx.run(
                 _INSERT,
                 client_id=client_id,
+                organisation_id=organisation or None,
                 metadata=metadata.model_dump_json(),
                 system_sealed="",
                 system_index=None,
@@ -177,40 +238,51 @@ class Clients:
                 disabled_at=None,
             )
             if secret:
-                await self._add_secret(tx, client_id, secret)
+                await self._add_secret(tx, client_id, secret, expires_at)
+            await keep_the_limit(tx, client_id, now)
             await self._note(tx, CREATED, client_id)
 
         await self._ground.database.write(work)
         return await self._again(client_id), secret
 
     async def update(self, client_id: str, metadata: ClientMetadata) -> Client:
+        """Raises LookupError, Refused."""
         now = self._ground.clock.now()
 
         async def work(tx: Transaction) -> None:
             document = metadata.settled(client_id).model_dump_json()
             if not await tx.run(_UPDATE, id=client_id, document=document, now=now):
                 raise LookupError(client_id)
-            if metadata.token_endpoint_auth_method not in WITH_SECRET:
+            if not metadata.with_secret:
                 await tx.run(_DROP_SECRETS, id=client_id)
+            await keep_the_limit(tx, client_id, now)
             await self._note(tx, CHANGED, client_id)
 
         await self._ground.database.write(work)
         return await self._again(client_id)
 
-    async def rotate_secret(self, client_id: str, overlap: int) -> str:
-        """A new secret; the one before it lives for `overlap` seconds more, older ones end now:
-        never more than two are live. Raises LookupError."""
+    async def rotate_secret(
+        self, client_id: str, overlap: int = OVERLAP, life: int | None = None
+    ) -> str:
+        """A new secret; the one before it lives for `overlap` seconds more at most, older ones
+        end now: never more than two are live. Raises LookupError, Refused."""
+        client = await self.find(client_id)
+        if client is None:
+            raise LookupError(client_id)
         secret, now = new_secret(), self._ground.clock.now()
+        expires_at = _end(now, client.metadata, client.organisation, life)
 
         async def work(tx: Transaction) -> None:
             # this also makes a second rotation wait for the first
             if not await tx.run(_TOUCH, id=client_id, now=now):
                 raise LookupError(client_id)
-            live = await tx.all(_SECRETS, id=client_id, now=now)
-            for row in live:  # one that ends already has had its overlap
-                end = now if row["expires_at"] else now + overlap
-                await tx.run(_EXPIRE_SECRET, id=row["digest"], end=end)
-            await self._add_secret(tx, client_id, secret)
+            for row in await tx.all(_SECRETS, id=client_id, now=now):
+                # one that was replaced before has had its overlap
+                end = now if row["replaced_at"] is not None else now + overlap
+                end = min(end, row["expires_at"] or end)
+                await tx.run(_REPLACE_SECRET, id=row["digest"], end=end, now=now)
+            await self._add_secret(tx, client_id, secret, expires_at)
+            await keep_the_limit(tx, client_id, now)
             await self._note(tx, ROTATED, client_id)
 
         await self._ground.database.write(work)
@@ -237,25 +309,31 @@ class Clients:
         self.forget()
 
     async def switch(self, client_id: str, *, enabled: bool) -> None:
+        """Raises LookupError, Refused."""
         now = self._ground.clock.now()
 
         async def work(tx: Transaction) -> None:
             at = None if enabled else now
             if not await tx.run(_SWITCH, id=client_id, at=at, now=now):
                 raise LookupError(client_id)
+            if enabled:
+                await keep_the_limit(tx, client_id, now)
             await self._note(tx, ENABLED if enabled else DISABLED, client_id)
 
         await self._ground.database.write(work)
         self.forget()
 
-    async def _add_secret(self, tx: Transaction, client_id: str, secret: str) -> None:
+    async def _add_secret(
+        self, tx: Transaction, client_id: str, secret: str, expires_at: int | None
+    ) -> None:
         await tx.run(
             _INSERT_SECRET,
             digest=self.digest(secret),
             client_id=client_id,
             hint=secret[-4:],
             created_at=self._ground.clock.now(),
-            expires_at=None,
+            expires_at=expires_at,
+            replaced_at=None,
         )
 
     async def _note(self, tx: Transaction, event: str, client_id: str) -> None:
@@ -268,6 +346,13 @@ class Clients:
         if client is None:
             raise LookupError(client_id)
         return client
+
+
+def _end(now: int, metadata: ClientMetadata, organisation: str, life: int | None) -> int | None:
+    """When a new secret ends: keys of organisations always do."""
+    if life is None and organisation and metadata.program:
+        life = KEY_LIFE
+    return None if life is None else now + life
 
 
 def new_secret() -> str:

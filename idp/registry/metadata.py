@@ -21,6 +21,7 @@ GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 Algorithm = Literal["RS256", "ES256"]
 WITH_SECRET = ("client_secret_basic", "client_secret_post")
+CLIENT_ID = re.compile(r"\A[A-Za-z0-9._~-]{1,100}\Z", re.ASCII)
 
 
 def _a_label(text: str) -> str:
@@ -115,6 +116,14 @@ class ClientMetadata(BaseModel):
         return self.token_endpoint_auth_method == "none"
 
     @property
+    def with_secret(self) -> bool:
+        return self.token_endpoint_auth_method in WITH_SECRET
+
+    @property
+    def program(self) -> bool:
+        return "client_credentials" in self.grant_types
+
+    @property
     def native(self) -> bool:
         return self.application_type == "native"
 
@@ -128,7 +137,6 @@ class ClientMetadata(BaseModel):
     def _rules(self) -> list[tuple[bool, str]]:
         """(broken?, what to say)."""
         codes = "authorization_code" in self.grant_types
-        machine = "client_credentials" in self.grant_types
         hosts = {urlsplit(uri).netloc for uri in self.redirect_uris}
         back = (*self.redirect_uris, *self.post_logout_redirect_uris)
         unfit = [uri for uri in back if not self._fits(uri)]
@@ -136,7 +144,7 @@ class ClientMetadata(BaseModel):
         return [
             (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
             (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
-            (machine and self.public, "a public client cannot use client_credentials"),
+            (self.program and self.public, "a public client cannot use client_credentials"),
             (
                 self.public and not self.require_pkce,
                 "a public client cannot be exempted from PKCE",

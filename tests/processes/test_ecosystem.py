@@ -126,6 +126,37 @@ def granted(bridge: Bridge, made: dict[str, str]) -> set[str | None]:
     return {answer.json().get("scope") for answer in answers}
 
 
+def test_an_organisation_with_its_keys(bridge: Bridge) -> None:
+    """`idp org` beside a running bridge: three keys, a fourth is refused with advice, the last use
+    of each secret is shown without the secret, and disabling stops all of them."""
+    made = json.loads(well(bridge.cli("org", "create", "--name", "國家圖書館", "--json")))
+    wanted = ["--organisation", made["id"], "--name", "key", "--scope", "api:read"]
+    keys = [bridge.create_client(*wanted) for _ in range(3)]
+    fourth = bridge.cli("client", "create", *wanted)
+    assert (fourth.returncode, fourth.stdout) == (1, "")
+    assert "最多 3 組；請先停用一組" in fourth.stderr
+    assert "disable one first" in fourth.stderr
+    within(NOTICED, lambda: granted(bridge, keys[0]) == {"api:read"})
+    new = json.loads(well(bridge.cli("client", "rotate-secret", keys[0]["client_id"], "--json")))
+    assert granted(bridge, keys[0]) == {"api:read"}
+
+    def shown() -> str:
+        return well(bridge.cli("org", "show", made["id"]))
+
+    within(NOTICED, lambda: "from 127.0.0.1" in shown())
+    page = shown()
+    for secret in (keys[0]["client_secret"], new["client_secret"]):
+        assert f"…{secret[-4:]} created" in page
+        assert secret not in page
+    assert page.count("expires") == 4
+    assert page.count("replaced") == 1
+    well(bridge.cli("org", "disable", made["id"]))
+    within(NOTICED, lambda: granted(bridge, keys[0]) == granted(bridge, keys[1]) == {None})
+    listed = json.loads(well(bridge.cli("org", "show", made["id"], "--json")))["clients"]
+    assert [client["state"] for client in listed] == ["disabled"] * 3
+    assert bridge.cli("org", "disable", "nobody").stderr == "there is no organisation nobody\n"
+
+
 def test_a_client_is_known_when_it_is_made(bridge: Bridge) -> None:
     """`idp client create --json` and `idp token` work beside a running bridge, at once; and a
     client that was disabled is refused by every worker."""

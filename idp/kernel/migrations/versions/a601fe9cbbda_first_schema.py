@@ -57,20 +57,6 @@ def upgrade() -> None:
         )
 
     op.create_table(
-        "clients",
-        sa.Column("client_id", sa.Text(), nullable=False),
-        sa.Column("metadata", sa.Text(), nullable=False),
-        sa.Column("system_sealed", sa.Text(), nullable=False),
-        sa.Column("system_index", sa.Text(), nullable=True),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.Column("disabled_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("client_id", name=op.f("pk_clients")),
-    )
-    with op.batch_alter_table("clients", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_clients_system_index"), ["system_index"], unique=False)
-
-    op.create_table(
         "counters",
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -135,6 +121,16 @@ def upgrade() -> None:
     with op.batch_alter_table("members", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_members_number_index"), ["number_index"], unique=False)
 
+    op.create_table(
+        "organisations",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_en", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("disabled_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_organisations")),
+    )
     op.create_table(
         "persons",
         sa.Column("id", sa.Text(), nullable=False),
@@ -249,21 +245,25 @@ def upgrade() -> None:
         )
 
     op.create_table(
-        "client_secrets",
-        sa.Column("digest", sa.Text(), nullable=False),
+        "clients",
         sa.Column("client_id", sa.Text(), nullable=False),
-        sa.Column("hint", sa.Text(), nullable=False),
+        sa.Column("organisation_id", sa.Text(), nullable=True),
+        sa.Column("metadata", sa.Text(), nullable=False),
+        sa.Column("system_sealed", sa.Text(), nullable=False),
+        sa.Column("system_index", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("disabled_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["client_id"], ["clients.client_id"], name=op.f("fk_client_secrets_client_id")
+            ["organisation_id"], ["organisations.id"], name=op.f("fk_clients_organisation_id")
         ),
-        sa.PrimaryKeyConstraint("digest", name=op.f("pk_client_secrets")),
+        sa.PrimaryKeyConstraint("client_id", name=op.f("pk_clients")),
     )
-    with op.batch_alter_table("client_secrets", schema=None) as batch_op:
+    with op.batch_alter_table("clients", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_client_secrets_client_id"), ["client_id"], unique=False
+            batch_op.f("ix_clients_organisation_id"), ["organisation_id"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_clients_system_index"), ["system_index"], unique=False)
 
     op.create_table(
         "consents",
@@ -322,6 +322,24 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_sessions_root"), ["root"], unique=False)
 
     op.create_table(
+        "client_secrets",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("hint", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("replaced_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["client_id"], ["clients.client_id"], name=op.f("fk_client_secrets_client_id")
+        ),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_client_secrets")),
+    )
+    with op.batch_alter_table("client_secrets", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_client_secrets_client_id"), ["client_id"], unique=False
+        )
+
+    op.create_table(
         "codes",
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("grant_id", sa.Text(), nullable=False),
@@ -336,16 +354,32 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_codes_expires_at"), ["expires_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_codes_grant_id"), ["grant_id"], unique=False)
 
+    op.create_table(
+        "credential_uses",
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("credential", sa.Text(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=False),
+        sa.Column("address_sealed", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["client_id"], ["clients.client_id"], name=op.f("fk_credential_uses_client_id")
+        ),
+        sa.PrimaryKeyConstraint("client_id", "credential", name=op.f("pk_credential_uses")),
+    )
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_table("credential_uses")
     with op.batch_alter_table("codes", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_codes_grant_id"))
         batch_op.drop_index(batch_op.f("ix_codes_expires_at"))
 
     op.drop_table("codes")
+    with op.batch_alter_table("client_secrets", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_client_secrets_client_id"))
+
+    op.drop_table("client_secrets")
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sessions_root"))
         batch_op.drop_index(batch_op.f("ix_sessions_person_id"))
@@ -359,10 +393,11 @@ def downgrade() -> None:
 
     op.drop_table("grants")
     op.drop_table("consents")
-    with op.batch_alter_table("client_secrets", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_client_secrets_client_id"))
+    with op.batch_alter_table("clients", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_clients_system_index"))
+        batch_op.drop_index(batch_op.f("ix_clients_organisation_id"))
 
-    op.drop_table("client_secrets")
+    op.drop_table("clients")
     with op.batch_alter_table("binding_codes", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_binding_codes_expires_at"))
         batch_op.drop_index(batch_op.f("ix_binding_codes_card_number"))
@@ -391,6 +426,7 @@ def downgrade() -> None:
 
     op.drop_table("revoked_tokens")
     op.drop_table("persons")
+    op.drop_table("organisations")
     with op.batch_alter_table("members", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_members_number_index"))
 
@@ -411,10 +447,6 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_counters_expires_at"))
 
     op.drop_table("counters")
-    with op.batch_alter_table("clients", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_clients_system_index"))
-
-    op.drop_table("clients")
     with op.batch_alter_table("authorizations", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_authorizations_expires_at"))
 

@@ -1,0 +1,95 @@
+"""`idp org …`: the member accounts that own clients."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from idp.cli.clients import Json, listed
+from idp.cli.common import Stop, on_the_ground, show, when
+from idp.kernel.database import Conflict
+from idp.kernel.ground import Ground
+from idp.registry.organisations import Organisation, Organisations
+
+group = typer.Typer(no_args_is_help=True, help="Organisations: member accounts with their keys.")
+
+
+@group.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="name that people see")],
+    name_en: Annotated[str, typer.Option(help="the same in English")] = "",
+    id_: Annotated[str | None, typer.Option("--id", help="chosen for you if left out")] = None,
+    as_json: Json = False,
+) -> None:
+    """Register an organisation. Its keys: idp client create --organisation ID."""
+
+    async def work(ground: Ground) -> Organisation:
+        return await Organisations(ground).create(name, name_en, id_)
+
+    try:
+        made = on_the_ground(context, work)
+    except Conflict:
+        raise Stop(f"organisation {id_} exists already") from None
+    except ValueError:
+        raise Stop("name: 1 to 100 visible characters; id: A-Z a-z 0-9 . _ ~ -") from None
+    show(_described(made), as_json=as_json)
+
+
+def _described(organisation: Organisation) -> dict[str, Any]:
+    return {
+        "id": organisation.id,
+        "name": organisation.name,
+        "name_en": organisation.name_en,
+        "created": when(organisation.created_at),
+        "disabled": organisation.disabled,
+    }
+
+
+@group.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """All organisations."""
+
+    async def work(ground: Ground) -> list[Organisation]:
+        return await Organisations(ground).all()
+
+    found = on_the_ground(context, work)
+    show([_described(organisation) for organisation in found], as_json=as_json)
+
+
+@group.command("show")
+def show_(context: typer.Context, organisation: str, as_json: Json = False) -> None:
+    """An organisation and its clients: state, scopes, expiry, last use."""
+
+    async def work(ground: Ground) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        found = await Organisations(ground).find(organisation)
+        if found is None:
+            raise Stop(f"there is no organisation {organisation}")
+        return _described(found), await listed(ground, as_json=as_json, owner=organisation)
+
+    described, owned = on_the_ground(context, work)
+    show({**described, "clients": owned} if as_json else [described, *owned], as_json=as_json)
+
+
+@group.command()
+def disable(context: typer.Context, organisation: str) -> None:
+    """Refuse all clients of an organisation, and their tokens, from now on."""
+    _switch(context, organisation, enabled=False)
+
+
+@group.command()
+def enable(context: typer.Context, organisation: str) -> None:
+    """Let a disabled organisation in again; clients that were disabled themselves stay so."""
+    _switch(context, organisation, enabled=True)
+
+
+def _switch(context: typer.Context, organisation: str, *, enabled: bool) -> None:
+    async def work(ground: Ground) -> None:
+        await Organisations(ground).switch(organisation, enabled=enabled)
+
+    try:
+        on_the_ground(context, work)
+    except LookupError:
+        raise Stop(f"there is no organisation {organisation}") from None
+    typer.echo(f"{organisation}: {'enabled' if enabled else 'disabled'}")
