@@ -186,11 +186,23 @@ def errors_table() -> str:
             "yes" if cls.may_redirect else "",
             cls.description,
             f"{cls.title} {cls.advice}",
+            "yes" if cls.reportable else "",
+            cls.operator,
         )
         for cls in all_errors()
         if cls not in (IdpError, *GROUPS)
     ]
-    head = ("code", "class", "`error`", "HTTP", "by redirect", "`error_description`", "page")
+    head = (
+        "code",
+        "class",
+        "`error`",
+        "HTTP",
+        "by redirect",
+        "`error_description`",
+        "page",
+        "report",
+        "for the operator",
+    )
     return table(head, rows)
 
 

@@ -15,14 +15,14 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from idp.kernel import database as databases
 from idp.kernel import logs, metrics
-from idp.kernel.answers import Answers
+from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock
 from idp.kernel.database import Conflict, Database
@@ -261,6 +261,7 @@ def create_app(
             Route("/health/live", alive, methods=["GET"]),
             Route("/health/ready", ready, methods=["GET"]),
             *([] if settings.metrics.port else [Route("/metrics", measured, methods=["GET"])]),
+            Route("/brand/{name}", branded(settings.brand), methods=["GET"]),
             Mount("/static", StaticFiles(directory=templates.directory / "static")),
         ],
         exception_handlers={
@@ -293,6 +294,18 @@ async def ready(request: Request) -> Response:
     except Unavailable:
         return no_store(JSONResponse({"status": "unavailable"}, status_code=503))
     return no_store(JSONResponse({"status": "ok"}))
+
+
+def branded(brand: BrandSettings) -> Endpoint:
+    """The agency's own files: those that the configuration names, and nothing beside them."""
+
+    async def endpoint(request: Request) -> Response:
+        file = brand.files.get(request.path_params["name"])
+        if file is None:
+            raise HTTPException(404)
+        return FileResponse(file, headers={"Cache-Control": "public, max-age=300"})
+
+    return endpoint
 
 
 async def measured(_request: Request) -> Response:

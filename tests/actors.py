@@ -31,6 +31,7 @@ class _Reader(HTMLParser):
         super().__init__()
         self.forms: list[Form] = []
         self.ids: dict[str, str] = {}
+        self.links: dict[str, str] = {}
         self._open: list[tuple[str, str]] = []
         self._select = ""
         self.title = ""
@@ -40,6 +41,8 @@ class _Reader(HTMLParser):
         found = {k: v or "" for k, v in attrs}
         if tag == "html":
             self.lang = found.get("lang", "")
+        if tag == "a" and found.get("id"):
+            self.links[found["id"]] = found.get("href", "")
         if tag == "form":
             self.forms.append(Form(found.get("action", ""), found.get("method", "get")))
         elif tag == "input" and self.forms and found.get("name"):
@@ -50,7 +53,7 @@ class _Reader(HTMLParser):
             first = self._select not in self.forms[-1].fields
             if first or "selected" in found:
                 self.forms[-1].fields[self._select] = found.get("value", "")
-        elif tag == "button" and self.forms:
+        elif tag == "button" and self.forms and found.get("type") != "button":
             self.forms[-1].buttons.append(found)
         if tag not in ("input", "meta", "link", "br", "img"):
             self._open.append((tag, found.get("id", "")))
@@ -76,7 +79,7 @@ class _Reader(HTMLParser):
 
 
 class Page:
-    """What a browser shows: where it is, the texts by id, the buttons."""
+    """What a browser shows: where it is, the texts and links by id, the buttons."""
 
     def __init__(self, response: httpx.Response, url: str) -> None:
         self.response, self.url = response, url
@@ -84,6 +87,7 @@ class Page:
         reader = _Reader()
         reader.feed(self.html)
         self.forms, self.title, self.lang = reader.forms, reader.title, reader.lang
+        self.links = reader.links
         self.texts = {key: html.unescape(text).strip() for key, text in reader.ids.items()}
 
     @property

@@ -100,6 +100,7 @@ def plain(page: Page) -> str:
     assert page.texts["reference"]
     bare = page.html.replace(page.texts["reference"], "")
     bare = re.sub(r'name="csrf" value="[^"]+"', "", bare)
+    bare = re.sub("<time>[^<]+</time>", "", bare)
     return re.sub(r"/login/[\w-]{22}", "/login/x", bare)
 
 

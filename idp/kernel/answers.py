@@ -3,7 +3,6 @@ but what is our own fault, and then with a reference instead of a trace."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from idp.kernel import errors
-from idp.kernel.errors import IdpError, RedirectUriMismatch
+from idp.kernel.errors import AlreadyFinished, IdpError, RedirectUriMismatch
 from idp.kernel.templates import Templates
 from idp.kernel.web import no_store
 
@@ -54,8 +53,9 @@ class Answers:
             "error.html",
             status=error.status,
             error=error,
-            time=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + 8 * 3600)),
             mismatch=error if isinstance(error, RedirectUriMismatch) and error.registered else None,
+            finished=error if isinstance(error, AlreadyFinished) and error.home else None,
+            repeat=request.method == "GET" and error.status in (429, 503),
         )
         return _with_retry(response, error)
 

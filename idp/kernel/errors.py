@@ -1,9 +1,11 @@
 """Every error of the house, on one page.
 
 Each class speaks with three voices: `description` for the relying party (ASCII, RFC 6749 §5.2
-character set), `title` and `advice` for the person (zh-TW, the message ids of the catalogues),
-and `detail`, given when raised, for our log only. `may_redirect` says whether the relying party
-may be told by redirect: never before client and redirect_uri are known to be good.
+character set), `title` and `advice` for the person (zh-TW, the message ids of the catalogues; they
+may name {app_name}, {life} and {minutes}), and `operator` for whoever runs the house; `detail`,
+given when raised, is for our log only. `may_redirect` says whether the relying party may be told
+by redirect: never before client and redirect_uri are known to be good. `reportable` says whether
+the help desk can do more about it than the person: then the page offers to write to it.
 
     IdpError
     ├── ProtocolError          answered to the relying party (JSON, or redirect if may_redirect)
@@ -30,6 +32,8 @@ class IdpError(Exception):
     description: str = "internal error"
     title: ClassVar[str] = "系統發生錯誤"
     advice: ClassVar[str] = "請稍後再試。若仍發生，請把追蹤編號告訴客服。"
+    operator: ClassVar[str] = "our own fault: the log has the trace under the reference"
+    reportable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -53,18 +57,22 @@ class ProtocolError(IdpError):
     code = "TF-1003"
     title = "服務送來的要求有誤"
     advice = "請回到原本的網站並通知該網站。"
+    operator = "the client's own request: send its owner the description"
+    reportable = False
 
 
 class InvalidRequest(ProtocolError):
     error = "invalid_request"
     description = "the request is malformed"
     may_redirect = True
+    operator = "the client's own request; `detail` in the log says which part"
 
 
 class TooLarge(ProtocolError):
     error = "invalid_request"
     description = "the request is too large"
     status = 413
+    operator = "`web.max_body_bytes`; nobody honest comes near it"
 
 
 class InvalidClient(ProtocolError):
@@ -73,17 +81,20 @@ class InvalidClient(ProtocolError):
     error = "invalid_client"
     description = "client authentication failed"
     status = 401
+    operator = "wrong secret, key or method; many from one address is guessing"
 
 
 class InvalidGrant(ProtocolError):
     error = "invalid_grant"
     description = "the grant is invalid, expired, revoked or already used"
+    operator = "a code or refresh token came twice or too late; the audit trail says which"
 
 
 class InvalidScope(ProtocolError):
     error = "invalid_scope"
     description = "the client may not have this scope"
     may_redirect = True
+    operator = "`idp client show`: the scope is not registered"
 
 
 class InvalidTarget(ProtocolError):
@@ -91,59 +102,69 @@ class InvalidTarget(ProtocolError):
 
     error = "invalid_target"
     description = "the requested resource is unknown"
+    operator = "`idp client show`: the audience is not registered"
 
 
 class UnauthorizedClient(ProtocolError):
     error = "unauthorized_client"
     description = "the client may not use this grant"
     may_redirect = True
+    operator = "`idp client show`: the grant type is not registered"
 
 
 class UnsupportedGrantType(ProtocolError):
     error = "unsupported_grant_type"
     description = "the grant type is not supported"
+    operator = "the client's library is set up for another provider"
 
 
 class UnsupportedResponseType(ProtocolError):
     error = "unsupported_response_type"
     description = "only response_type=code is supported"
     may_redirect = True
+    operator = "the client's library is set up for the implicit or hybrid flow"
 
 
 class AccessDenied(ProtocolError):
     error = "access_denied"
     description = "the person or the server denied the request"
     may_redirect = True
+    operator = "the person's own decision; nothing to do"
 
 
 class LoginRequired(ProtocolError):
     error = "login_required"
     description = "the person is not logged in"
     may_redirect = True
+    operator = "prompt=none without a session, or a hint of another person; nothing to do"
 
 
 class ConsentRequired(ProtocolError):
     error = "consent_required"
     description = "the person has not consented"
     may_redirect = True
+    operator = "prompt=none before consent; nothing to do"
 
 
 class RequestNotSupported(ProtocolError):
     error = "request_not_supported"
     description = "request objects are not supported"
     may_redirect = True
+    operator = "the client's library must not send request objects"
 
 
 class RequestUriNotSupported(ProtocolError):
     error = "request_uri_not_supported"
     description = "request_uri is not supported"
     may_redirect = True
+    operator = "the client's library must not send request_uri"
 
 
 class RegistrationNotSupported(ProtocolError):
     error = "registration_not_supported"
     description = "the registration parameter is not supported"
     may_redirect = True
+    operator = "the client's library must not send registration"
 
 
 class UnmetAuthenticationRequirements(ProtocolError):
@@ -152,6 +173,7 @@ class UnmetAuthenticationRequirements(ProtocolError):
     error = "unmet_authentication_requirements"
     description = "the requested authentication level cannot be reached"
     may_redirect = True
+    operator = "`twfido.methods` and the client's `minimum_acr` exclude each other"
 
 
 class InvalidToken(ProtocolError):
@@ -160,12 +182,14 @@ class InvalidToken(ProtocolError):
     error = "invalid_token"
     description = "the access token is invalid, expired or revoked"
     status = 401
+    operator = "a resource asked with an old token; nothing to do"
 
 
 class InsufficientScope(ProtocolError):
     error = "insufficient_scope"
     description = "the access token lacks the scope"
     status = 403
+    operator = "the token was given for less; nothing to do"
 
 
 class MissingToken(ProtocolError):
@@ -174,6 +198,7 @@ class MissingToken(ProtocolError):
     error = ""
     description = "an access token is required"
     status = 401
+    operator = "nothing to do"
 
 
 class TooManyRequests(ProtocolError):
@@ -183,6 +208,7 @@ class TooManyRequests(ProtocolError):
     status = 429
     title = "要求次數太多"
     advice = "請稍等一下再試。"
+    operator = "a limit of `login`, `oidc` or nginx; see who asks so often"
 
 
 class Unavailable(ProtocolError):
@@ -194,6 +220,8 @@ class Unavailable(ProtocolError):
     status = 503
     title = "服務暫時無法使用"
     advice = "請稍後再試。已經完成的登入不受影響。"
+    operator = "database or Redis is away: `/health/ready`"
+    reportable = True
 
     def __init__(self, *, detail: str = "", retry_after: int | None = 5) -> None:
         super().__init__(detail=detail, retry_after=retry_after)
@@ -205,6 +233,7 @@ class Unavailable(ProtocolError):
 class PageError(IdpError):
     status = 400
     error = "invalid_request"
+    reportable = False
 
 
 class UnknownClient(PageError):
@@ -213,6 +242,8 @@ class UnknownClient(PageError):
     description = "the client is not registered"
     title = "這個服務尚未完成登記"
     advice = "請回到原本的網站並通知該網站。"
+    operator = "no such client, or it is disabled: `idp client list`"
+    reportable = True
 
 
 class RedirectUriMismatch(PageError):
@@ -223,6 +254,8 @@ class RedirectUriMismatch(PageError):
     description = "redirect_uri is not registered for this client"
     title = "服務的設定有誤"
     advice = "請回到原本的網站並通知該網站。"
+    operator = "`idp client show`: compare character by character"
+    reportable = True
 
     def __init__(
         self, sent: str = "", registered: tuple[str, ...] = (), differs_at: int = 0
@@ -243,15 +276,24 @@ class WrongBrowser(PageError):
         "你是在另一個瀏覽器（或 App 內建瀏覽器、無痕視窗）開始登入的。"
         "請回到那裡繼續，或從原本的服務重新登入。"
     )
+    operator = "cookies are off, or the link was opened elsewhere; nothing to do"
 
 
 class AlreadyFinished(PageError):
+    """`home` is where the service lives, if its client said so (client_uri), and `service` its
+    name, also in English: never the address of a request."""
+
     code = "TF-3002"
     status = 410
     error = "already_finished"
     description = "this login is finished or has expired"
     title = "這次登入已經完成或已失效"
     advice = "如果還需要登入，請從原本的服務重新開始。"
+    operator = "Back button, bookmark or a second tab; nothing to do"
+
+    def __init__(self, service: str = "", service_en: str = "", home: str = "") -> None:
+        super().__init__()
+        self.service, self.service_en, self.home = service, service_en, home
 
 
 class ForgedRequest(PageError):
@@ -263,6 +305,7 @@ class ForgedRequest(PageError):
     description = "the form did not come from this page"
     title = "無法確認這個動作是你送出的"
     advice = "請回到上一頁，重新整理後再試一次。"
+    operator = "a page that lay open for hours, or an attack: look at the Origin in nginx's log"
 
 
 class NotFound(PageError):
@@ -272,6 +315,7 @@ class NotFound(PageError):
     description = "there is nothing at this address"
     title = "找不到這個網頁"
     advice = "請檢查網址，或從原本的服務重新開始。"
+    operator = "nothing to do"
 
 
 class MethodNotAllowed(PageError):
@@ -281,6 +325,7 @@ class MethodNotAllowed(PageError):
     description = "the method is not allowed here"
     title = "無法這樣使用這個網址"
     advice = "請從原本的服務重新開始。"
+    operator = "nothing to do"
 
 
 class PersonDisabled(PageError):
@@ -290,6 +335,8 @@ class PersonDisabled(PageError):
     description = "this person may not log in"
     title = "這個身分目前無法登入"
     advice = "請聯絡客服，並告知追蹤編號。"
+    operator = "`idp person enable`, if it was a mistake"
+    reportable = True
 
 
 # ── the upstream said no ────────────────────────────────────────────────────────────────────────
@@ -300,6 +347,7 @@ class VerificationError(IdpError):
 
     status = 200
     error = "access_denied"
+    reportable = False
 
 
 class Denied(VerificationError):
@@ -307,6 +355,7 @@ class Denied(VerificationError):
     description = "the person cancelled on the phone"
     title = "你在手機上取消了登入"
     advice = "如果是誤按，請再試一次；不是你本人操作就不必理會。"
+    operator = "nothing to do; many for one person is push bombing"
 
 
 class Failed(VerificationError):
@@ -314,13 +363,15 @@ class Failed(VerificationError):
     description = "the verification failed"
     title = "手機驗證沒有成功"
     advice = "請再試一次，或確認手機的指紋／臉部設定沒有變更。變更過需重新綁定。"
+    operator = "nothing to do; many at once is the ministry's fault"
 
 
 class Expired(VerificationError):
     code = "TF-2103"
     description = "the verification timed out"
     title = "驗證時間已到"
-    advice = "為了安全，每次驗證只有 3 分鐘，不會影響你的帳號。"
+    advice = "為了安全，每次驗證只有 {life}，不會影響你的帳號。"
+    operator = "nothing to do"
 
 
 class NotStarted(VerificationError):
@@ -330,13 +381,15 @@ class NotStarted(VerificationError):
     description = "the verification could not be started"
     title = "無法送出驗證"
     advice = "請確認身分證字號，並確認已在 {app_name} 完成註冊。也可以改用「前往網站驗證」。"
+    operator = "not registered, or nobody's number; many from one address is probing"
 
 
 class TooManyPushes(VerificationError):
     code = "TF-2105"
     description = "too many notifications to this person"
     title = "傳送次數太多"
-    advice = "請稍後再試，或改用 QR Code。"
+    advice = "請等 {minutes} 分鐘再試，或改用 QR Code。"
+    operator = "a budget of `login.push` refused it"
 
 
 class Disagreement(VerificationError):
@@ -346,6 +399,8 @@ class Disagreement(VerificationError):
     description = "the verification service gave an inconsistent answer"
     title = "系統之間的資料不一致"
     advice = "請再試一次；若仍發生，請把追蹤編號告訴客服。"
+    operator = "`idp_alarms_total`: a key that does not fit, or somebody in between"
+    reportable = True
 
 
 class UpstreamAway(VerificationError):
@@ -354,6 +409,8 @@ class UpstreamAway(VerificationError):
     description = "the verification service is away"
     title = "{app_name} 暫時無法使用"
     advice = "請稍後再試。其他方式可能也會受影響。"
+    operator = "no answer, or rcode 9999: `idp doctor`"
+    reportable = True
 
 
 def all_errors() -> list[type[IdpError]]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import gettext
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -23,8 +25,27 @@ from idp.kernel.settings import Section
 from idp.kernel.web import no_store, page_policy, prefer, preference
 
 SOURCE = "zh-TW"
+TAIPEI = 8 * 3600  # seconds ahead of UTC; no daylight saving
 HTML_LANG = {"zh-TW": "zh-Hant-TW"}
 LANGUAGE_COOKIE = "idp_language"
+
+
+_EMAIL = r"^([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?\z"
+
+
+def _a_stylesheet(file: Path | None) -> Path | None:
+    return _a_file(file, ".css")
+
+
+def _a_logo(file: Path | None) -> Path | None:
+    return _a_file(file, ".svg", ".png")
+
+
+def _a_file(file: Path | None, *suffixes: str) -> Path | None:
+    """Looked for at the start: a page without its logo is noticed by people, not by tests."""
+    if file and (file.suffix not in suffixes or not file.is_file()):
+        raise ValueError(f"{file} is not a file ending in {' or '.join(suffixes)}")
+    return file
 
 
 class BrandSettings(Section):
@@ -42,7 +63,21 @@ class BrandSettings(Section):
     privacy_url: str | None = Field(None, description="privacy policy")
     accessibility_url: str | None = Field(None, description="accessibility statement")
     test_banner: bool = Field(False, description="warn on every page that this is a test")
-    stylesheet: str | None = Field(None, description="one more stylesheet: an agency's colours")
+    help_email: str = Field(
+        "", pattern=_EMAIL, description="help desk: at the foot of every page, and for reports"
+    )
+    stylesheet: Annotated[Path | None, AfterValidator(_a_stylesheet)] = Field(
+        None, description="file (.css) read after ours: an agency's colours"
+    )
+    logo: Annotated[Path | None, AfterValidator(_a_logo)] = Field(
+        None, description="file (.svg or .png) shown in place of the name, which it is read as"
+    )
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What is served under /brand/, by name."""
+        known = {"style": self.stylesheet, "logo": self.logo}
+        return {f"{name}{file.suffix}": file for name, file in known.items() if file}
 
 
 def template_directory() -> Path:
@@ -81,9 +116,16 @@ class Templates:
             language=language,
             html_lang=HTML_LANG.get(language, language),
             languages=self.languages,
+            brand_files=sorted(self.brand.files),
+            report_link=self._report_link,
             named=(lambda name, _english: name) if language == SOURCE else _in_english,
         )
         return environment
+
+    def _report_link(self, code: str, reference: str, time: str) -> str:
+        """A letter to the help desk with what they need to find it, and nothing personal."""
+        words = {"subject": f"{code} {reference}", "body": f"{code}\n{reference}\n{time}\n\n"}
+        return f"mailto:{self.brand.help_email}?{urlencode(words, quote_via=quote)}"
 
     def render(self, name: str, language: str, **context: Any) -> str:
         return self._environments[language].get_template(name).render(**context)
@@ -110,6 +152,7 @@ class Templates:
             name,
             language,
             reference=request.state.reference,
+            time=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + TAIPEI)),
             here=f"{here}?" if here else _address(request, status),
             **context,
         )

@@ -230,6 +230,7 @@ class Desk:
             display_name=challenge.display_name,
             masked=self.verifier.masked(number) if number else "",
             qr=challenge.qr,
+            app_link=challenge.app_link,
             action=challenge.action,
             form_method=challenge.form_method,
             fields_sealed=self._ground.vault.seal(FIELDS, json.dumps(challenge.fields)),

@@ -24,7 +24,8 @@ ENDINGS: dict[str, type[VerificationError]] = {
 @dataclass(frozen=True, slots=True)
 class Purpose:
     """Who asks for this login and where it leads. `return_to` and `cancel_to` are paths of ours;
-    `form_targets` are the origins that a redirect chain after a form may end at (CSP)."""
+    `form_targets` are the origins that a redirect chain after a form may end at (CSP); `home` is
+    where the service lives, for those who come too late."""
 
     service: str
     agency: str
@@ -36,6 +37,7 @@ class Purpose:
     methods: tuple[str, ...] = ()
     number_hint: str = ""
     form_targets: tuple[str, ...] = ()
+    home: str = ""
 
     def dump(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -78,6 +80,7 @@ class Picture:
     display_name: str = ""
     masked: str = ""
     qr: str | None = None
+    app_link: str = ""
     action: str | None = None
     form_method: str = "post"
     fields_sealed: str = ""
@@ -90,6 +93,7 @@ class Picture:
         return cls(**json.loads(text))
 
 
+RESEND = 30  # seconds until a phone that has just rung may ring again
 GRACE = 60  # seconds in which an approval of the last moment may still be heard and taken up
 _PENDING = {"wait": Step.WAIT, "scan": Step.SCAN, "leave": Step.LEAVE}
 

@@ -122,6 +122,7 @@ class Login:
             post("method", self.choose),
             post("check", self.check),
             post("regenerate", self.regenerate),
+            post("scan", self.scan),
             post("other", self.other),
             post("cancel", self.cancel),
         ]
@@ -212,9 +213,20 @@ class Login:
         here = await self._asked(request, here)
         if here.attempt is None or here.step in (Step.FINISHED, Step.APPROVED):
             return self._back(here)
+        if self._view.locked(here):
+            return see_other(here.path, soon="1")
         method = self._desk.verifier.methods[here.attempt["method"]]
         number = self._desk.number_of(here.attempt)
         return await self._open(request, here, method, number, form)
+
+    async def scan(self, request: Request, here: Here, form: Params) -> Response:
+        """From the phone that did not ring to a code that it can scan, for the same person:
+        the number is still with the attempt."""
+        here = await self._asked(request, here)
+        method, attempt = self._view.scannable(here), here.attempt
+        if method is None or attempt is None:
+            return self._back(here)
+        return await self._open(request, here, method, self._desk.number_of(attempt), form)
 
     async def _open(
         self, request: Request, here: Here, method: Method, number: str | None, form: Params

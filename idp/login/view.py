@@ -14,7 +14,7 @@ from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.web import Params, origin_of, preference
 from idp.login.desk import Desk
-from idp.login.flow import Picture, Purpose, Step, decided, ending, mark
+from idp.login.flow import RESEND, Picture, Purpose, Step, decided, ending, mark
 from idp.verify import Method
 
 METHOD_COOKIE = "idp_method"
@@ -65,7 +65,8 @@ class View:
         AlreadyFinished where nothing is left to press."""
         if here.step is Step.FINISHED:
             if here.login["finished_at"] is not None:
-                raise errors.AlreadyFinished
+                known = here.purpose
+                raise errors.AlreadyFinished(known.service, known.service_en, known.home)
             problem = errors.AlreadyFinished()  # out of time, but the way back is still open
         picture = Picture.read(here.attempt["challenge"]) if here.attempt else None
         left = self.seconds(here)
@@ -88,6 +89,11 @@ class View:
             seconds=left,
             clock=f"{left // 60:02d}:{left % 60:02d}",
             still="still" in request.query_params,
+            soon="soon" in request.query_params,
+            locked=self.locked(here),
+            scannable=self.scannable(here) is not None,
+            life_seconds=self._desk.verifier.life,
+            mobile=_mobile(request),
             problem=problem or (ending(here.attempt) if here.attempt else None),
             wait_minutes=_minutes(problem),
             waiting=not decided(here.step),
@@ -105,6 +111,21 @@ class View:
             return 0
         return max(0, int(here.attempt["expires_at"]) - self._ground.clock.now())
 
+    def locked(self, here: Here) -> int:
+        """Seconds until a phone that has just rung may ring again."""
+        method = self._desk.method_of(here.attempt) if here.attempt else None
+        if not here.attempt or not method or not method.disturbs or here.step is not Step.WAIT:
+            return 0
+        return max(0, int(here.attempt["opened_at"]) + RESEND - self._ground.clock.now())
+
+    def scannable(self, here: Here) -> Method | None:
+        """The way to go on with a code to scan where a phone should have rung."""
+        method = self._desk.method_of(here.attempt) if here.attempt else None
+        if not method or not method.disturbs or here.step not in (Step.WAIT, Step.EXPIRED):
+            return None
+        offered = self._desk.methods_for(here.purpose)
+        return next((m for m in offered if m.shows == "scan"), None)
+
     def _suggested(self, purpose: Purpose) -> str:
         sealed = purpose.number_hint
         return self._ground.vault.open_text(HINT, sealed) if sealed else ""
@@ -120,13 +141,17 @@ class View:
     def _ordered(self, request: Request, purpose: Purpose) -> list[Method]:
         """On a phone the way that needs no second device comes first."""
         methods = self._desk.methods_for(purpose)
-        mobile = "Mobi" in request.headers.get("user-agent", "")
+        mobile = _mobile(request)
         first = ("leave", "scan", "wait") if mobile else ("scan", "wait", "leave")
         return sorted(methods, key=lambda m: (first.index(m.shows), m.rank if mobile else -m.rank))
 
     def _chosen(self, request: Request, purpose: Purpose, typed: Params | None) -> str:
         wish = (typed or Params()).get("method") or preference(request, METHOD_COOKIE)
         return wish if any(m.id == wish for m in self._desk.methods_for(purpose)) else ""
+
+
+def _mobile(request: Request) -> bool:
+    return "Mobi" in request.headers.get("user-agent", "")
 
 
 def _targets(purpose: Purpose, picture: Picture | None) -> list[str]:

@@ -28,7 +28,7 @@ from idp.oidc.interaction import Next, Scene, next_step, wished
 from idp.oidc.pending import Pending, Waiting
 from idp.oidc.people import People
 from idp.oidc.request import AuthorizationRequest, Rules
-from idp.oidc.responses import answer, refusal
+from idp.oidc.responses import Back, answer, refusal
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
@@ -75,8 +75,14 @@ class Authorize:
         except ProtocolError as error:
             if not error.may_redirect:
                 raise
-            mode = reading.error_mode(params, client)
-            return refusal(self._ground, request, uri, mode, params.get("state"), error)
+            back = Back(
+                client.metadata,
+                uri,
+                reading.error_mode(params, client),
+                params.get("state"),
+                silent=params.get("prompt") == "none",
+            )
+            return refusal(self._ground, request, back, error)
 
     async def _keep(
         self, request: Request, _client: Client, asked: AuthorizationRequest
@@ -141,10 +147,7 @@ class Authorize:
     async def _close(self, request: Request, pending: Pending, error: IdpError) -> Response:
         if pending.id:
             await self._ground.database.write(lambda tx: self._waiting.finish(tx, pending))
-        asked = pending.request
-        return refusal(
-            self._ground, request, asked.redirect_uri, asked.response_mode, asked.state, error
-        )
+        return refusal(self._ground, request, _back(pending), error)
 
     # ── deciding ───────────────────────────────────────────────────────────────────────────────
 
@@ -213,6 +216,7 @@ class Authorize:
             methods=tuple(method.id for method in wished(scene)),
             number_hint=self._ground.vault.open_text(HINT, hint) if hint else "",
             form_targets=(origin_of(asked.redirect_uri),),
+            home=client.metadata.client_uri,
         )
         response = await self._login.begin(request, purpose, (pending.browser, None))
         if not pending.id:
@@ -260,10 +264,7 @@ class Authorize:
             )
 
         await self._ground.database.write(work)
-        fields = {"code": code}
-        return answer(
-            self._ground, request, asked.redirect_uri, asked.response_mode, asked.state, fields
-        )
+        return answer(self._ground, request, _back(pending), {"code": code})
 
     def _code_row(self, code: str, grant_id: str, asked: AuthorizationRequest) -> dict[str, Any]:
         return {
@@ -295,3 +296,15 @@ class Authorize:
             "rotated_at": None,
             "refreshed_at": now,
         }
+
+
+def _back(pending: Pending) -> Back:
+    asked = pending.request
+    return Back(
+        pending.client.metadata,
+        asked.redirect_uri,
+        asked.response_mode,
+        asked.state,
+        asked.ui_locales,
+        silent="none" in asked.prompt,
+    )

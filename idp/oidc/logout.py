@@ -117,7 +117,8 @@ class Logout:
         if leaving.location:
             response = away(leaving.location)
         else:
-            response = self._ground.templates.page(request, "oidc/logged_out.html")
+            client = leaving.client.metadata if leaving.client else None
+            response = self._ground.templates.page(request, "oidc/logged_out.html", client=client)
         self._ground.forms.cookies.erase(response, COOKIE)
         return response
 

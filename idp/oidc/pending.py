@@ -60,16 +60,26 @@ class Waiting:
         """The stored authorization of this path. Raises AlreadyFinished, WrongBrowser,
         UnknownClient."""
         row = await self._ground.database.one(store.AUTHORIZATION, id=request.path_params["id"])
-        if row is None or row["finished_at"] is not None:
-            raise errors.AlreadyFinished
-        if row["expires_at"] <= self._ground.clock.now():
+        if row is None:
             raise errors.AlreadyFinished
         browser, cookie = self._ground.forms.greet(request)
+        if row["finished_at"] is not None or row["expires_at"] <= self._ground.clock.now():
+            raise await self._finished(row, browser)
         asked = await self._claimed(row, browser, session)
         client = await self._clients.active(row["client_id"])
         if client is None:
             raise errors.UnknownClient
         return Pending(row["id"], browser, cookie, client, asked)
+
+    async def _finished(self, row: Row, browser: str) -> errors.AlreadyFinished:
+        """With the way home, for the browser that began."""
+        client = await self._clients.active(row["client_id"])
+        if client is None or row["browser"] != browser:
+            return errors.AlreadyFinished()
+        known = client.metadata
+        return errors.AlreadyFinished(
+            known.client_name, known.client_name_en, home=known.client_uri
+        )
 
     async def _claimed(
         self, row: Row, browser: str, session: Session | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -11,29 +12,53 @@ from idp.kernel.answers import say
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.web import no_store, origin_of
+from idp.registry.metadata import ClientMetadata
 
 
-def answer(
-    ground: Ground,
-    request: Request,
-    redirect_uri: str,
-    mode: str,
-    state: str | None,
-    params: dict[str, str],
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Where an answer goes, and how; `silent` where the client wants no page at all."""
+
+    client: ClientMetadata
+    uri: str
+    mode: str
+    state: str | None
+    ui_locales: str = ""
+    silent: bool = False
+
+    @property
+    def into_an_app(self) -> bool:
+        """Browsers on phones hand an address over to an app only after a press of the person's
+        own (RFC 8252 §7.1, §7.2); a loopback port is served by the browser's own machine."""
+        return self.client.native and not self.silent and not self.uri.startswith("http:")
+
+
+def answer(ground: Ground, request: Request, back: Back, params: dict[str, str]) -> Response:
     """Success and error alike; `iss` always (RFC 9207), `state` as it came."""
     fields = {**params, "iss": ground.settings.issuer}
-    if state is not None:
-        fields["state"] = state
-    if mode == "form_post":
+    if back.state is not None:
+        fields["state"] = back.state
+    language = ground.templates.language(request, back.ui_locales)
+    if back.mode == "form_post":
         return ground.templates.page(
             request,
             "oidc/form_post.html",
-            form_targets=(origin_of(redirect_uri),),
-            action=redirect_uri,
+            language=language,
+            form_targets=(origin_of(back.uri),),
+            action=back.uri,
             fields=fields,
         )
-    return away(extended(redirect_uri, fields))
+    location = extended(back.uri, fields)
+    if not back.into_an_app:
+        return away(location)
+    return ground.templates.page(
+        request,
+        "oidc/return_app.html",
+        language=language,
+        client=back.client,
+        location=location,
+        failed="error" in params,
+    )
 
 
 def extended(uri: str, fields: dict[str, str]) -> str:
@@ -49,14 +74,7 @@ def away(location: str) -> Response:
     return no_store(response)
 
 
-def refusal(
-    ground: Ground,
-    request: Request,
-    redirect_uri: str,
-    mode: str,
-    state: str | None,
-    error: IdpError,
-) -> Response:
+def refusal(ground: Ground, request: Request, back: Back, error: IdpError) -> Response:
     say(error)
     params = {"error": error.error, "error_description": error.description}
-    return answer(ground, request, redirect_uri, mode, state, params)
+    return answer(ground, request, back, params)

@@ -44,15 +44,17 @@ class Order:
 class Challenge:
     """What the upstream opened. `handle` is its id for the attempt, None until the browser
     brings it back. `system` names the upstream account used; (system, handle) is unique for ever.
-    `display_name` is what the person's phone shows. `expires_in` in seconds. `only_for` names the
-    relying party whose own account was used: who holds that account's key can obtain approvals
-    outside of us, so what it verifies must count for nobody else."""
+    `display_name` is what the person's phone shows. `expires_in` in seconds. `app_link` opens the
+    app on the same device, where there are such links. `only_for` names the relying party whose
+    own account was used: who holds that account's key can obtain approvals outside of us, so what
+    it verifies must count for nobody else."""
 
     system: str
     handle: str | None
     display_name: str
     expires_in: int
     qr: str | None = None
+    app_link: str = ""
     action: str | None = None
     fields: tuple[tuple[str, str], ...] = ()
     form_method: Literal["post", "get"] = "post"
@@ -119,6 +121,11 @@ class Verifier(Protocol):
 
     @property
     def methods(self) -> Mapping[str, Method]: ...
+
+    @property
+    def life(self) -> int:
+        """Seconds that an attempt is open: what the pages tell before it begins."""
+        ...
 
     def canonical_number(self, typed: str) -> str | None:
         """The number as the upstream writes it, or None if it cannot be one."""

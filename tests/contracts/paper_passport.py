@@ -15,6 +15,7 @@ class PaperPassport:
     """An officer looks at a passport and at the person, and says yes or no."""
 
     name = "passport"
+    life = 600
     methods: Mapping[str, Method] = MappingProxyType(
         {"desk": Method("desk", "urn:passport:desk", ("face",), 1, "wait", needs_number=True)}
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from idp.kernel.tables import counters
+from idp.login.flow import RESEND
 from tests.actors import Browser, Page, Service
 from tests.asking import SQLITE
 from tests.house import TestHouse
@@ -74,19 +75,24 @@ async def test_a_call_that_was_cancelled_no_longer_rings(
     assert waits(await ring(house, service))
 
 
+async def again(house: TestHouse, browser: Browser) -> Page:
+    """“Send again”, as soon as the page lets one."""
+    house.clock.pass_(RESEND)
+    return await browser.press("regenerate")
+
+
 @SQLITE
 async def test_three_calls_in_ten_minutes(house: TestHouse, service: Service) -> None:
     """“Send again” counts like any other call; after ten minutes there are three more."""
     for _ in range(2):
         browser = at(house)
         await chosen(browser, service, "push", HAND)
-        assert waits(await browser.press("regenerate"))
-        page = await browser.press("regenerate")
-        assert waits(page)
-        page = await browser.press("regenerate")
+        assert waits(await again(house, browser))
+        assert waits(await again(house, browser))
+        page = await again(house, browser)
         assert page.error_code == OFTEN
-        assert "請等 10 分鐘再試" in page.html
-        assert {"check", "other", "cancel"} == set(page.buttons())
+        assert "請等 9 分鐘再試" in page.html
+        assert {"check", "scan", "other", "cancel"} == set(page.buttons())
         house.clock.pass_(601)
     assert rung(house) == 6
 
@@ -97,7 +103,7 @@ async def test_what_is_refused_stops_nothing(house: TestHouse, service: Service)
     browser = at(house)
     await chosen(browser, service, "push", HAND)
     for _ in range(3):
-        page = await browser.press("regenerate")
+        page = await again(house, browser)
     assert page.error_code == OFTEN
     house.simulator.approve(qrids(house)[-1])
     assert "allow" in (await browser.press("check")).buttons()
@@ -239,7 +245,7 @@ async def test_refusals_are_limited_too(house: TestHouse, service: Service) -> N
     await forget_rates(house)
     browser = at(house)
     await chosen(browser, service, "push", HAND)
-    found = [(await browser.press("regenerate")).status for _ in range(3)]
+    found = [(await again(house, browser)).status for _ in range(3)]
     page, form = browser.page, browser.page.form_with("check")[0].fields  # type: ignore[union-attr]
     path = page.url.rsplit("/", 1)[0]  # type: ignore[union-attr]
     found += [(await browser.send(f"{path}/regenerate", form)).status for _ in range(20)]
@@ -317,6 +323,7 @@ async def test_sending_again_in_many_tabs_at_once(house: TestHouse, service: Ser
     await chosen(browser, service, "push", HAND)
     for _ in range(5):
         await forget_rates(house)
+        house.clock.pass_(RESEND)
         tabs = [at(house) for _ in range(10)]
         for tab in tabs:
             tab.cookies, tab.page = browser.cookies, browser.page

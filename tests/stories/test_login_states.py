@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from idp.login.flow import GRACE
+from idp.login.flow import GRACE, RESEND
 from tests.actors import Browser, Service
 from tests.asking import SQLITE
 from tests.house import TestHouse
@@ -92,7 +92,8 @@ async def test_a_remembered_method_that_is_not_offered(house: TestHouse, browser
 
 SIGHTS: list[tuple[str, str, str, int, str]] = [
     ("qr", HAND, "", 0, "check regenerate other"),
-    ("push", HAND, "", 0, "check regenerate other"),
+    ("push", HAND, "", 0, "check regenerate scan other"),
+    ("push", HAND, "", 180, "regenerate scan other"),
     ("web", HAND, "", 0, "go regenerate other"),
     ("dongle", HAND, "", 0, "go regenerate other"),
     ("qr", AT_ONCE, "poll", 0, "check"),
@@ -277,6 +278,7 @@ async def test_two_clicks_ring_one_phone(
     await browser.open(service.url())
     if button == "regenerate":
         await browser.press("continue", method="push", pid=HAND)
+        house.clock.pass_(RESEND)
     before, typed = rung(house), {"method": "push", "pid": HAND} if button == "continue" else {}
     tabs = [tab(browser) for _ in range(5)]
     pages = await asyncio.gather(*(t.press(button, **typed) for t in tabs))

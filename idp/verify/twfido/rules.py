@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from datetime import date
 from types import MappingProxyType
+from urllib.parse import quote
 
 from idp.kernel.errors import (
     Denied,
@@ -110,6 +111,11 @@ def qr_content(template: str, opened: Opened, pid: str) -> str:
         # a QR code is read by everybody who can see the screen
         raise Disagreement(detail="the words for the QR code contain the number")
     return content
+
+
+def app_link(template: str, content: str) -> str:
+    """A link that gives the QR code's content to the app on the same phone; "" without one."""
+    return template.replace("{content}", quote(content, safe="")) if template else ""
 
 
 def months_after(day: date, months: int) -> date:

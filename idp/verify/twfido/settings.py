@@ -15,6 +15,7 @@ from idp.kernel.settings import Section
 from idp.verify.twfido.checksum import fault_in_key, is_sample
 
 _SYSCODE = r"^[0-9]{20}\z"
+NO_APPS = ("http", "javascript", "data", "vbscript", "file", "blob", "about", "mailto")
 QR_NAMES = ("qrid", "op", "sysaction", "sysname")  # never a pid in a QR code
 
 MethodId = Literal["qr", "push", "web", "dongle"]
@@ -62,6 +63,14 @@ def _qr_template(template: str) -> str:
         # attributes and formats would reach into Python: plain names only
         if name is not None and (name not in QR_NAMES or spec or conversion):
             raise ValueError(f"only {{{'}, {'.join(QR_NAMES)}}} may stand in the template")
+    return template
+
+
+def _app_link(template: str) -> str:
+    """A link of an app's own scheme, or of a site that the app has claimed."""
+    link = re.fullmatch(r"([a-z][a-z0-9+.-]*):[!#-;=?-z~]*\{content\}[!#-;=?-z~]*", template)
+    if template and (link is None or link[1] in NO_APPS):
+        raise ValueError("a link of an app with {content} once, after the scheme")
     return template
 
 
@@ -134,6 +143,11 @@ class TwFidoSettings(Section):
         "",
         description="content of the QR code with {qrid}, {op}, {sysaction}, {sysname} (braces of"
         " JSON doubled); empty: compact JSON of these four",
+    )
+    app_link: Annotated[str, AfterValidator(_app_link)] = Field(
+        "",
+        description="link that opens the app on the same phone, with {content} where the QR"
+        " code's content goes (percent-encoded); empty: no such link is offered",
     )
     connect_timeout: float = Field(2.0, gt=0, description="seconds to connect")
     read_timeout: float = Field(5.0, gt=0, description="seconds of silence while reading")

@@ -58,6 +58,10 @@ class TwFido:
     def methods(self) -> Mapping[str, Method]:
         return self._methods
 
+    @property
+    def life(self) -> int:
+        return self._settings.expires_in
+
     def canonical_number(self, typed: str) -> str | None:
         return numbers.canonical(typed)
 
@@ -103,14 +107,16 @@ class TwFido:
             raise why(detail=f"{interface} answered {opened.rcode}")
         if not rules.names(opened.pid, pid):
             raise Disagreement(detail=f"{interface}: the answer names another person")
+        qr = ""
+        if method.shows == "scan":
+            qr = rules.qr_content(self._settings.qr_template, opened, pid)
         return Challenge(
             system=system.syscode,
             handle=opened.qrid,
             display_name=opened.sysname or system.name,
             expires_in=self._settings.expires_in,
-            qr=rules.qr_content(self._settings.qr_template, opened, pid)
-            if method.shows == "scan"
-            else None,
+            qr=qr or None,
+            app_link=rules.app_link(self._settings.app_link, qr) if qr else "",
         )
 
     # ── poll ─────────────────────────────────────────────────────────────────────────────────────
