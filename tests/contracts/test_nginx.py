@@ -360,4 +360,4 @@ def test_nothing_is_left_to_fill_in(edge: Edge) -> None:
     """Every value that the template asks for is one that its own header explains."""
     header, _, body = SHIPPED.read_text().partition("upstream idp")
     assert set(re.findall(r"\$\{(EDGE_\w+)\}", body)) == set(re.findall(r"(EDGE_\w+)=", header))
-    assert "${EDGE_" not in (edge.folder / "idp.conf").read_text().partition("upstream idp")[2]
+    assert "${EDGE_" not in (edge.folder / "shipped.conf").read_text().partition("upstream idp")[2]

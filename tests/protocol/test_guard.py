@@ -3,72 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from joserfc import jws
 
-from idp.guard import INVALID, LACKING, NO_HEADER, USED_UP, Guard, Limits, Rule
-from tests.house import ISSUER, TestHouse, empty_database, running, settings_for
+from idp.guard import INVALID, LACKING, NO_HEADER, USED_UP, Limits
+from idp.guard.answers import ANSWERS
+from tests.agency import Api, token
+from tests.house import TestHouse, empty_database, running, settings_for
 
-RULES = [
-    Rule("/v1/", scope="api:read"),
-    Rule("/v1/write", scope="api:write", role="editor"),
-    Rule("/open/", public=True),
-    Rule("/metered", plan="small"),
-]
-
-
-class Api:
-    """An agency's API behind the guard, and whoever calls it."""
-
-    def __init__(self, house: TestHouse, **options: Any) -> None:
-        self.house, self.away = house, False
-        self.entered, self.leave = asyncio.Event(), asyncio.Event()
-        bridge = httpx.ASGITransport(house.app, client=("198.51.100.30", 1))
-
-        async def to_bridge(request: httpx.Request) -> httpx.Response:
-            if self.away:
-                raise httpx.ConnectError("away")
-            return await bridge.handle_async_request(request)
-
-        known: dict[str, Any] = {
-            "issuer": ISSUER,
-            "rules": RULES,
-            "limits": Limits(plans={"small": "2/day"}),
-            "http": httpx.AsyncClient(transport=httpx.MockTransport(to_bridge)),
-            "clock": house.clock.precise,
-        }
-        app = Starlette(routes=[Route("/slow", self.slow), Route("/{rest:path}", self.fast)])
-        self.guard = Guard(app, **(known | options))
-        transport = httpx.ASGITransport(self.guard, client=("203.0.113.50", 1))
-        self.http = httpx.AsyncClient(transport=transport, base_url="https://api.test")
-
-    async def fast(self, request: Request) -> Response:
-        claims = getattr(request.state, "token", {})
-        return JSONResponse({"client": claims.get("client_id")})
-
-    async def slow(self, _request: Request) -> Response:
-        self.entered.set()
-        await self.leave.wait()
-        return JSONResponse({})
-
-    async def get(self, path: str, token: str | None = None) -> httpx.Response:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        return await self.http.get(path, headers=headers)
-
-
-async def token(house: TestHouse, **fields: Any) -> str:
-    program = await house.register_program(**fields)
-    form = {"grant_type": "client_credentials"}
-    auth = (program.id, program.secret or "")
-    answer = await house.http().post("/token", data=form, auth=auth)
-    return str(answer.json()["access_token"])
+PLANS = {"small": "2/day"}
 
 
 @pytest.fixture
@@ -179,9 +127,95 @@ async def test_too_many_in_a_second_and_too_many_at_once(house: TestHouse) -> No
 async def test_a_counter_store_that_is_away_closes_or_opens_as_chosen(
     house: TestHouse, fail_open: bool, status: int
 ) -> None:
-    """The choice is the agency's, and closed unless it says otherwise."""
-    limits = Limits(redis_url="redis://127.0.0.1:1/0", fail_open=fail_open)
-    assert (await Api(house, limits=limits).get("/open/hours")).status_code == status
+    """The choice is the agency's, and closed unless it says otherwise; a plan is no exception."""
+    limits = Limits(redis_url="redis://127.0.0.1:1/0", fail_open=fail_open, plans=PLANS)
+    api, good = Api(house, limits=limits), await token(house)
+    assert (await api.get("/open/hours")).status_code == status
+    assert (await api.get("/metered", good)).status_code == status
+    assert (await api.get("/v1/stops")).status_code == (401 if fail_open else 503)
+
+
+async def test_a_key_that_was_taken_back(house: TestHouse) -> None:
+    """Tokens that it signed are refused as soon as the guard may not keep the old JWKS any more,
+    also those that it has seen before."""
+    api, good = Api(house), await token(house)
+    assert (await api.get("/v1/stops", good)).status_code == 200
+    await house.ground.keyring.remove(str(jws.extract_compact(good.encode()).headers()["kid"]))
+    house.clock.pass_(house.settings.oidc.jwks_seconds)
+    assert (await api.get("/v1/stops", good)).status_code == 401
+    assert (await api.get("/v1/stops", await token(house))).status_code == 200
+
+
+async def test_unknown_kids_do_not_flood_the_issuer(house: TestHouse) -> None:
+    """However many bad tokens come, the issuer is asked at most once in ten seconds."""
+    api = Api(house)
+    assert (await api.get("/v1/stops", await token(house))).status_code == 200
+    house.clock.pass_(11)
+    before = api.asked
+    for number in range(20):
+        kid = base64.urlsafe_b64encode(
+            json.dumps({"alg": "ES256", "typ": "at+jwt", "kid": f"k{number}"}).encode()
+        )
+        forged = f"{kid.decode().rstrip('=')}.e30.AAAA"
+        assert (await api.get("/v1/stops", forged)).status_code == 401
+    assert api.asked - before == 2  # the metadata and the JWKS, once
+
+
+async def test_scope_and_role_may_be_forbidden_instead(house: TestHouse) -> None:
+    """RFC 6750 §3.1 says 403; an agency may choose it."""
+    api = Api(house, lacking=403)
+    answer = await api.get("/v1/write", await token(house))
+    assert (answer.status_code, answer.json()) == (403, {"message": LACKING})
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ([("authorization", "Basic YTpi")], INVALID),
+        ([("authorization", "Bearer")], INVALID),
+        ([("authorization", "Bearer a b")], INVALID),
+        ([("authorization", "Bearer a"), ("authorization", "Bearer a")], INVALID),
+        ([("authorization", "Bearer " + "a" * 9000)], INVALID),
+        ([("x-authorization", "Bearer a")], NO_HEADER),
+    ],
+)
+async def test_headers_that_bear_no_token(
+    house: TestHouse, headers: list[tuple[str, str]], message: str
+) -> None:
+    """RFC 6750 §2.1: one header, one token; and none in the query (RFC 9700 §4.3.2)."""
+    http = Api(house).http
+    answer = await http.get("/v1/stops", headers=headers)
+    assert (answer.status_code, answer.json()) == (401, {"message": message})
+    assert (await http.get("/v1/stops?access_token=a")).json() == {"message": NO_HEADER}
+
+
+async def test_a_role_names_the_plan(house: TestHouse) -> None:
+    """Where the rule names no plan, a role of the token does."""
+    api = Api(house, limits=Limits(plans={"basic": "1/day", "gold": "9/day"}))
+    basic, gold = await token(house), await token(house, roles=("gold",))
+    assert [(await api.get("/v1/stops", basic)).status_code for _ in range(2)] == [200, 429]
+    assert [(await api.get("/v1/stops", gold)).status_code for _ in range(2)] == [200, 200]
+
+
+async def test_the_tightest_window_is_told(house: TestHouse) -> None:
+    """A plan may have several windows: the headers are those of what ends first."""
+    api = Api(house, limits=Limits(plans={"small": "2/day;100/hour"}))
+    answer = await api.get("/metered", await token(house))
+    told = {name: answer.headers[f"ratelimit-{name}"] for name in ("limit", "remaining")}
+    assert told == {"limit": "2", "remaining": "1"}
+
+
+async def test_the_guard_counts_what_it_answers(house: TestHouse) -> None:
+    """idp_guard_answers_total, by answer."""
+
+    def counted(answer: str) -> float:
+        return ANSWERS.labels(answer)._value.get()
+
+    api, before = Api(house), (counted("passed"), counted("401"))
+    await api.get("/v1/stops", await token(house))
+    await api.get("/v1/stops")
+    assert (counted("passed"), counted("401")) == (before[0] + 1, before[1] + 1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The shipped nginx configuration, in front of whatever upstream a test names."""
+"""The shipped nginx configurations, in front of whatever upstream a test names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 import ipaddress
 import os
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -18,7 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.services.process import LOOPBACK, Service, free_port, listening, program
 
-SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx" / "idp.conf.template"
+FOLDER = Path(__file__).parents[2] / "deploy" / "nginx"
+SHIPPED = FOLDER / "idp.conf.template"
 
 # As Debian ships it, weak where ours must prevail; only the paths are the test's.
 STOCK = """
@@ -40,7 +42,7 @@ http {
     fastcgi_temp_path ${folder}/fastcgi;
     scgi_temp_path ${folder}/scgi;
     uwsgi_temp_path ${folder}/uwsgi;
-    include ${folder}/idp.conf;
+    include ${folder}/shipped.conf;
 }
 """
 
@@ -89,7 +91,50 @@ def self_signed(host: str, days: int = 30) -> Certificate:
     )
 
 
-class Edge(Service):
+class Nginx(Service):
+    """nginx with one of the shipped configurations, its variables filled in."""
+
+    def __init__(self) -> None:
+        self.program = program("nginx", "nginx-light")
+        super().__init__("nginx")
+
+    def serve(self, shipped: Path, values: Mapping[str, str], *ports: int) -> None:
+        """Start it, and wait until it listens."""
+        text = shipped.read_text()
+        for name, value in values.items():
+            text = text.replace(f"${{{name}}}", value)
+        (self.folder / "shipped.conf").write_text(text)
+        stock = Template(STOCK).substitute(
+            folder=self.folder, user="user root root;" if os.geteuid() == 0 else ""
+        )
+        (self.folder / "nginx.conf").write_text(stock)
+        self.start([self.program, "-e", "stderr", "-p", str(self.folder),
+                    "-c", str(self.folder / "nginx.conf")])  # fmt: skip
+        self.wait_until(lambda: all(map(listening, ports)))
+
+
+class GuardedApi(Nginx):
+    """`with GuardedApi(gate, api) as nginx:` — an agency's nginx that asks the gate."""
+
+    def __init__(self, gate: int, api: int) -> None:
+        super().__init__()
+        self.gate, self.api, self.port = gate, api, free_port()
+
+    def __enter__(self) -> Self:
+        values = {
+            "GUARD_LISTEN": f"{LOOPBACK}:{self.port}",
+            "GUARD_GATE": f"{LOOPBACK}:{self.gate}",
+            "GUARD_API": f"{LOOPBACK}:{self.api}",
+        }
+        self.serve(FOLDER / "guard.conf.template", values, self.port)
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+
+class Edge(Nginx):
     """`with Edge("127.0.0.1:8000") as edge:` — nginx with the shipped configuration.
 
     `upstream` is what nginx understands: `address:port` or `unix:/path`. `https` and `http`
@@ -97,8 +142,7 @@ class Edge(Service):
     """
 
     def __init__(self, upstream: str, host: str = "localhost", days: int = 30) -> None:
-        self.program = program("nginx", "nginx-light")
-        super().__init__("nginx")
+        super().__init__()
         self.upstream = upstream
         self.host = host
         self.days = days
@@ -108,17 +152,6 @@ class Edge(Service):
     def __enter__(self) -> Self:
         self_signed(self.host, self.days).write(self.folder / "tls")
         self.http, self.https = free_port(), free_port()
-        (self.folder / "idp.conf").write_text(self._shipped())
-        stock = Template(STOCK).substitute(
-            folder=self.folder, user="user root root;" if os.geteuid() == 0 else ""
-        )
-        (self.folder / "nginx.conf").write_text(stock)
-        self.start([self.program, "-e", "stderr", "-p", str(self.folder),
-                    "-c", str(self.folder / "nginx.conf")])  # fmt: skip
-        self.wait_until(lambda: listening(self.https) and listening(self.http))
-        return self
-
-    def _shipped(self) -> str:
         values = {
             "EDGE_HOST": self.host,
             "EDGE_HTTP": f"{LOOPBACK}:{self.http}",
@@ -128,10 +161,8 @@ class Edge(Service):
             "EDGE_ACCESS_LOG": str(self.folder / "idp-access.log"),
             "EDGE_ERROR_LOG": str(self.folder / "idp-error.log"),
         }
-        text = SHIPPED.read_text()
-        for name, value in values.items():
-            text = text.replace(f"${{{name}}}", value)
-        return text
+        self.serve(SHIPPED, values, self.https, self.http)
+        return self
 
     @property
     def url(self) -> str:

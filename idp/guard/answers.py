@@ -1,0 +1,35 @@
+"""What the guard says instead of the API, in TDX's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import prometheus_client
+
+ANSWERS = prometheus_client.Counter(
+    "idp_guard_answers", "Calls that the guard let pass or stopped", ["answer"]
+)
+UNCOUNTED = prometheus_client.Counter(
+    "idp_guard_uncounted", "Counts that were skipped because the store was away (fail_open)"
+)
+
+NO_HEADER = "no Authorization header found"
+INVALID = "invalid token"
+LACKING = "Access token does not have the required scope/role: Missing required realm role"
+USED_UP = "API rate limit exceeded"
+
+
+class Stopped(Exception):
+    """An answer instead of the API's."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers or {}
+
+
+def unauthorized(message: str, error: str = "", scope: str = "", status: int = 401) -> Stopped:
+    """RFC 6750 §3."""
+    parts = ['Bearer realm="api"']
+    parts += [f'error="{error}"'] if error else []
+    parts += [f'scope="{scope}"'] if scope else []
+    return Stopped(status, message, {"WWW-Authenticate": ", ".join(parts)})

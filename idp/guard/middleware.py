@@ -1,0 +1,141 @@
+"""The middleware: rules, and who passes them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from idp.guard.answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, unauthorized
+from idp.guard.limits import Limits, Meter
+from idp.guard.tokens import Claims, Keys, Tokens
+
+_BEARER = re.compile(r"\A[Bb]earer +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
+_CROOKED = re.compile(r"//|\\|(^|/)\.{1,2}(/|$)|%2[ef]|%5c|[\x00-\x1f]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a path asks for. The longest matching prefix counts; without any, a valid token."""
+
+    path: str
+    scope: str = ""
+    role: str = ""
+    plan: str = ""
+    public: bool = False
+
+
+def _peer(scope: Scope) -> str:
+    return str((scope.get("client") or ("unix", 0))[0])
+
+
+class Guard:
+    """`lacking` is the status for a missing scope or role: TDX answers 401, RFC 6750 says 403.
+    `address` tells who calls; behind a proxy, give a function that believes yours."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        issuer: str,
+        audience: str = "",
+        rules: Sequence[Rule] = (),
+        limits: Limits | None = None,
+        lacking: int = 401,
+        address: Callable[[Scope], str] = _peer,
+        http: httpx.AsyncClient | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app, self._lacking, self._address = app, lacking, address
+        self._rules = sorted(rules, key=lambda rule: len(rule.path), reverse=True)
+        keys = Keys(issuer, http or httpx.AsyncClient(timeout=2), clock)
+        self._tokens = Tokens(issuer, audience or issuer, keys, clock)
+        self._meter = Meter(limits or Limits())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        address = self._address(scope)
+        try:
+            with self._meter.connection(address):
+                told = await self.admit(scope, address)
+                ANSWERS.labels("passed").inc()
+                await self._app(scope, receive, _telling(send, told) if told else send)
+        except Stopped as stopped:
+            ANSWERS.labels(str(stopped.status)).inc()
+            await _refuse(scope, receive, send, stopped)
+
+    async def admit(self, scope: Scope, address: str) -> dict[str, str]:
+        """Headers for the answer; the claims are left in request.state.token. Raises Stopped."""
+        await self._meter.rate(address)
+        rule = self._rule(_path(scope))
+        if rule.public:
+            return {}
+        claims = await self._tokens.verified(_bearer(scope))
+        granted = str(claims.get("scope", "")).split()
+        roles = _roles(claims)
+        if (rule.scope and rule.scope not in granted) or (rule.role and rule.role not in roles):
+            raise unauthorized(LACKING, "insufficient_scope", rule.scope, self._lacking)
+        scope.setdefault("state", {})["token"] = claims
+        key = str(claims.get("client_id", claims.get("sub")))
+        return await self._meter.quota(rule.plan or self._meter.plan_among(roles), key)
+
+    def _rule(self, path: str) -> Rule:
+        return next((rule for rule in self._rules if path.startswith(rule.path)), Rule("/"))
+
+
+def _path(scope: Scope) -> str:
+    """As the rules see it: relative to where the guard is mounted."""
+    return straight(scope["path"]).removeprefix(scope.get("root_path", "")) or "/"
+
+
+def straight(path: str) -> str:
+    """Whoever stands behind may read a crooked path as another one, so a rule must not be asked
+    about it. Raises Stopped (400)."""
+    if _CROOKED.search(path):
+        raise Stopped(400, "malformed path")
+    return path
+
+
+def _roles(claims: Claims) -> list[str]:
+    access = claims.get("realm_access")
+    roles = access.get("roles") if isinstance(access, dict) else None
+    return [str(role) for role in roles] if isinstance(roles, list) else []
+
+
+def _bearer(scope: Scope) -> str:
+    found = Headers(scope=scope).getlist("authorization")
+    if not found:
+        raise unauthorized(NO_HEADER)
+    match = _BEARER.match(found[0]) if len(found) == 1 else None
+    if match is None:
+        raise unauthorized(INVALID, "invalid_token")
+    return match[1]
+
+
+def _telling(send: Send, headers: Mapping[str, str]) -> Send:
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers)
+        await send(message)
+
+    return sender
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, stopped: Stopped) -> None:
+    headers = {"Cache-Control": "no-store", **stopped.headers}
+    answer = JSONResponse({"message": stopped.message}, stopped.status, headers)
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
+        "extensions", {}
+    ):
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": stopped.message})
+        return
+    await answer(scope, receive, send)
