@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from idp.cli import clients, keys, members, operate, organisations, people, run, upstream
+from idp.cli import clients, keys, members, operate, organisations, pages, people, run, upstream
 from idp.cli.common import Chosen, Stop
 from idp.kernel.settings import BadSettings
 
@@ -40,6 +40,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(members.member_group, name="member")
 app.add_typer(members.wecard_group, name="wecard")
 app.add_typer(upstream.group, name="twfido")
+app.add_typer(pages.group, name="pages")
 app.add_typer(operate.db_group, name="db")
 app.add_typer(operate.audit_group, name="audit")
 

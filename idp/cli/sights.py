@@ -1,0 +1,310 @@
+"""Every page in every state, drawn by the rooms' own code from sample data.
+
+The one list for whoever looks at pages: `idp pages check`, the browser tests, the pictures of the
+documents. A template that no sight draws fails the check.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import Response
+
+from idp.app import Settings, build
+from idp.kernel import errors
+from idp.kernel.answers import Answers
+from idp.kernel.audit import Trail
+from idp.kernel.clock import Clock
+from idp.kernel.database import Database, Row
+from idp.kernel.errors import IdpError, VerificationError
+from idp.kernel.ground import Ground
+from idp.kernel.keyring import KeyRing
+from idp.kernel.templates import BrandSettings, Templates
+from idp.kernel.throttle import Throttle
+from idp.kernel.vault import Vault
+from idp.kernel.web import Cookies, Forms, Params
+from idp.login.desk import FIELDS
+from idp.login.flow import AttemptState, Picture, Purpose, next_step
+from idp.login.view import Here, View
+from idp.registry.metadata import ClientMetadata
+
+ISSUER, HOME = "https://id.example.gov.tw", "https://library.example.gov.tw/"
+NUMBER, REFERENCE, LOGIN = "A123456789", "01JD8Z4K9Q", "sample-login"
+QR = json.dumps({"qrid": "20261122093000000001", "op": "AUTH", "sysaction": "登入"})
+PHONE = "Mozilla/5.0 (Linux; Android 15) Mobile"
+DESKTOP = "Mozilla/5.0 (X11; Linux x86_64)"
+PENDING, ENDED = AttemptState.PENDING, AttemptState.ENDED
+
+
+class Drawn(Templates):
+    """Remembers which templates were drawn."""
+
+    seen: frozenset[str] = frozenset()
+
+    def render(self, name: str, language: str, **context: Any) -> str:
+        self.seen |= {name}
+        return super().render(name, language, **context)
+
+
+class Studio:
+    """The rooms that draw, over a ground floor without a database: what is drawn needs none."""
+
+    def __init__(self, brand: BrandSettings) -> None:
+        self.settings = Settings.model_validate(
+            {
+                "issuer": ISSUER,
+                "brand": brand,
+                "twfido": {
+                    "base_url": "https://fido.moi.gov.tw",
+                    "syscode": "2" * 20,
+                    "api_keys": (secrets.token_hex(16),),
+                },
+            }
+        )
+        self.clock, self.vault = Clock(), Vault(secrets.token_bytes(32))
+        self.templates = Drawn(self.settings.brand)
+        none = cast(Database, None)
+        self.ground = Ground(
+            settings=self.settings,
+            clock=self.clock,
+            database=none,
+            vault=self.vault,
+            trail=Trail(none, self.vault, self.clock),
+            throttle=Throttle(None),
+            keyring=KeyRing(none, self.vault, self.clock),
+            forms=Forms(Cookies(secure=True), ISSUER, self.vault.secret("forms")),
+            templates=self.templates,
+        )
+        desk = build(self.ground, self.settings, httpx.AsyncClient()).desk
+        self.view, self.answers = View(self.ground, desk), Answers(self.templates)
+
+    def page(self, request: Request, template: str, **context: Any) -> Response:
+        return self.templates.page(request, template, **context)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One page in one state. Sights of the same `page` may have the same title."""
+
+    page: str
+    state: str
+    draw: Callable[[Studio, Request], Response]
+    query: str = ""
+    agent: str = DESKTOP
+
+    @property
+    def name(self) -> str:
+        return f"{self.page}-{self.state}" if self.state else self.page
+
+    def shown(self, studio: Studio, language: str) -> Response:
+        query = f"lang={language}&{self.query}".rstrip("&")
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": f"/login/{LOGIN}",
+            "query_string": query.encode(),
+            "headers": [(b"user-agent", self.agent.encode())],
+            "state": {"reference": REFERENCE, "https": True, "address": "203.0.113.7"},
+        }
+        return self.draw(studio, Request(scope))
+
+
+# ── the login ───────────────────────────────────────────────────────────────────────────────────
+
+SHOWS = {"push": "wait", "qr": "scan", "web": "leave", "dongle": "leave"}
+
+
+def _picture(studio: Studio, method: str, app_link: str) -> Picture:
+    away = SHOWS[method] == "leave"
+    return Picture(
+        SHOWS[method],
+        display_name="國家圖書館 館藏服務",
+        masked="" if method == "web" else "A1****6789",
+        qr=QR if method == "qr" else None,
+        app_link=app_link,
+        action="https://fido.moi.gov.tw/rp-api-fweb-01" if away else None,
+        fields_sealed=studio.vault.seal(FIELDS, '[["syscode", "2020"]]') if away else "",
+    )
+
+
+def _login(
+    method: str = "",
+    *,
+    state: AttemptState = PENDING,
+    why: type[VerificationError] | None = None,
+    age: int = 5,
+    handle: str | None = "1",
+    app_link: str = "",
+    methods: tuple[str, ...] = (),
+    problem: IdpError | None = None,
+    fault: str = "",
+    typed: str = "",
+) -> Callable[[Studio, Request], Response]:
+    """A login `age` seconds after its attempt was opened by `method`."""
+
+    def draw(studio: Studio, request: Request) -> Response:
+        now = studio.clock.now()
+        english = "lang=en" in request.url.query
+        purpose = Purpose(
+            service="館藏服務",
+            service_en="Library services",
+            agency="National Central Library" if english else "國家圖書館",
+            relying_party="sample",
+            return_to="/authorize/sample",
+            cancel_to="/authorize/sample/cancelled",
+            methods=methods,
+            form_targets=("https://library.example.gov.tw",),
+            home=HOME,
+        )
+        attempt: Row | None = None
+        if method:
+            attempt = {
+                "method": method,
+                "state": state,
+                "why": why.__name__ if why else "",
+                "handle": handle,
+                "challenge": _picture(studio, method, app_link).dump(),
+                "number_sealed": studio.vault.seal("attempt", NUMBER),
+                "opened_at": now - age,
+                "expires_at": now - age + 180,
+            }
+        login: Row = {
+            "id": LOGIN,
+            "browser": "sample-browser",
+            "attempts": 1,
+            "finished_at": None,
+            "expires_at": now + 1800,
+        }
+        here = Here(login, attempt, purpose, next_step(login, attempt, now))
+        form = Params(pid=typed) if fault else None
+        return studio.view.page(request, here, fault, form, problem)
+
+    return draw
+
+
+def logins() -> Iterator[Sight]:
+    often = errors.TooManyPushes(retry_after=540)
+    yield Sight("choose", "", _login())
+    yield Sight("choose", "phone", _login(), agent=PHONE)
+    yield Sight("choose", "web-only", _login(methods=("web",)))
+    yield Sight("choose-fault", "method", _login(fault="method"))
+    yield Sight("choose-fault", "empty", _login(fault="empty"))
+    yield Sight("choose-fault", "number", _login(fault="number", typed="A12345678"))
+    yield Sight("opening", "", _login("push", state=AttemptState.OPENING, age=1))
+    yield Sight("push", "", _login("push"))
+    yield Sight("push", "later", _login("push", age=60))
+    yield Sight("push", "still", _login("push", age=60), query="still=1")
+    yield Sight("push", "soon", _login("push"), query="soon=1")
+    yield Sight("scan", "", _login("qr"))
+    yield Sight("scan", "still", _login("qr"), query="still=1")
+    yield Sight("scan", "phone", _login("qr", app_link="tw.gov.moi:x"), agent=PHONE)
+    yield Sight("leave", "web", _login("web", handle=None))
+    yield Sight("leave-dongle", "", _login("dongle", handle=None))
+    yield Sight("returned", "", _login("web"))
+    yield Sight("approved", "", _login("qr", state=AttemptState.APPROVED))
+    yield Sight("expired", "push", _login("push", age=200))
+    yield Sight("expired", "qr", _login("qr", age=200))
+    apart = (VerificationError, errors.Expired, errors.TooManyPushes)
+    for why in errors.all_errors():
+        if issubclass(why, VerificationError) and why not in apart:
+            yield Sight(why.code, "", _login("qr", state=ENDED, why=why))
+    yield Sight("TF-2101", "push", _login("push", state=ENDED, why=errors.Denied))
+    yield Sight("TF-2105", "", _login(problem=often))
+    yield Sight("TF-2105", "ringing", _login("push", problem=often))
+    yield Sight("TF-3006", "login", _login("qr", problem=errors.PersonDisabled()))
+    yield Sight("TF-3002", "login", _login("qr", problem=errors.AlreadyFinished()))
+
+
+# ── errors ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _error(error: IdpError) -> Callable[[Studio, Request], Response]:
+    return lambda studio, request: studio.answers.as_page(request, error)
+
+
+def failures() -> Iterator[Sight]:
+    """Every error of the tree that can be a page of its own."""
+    groups = (errors.ProtocolError, errors.PageError)
+    for kind in errors.all_errors():
+        if kind not in groups and not issubclass(kind, VerificationError):
+            yield Sight(kind.code, kind.__name__, _error(kind()))
+    finished = errors.AlreadyFinished("館藏服務", "Library services", HOME)
+    yield Sight("TF-3002", "home", _error(finished))
+    sent, known = "https://service.test/callback/", "https://service.test/callback"
+    yield Sight("TF-1002", "sandbox", _error(errors.RedirectUriMismatch(sent, (known,), 29)))
+
+
+# ── consent, return, logout ─────────────────────────────────────────────────────────────────────
+
+CLIENT = ClientMetadata(
+    client_name="館藏服務",
+    client_name_en="Library services",
+    client_uri=HOME,
+    redirect_uris=(f"{HOME}callback",),
+    scopes=("openid", "profile", "email", "twid"),
+)
+CLAIMS = [
+    ("name", "Wang Xiao-Ming"),
+    ("gender", "male"),
+    ("email", "ming@example.gov.tw"),
+    ("email_verified", "True"),
+    ("twid", "A1****6789"),
+]
+
+
+def _plain(template: str, **context: Any) -> Callable[[Studio, Request], Response]:
+    return lambda studio, request: studio.page(request, template, **context)
+
+
+def protocol() -> Iterator[Sight]:
+    asked = {"client": CLIENT, "authorization_id": "sample", "csrf": "x", "session": "x"}
+    for state, rows, long_lived in (("", CLAIMS, False), ("nothing", [], True)):
+        draw = _plain("oidc/consent.html", rows=rows, long_lived=long_lived, **asked)
+        yield Sight("consent", state, draw)
+    sent = {"code": "sample", "state": "sample"}
+    yield Sight("form-post", "", _plain("oidc/form_post.html", action=HOME, fields=sent))
+    into = {"client": CLIENT, "location": "tw.gov.library:/callback?code=sample"}
+    yield Sight("app", "", _plain("oidc/return_app.html", failed=False, **into))
+    yield Sight("app-failed", "", _plain("oidc/return_app.html", failed=True, **into))
+    for state, client in (("", CLIENT), ("nobody", None)):
+        yield Sight("logout", state, _plain("oidc/logout.html", client=client, fields={}, csrf="x"))
+        yield Sight("logged-out", state, _plain("oidc/logged_out.html", client=client))
+
+
+# ── the card page ───────────────────────────────────────────────────────────────────────────────
+
+CARDS = [
+    {
+        "value": str(serial),
+        "number": str(serial),
+        "name": "王＊明",
+        "organization": "國家圖書館/讀者服務組",
+        "until": "2027-12-31",
+    }
+    for serial in (7302590, 7302591)
+]
+
+
+def cards() -> Iterator[Sight]:
+    at = {"start": "/wecard", "minutes": 10}
+    for state, shown, notice in (
+        ("", CARDS, ""),
+        ("stale", CARDS, "stale"),
+        ("often", CARDS, "often"),
+        ("none", [], ""),
+    ):
+        form = {"csrf": "x", "once": "x", "notice": notice}
+        yield Sight("cards", state, _plain("wecard/cards.html", cards=shown, **form, **at))
+    code = {"code": "7KQ4 M2XP", "card": CARDS[0], "until": "09:40"}
+    yield Sight("code", "", _plain("wecard/code.html", **code, **at))
+    yield Sight("left", "", _plain("wecard/left.html", **at))
+
+
+def sights() -> list[Sight]:
+    return [*logins(), *failures(), *protocol(), *cards()]

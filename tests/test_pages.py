@@ -1,0 +1,79 @@
+"""The catalogue of pages: every template is drawn, and what is wrong with a page is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from idp.cli import app, pages
+from idp.cli.pages import Page
+from idp.cli.sights import Studio, sights
+from idp.kernel.errors import all_errors
+from idp.kernel.templates import BrandSettings
+
+GOOD = (
+    '<html lang="en"><title>Error: Sign in｜Service</title><nav>中文</nav><h1 id="a">Sign in</h1>'
+    '<label for="b" translate="no">圖書館</label><input id="b" value="圖">'
+)
+
+
+def checked(*arguments: str) -> tuple[int, list[str]]:
+    found = CliRunner().invoke(app, ["pages", "check", *arguments])
+    return found.exit_code, found.output.splitlines()
+
+
+def test_every_page_passes(tmp_path: Path) -> None:
+    """Each sight in each language, with what a browser needs to show it from the disk."""
+    code, said = checked("--out", str(tmp_path))
+    assert (code, said) == (0, [f"{2 * len(sights())} pages, 0 faults"])
+    assert (tmp_path / "static/style.css").exists()
+    assert '"../static/wait.js"' in (tmp_path / "en/scan.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_nobody_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever adds a template adds a sight."""
+    without = [sight for sight in sights() if sight.page != "consent"]
+    monkeypatch.setattr(pages, "sights", lambda: without)
+    code, said = checked()
+    assert (code, said[0]) == (1, "oidc/consent.html: no sight draws it")
+
+
+def test_names_are_unique() -> None:
+    """A sight is asked for by its name."""
+    names = [sight.name for sight in sights()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_error_has_its_page() -> None:
+    """Each code of the tree is seen in some sight, with its status and a reference."""
+    studio, codes = Studio(BrandSettings()), set()
+    for sight in sights():
+        response = sight.shown(studio, "zh-TW")
+        text = bytes(response.body).decode()
+        for error in all_errors():
+            if f'id="error-code" translate="no">{error.code}<' in text:
+                codes.add(error.code)
+                assert "01JD8Z4K9Q" in text
+    assert codes == {error.code for error in all_errors()}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "fault"),
+    [
+        ('lang="en"', 'lang="de"', "lang is 'de'"),
+        ("Error: Sign in｜", "Service｜Sign in", "title"),
+        ("</h1>", "</h1><h1>Again</h1>", "title"),
+        ('id="b"', 'id="a"', "ids are there twice: a"),
+        ('for="b"', 'for="c"', "nothing has the id c"),
+        ("<nav>", '<a href="#top">', "nothing has the id top"),
+        ("<nav>中文</nav>", "<p>中文</p>", "not translated: 中文"),
+        ("<nav>", '<p title="圖">', "not translated: 圖"),
+    ],
+)
+def test_what_is_wrong_is_found(good: str, bad: str, fault: str) -> None:
+    """Each rule bites."""
+    assert list(Page(GOOD).faults("en")) == []
+    assert good in GOOD
+    assert any(line.startswith(fault) for line in Page(GOOD.replace(good, bad)).faults("en"))
