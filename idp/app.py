@@ -25,20 +25,20 @@ from idp.kernel import logs, metrics
 from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock
-from idp.kernel.database import Conflict, Database
+from idp.kernel.database import Conflict
 from idp.kernel.errors import IdpError, Unavailable
 from idp.kernel.ground import Ground
 from idp.kernel.housekeeping import Job, expired_rows, follow_database_clock, running, sweep
 from idp.kernel.keyring import READ_STAMPS, STAMP, KeyRing
 from idp.kernel.settings import BadSettings, KernelSettings, load
 from idp.kernel.tables import (
-    attempts,
     authorizations,
     binding_codes,
     codes,
     counters,
     grants,
     handles,
+    history,
     landings,
     logins,
     revoked_tokens,
@@ -51,6 +51,7 @@ from idp.kernel.throttle import Throttle
 from idp.kernel.vault import Vault, master_key_from_directory, parse_master_key
 from idp.kernel.web import Cookies, Edge, Forms, no_store
 from idp.login.desk import Desk
+from idp.login.history import settle
 from idp.login.pages import Login
 from idp.login.persons import Persons
 from idp.login.returns import Doors, Returns
@@ -321,7 +322,7 @@ def jobs(house: House) -> list[Job]:
         Job("credential-uses", 1, house.clients.uses.flush),
         Job("audit-seal", 10, ground.trail.seal),
         Job("clock", 60, lambda: follow_database_clock(ground.database, ground.clock)),
-        Job("sweep", 20, lambda: sweep_expired(ground.database, ground.clock.now())),
+        Job("sweep", 20, lambda: sweep_expired(house)),
     ]
 
 
@@ -345,7 +346,6 @@ class Follower:
 SWEEP = [
     (expired_rows(counters, counters.c.expires_at), 0),
     (expired_rows(landings, landings.c.expires_at), 0),
-    (expired_rows(attempts, attempts.c.expires_at), 2 * DAY),
     (expired_rows(codes, codes.c.expires_at), DAY),
     (expired_rows(authorizations, authorizations.c.expires_at), 0),
     (expired_rows(spent_assertions, spent_assertions.c.expires_at), 60),
@@ -359,8 +359,11 @@ SWEEP = [
 ]
 
 
-async def sweep_expired(database: Database, now: int) -> None:
-    await sweep(database, [(statement, now - kept) for statement, kept in SWEEP])
+async def sweep_expired(house: House) -> None:
+    ground, now = house.ground, house.ground.clock.now()
+    await settle(ground, now - 2 * DAY)
+    seen = (expired_rows(history, history.c.at), house.settings.login.history_days * DAY)
+    await sweep(ground.database, [(statement, now - kept) for statement, kept in (*SWEEP, seen)])
 
 
 # ── for uvicorn's workers, which are started by name ────────────────────────────────────────────

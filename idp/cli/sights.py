@@ -20,7 +20,7 @@ from idp.app import Settings, build
 from idp.kernel import errors
 from idp.kernel.answers import Answers
 from idp.kernel.audit import Trail
-from idp.kernel.clock import Clock
+from idp.kernel.clock import Clock, moment
 from idp.kernel.database import Database, Row
 from idp.kernel.errors import IdpError, VerificationError
 from idp.kernel.ground import Ground
@@ -31,7 +31,9 @@ from idp.kernel.vault import Vault
 from idp.kernel.web import Cookies, Forms, Params
 from idp.login.desk import FIELDS
 from idp.login.flow import AttemptState, Picture, Purpose, next_step
+from idp.login.history import Result
 from idp.login.view import Here, View
+from idp.oidc.account import DONE, GONE
 from idp.registry.metadata import ClientMetadata
 
 ISSUER, HOME = "https://id.example.gov.tw", "https://library.example.gov.tw/"
@@ -240,12 +242,48 @@ def failures() -> Iterator[Sight]:
     yield Sight("TF-1002", "sandbox", _error(errors.RedirectUriMismatch(sent, (known,), 29)))
 
 
+# ── a person's own page ─────────────────────────────────────────────────────────────────────────
+
+WHEN = moment(1_790_000_000)
+SERVICE = {"id": "sample", "name": "館藏服務", "name_en": "Library services", "agency": ""}
+WALLET = {"id": "/wecard", "name": "/wecard", "name_en": "", "agency": ""}
+
+
+def account() -> Iterator[Sight]:
+    form = {"csrf": "x", "session": "x", "at": "/account"}
+    given = {"when": WHEN, "method": "qr", "claims": ("name", "twid"), "service": SERVICE}
+    lines = [given | {"result": result.value} for result in Result]
+    lines.append(given | {"result": "waiting", "method": "push", "claims": (), "service": WALLET})
+    here = {"agent": "Chrome, Windows", "method": "qr", "since": WHEN, "seen": WHEN}
+    sessions = [
+        here | {"handle": "a", "this": True, "only_for": None},
+        here | {"handle": "b", "this": False, "only_for": SERVICE, "agent": ""},
+    ]
+    full = {"lines": lines, "sessions": sessions, "consents": [{"service": SERVICE, "since": WHEN}]}
+    full |= {"more": "1.a", "earlier": False, "days": 180, "paused_at": WHEN}
+    none = full | {"lines": [], "consents": [], "sessions": sessions[:1], "paused_at": None}
+    drawn = {done: full | {"done": done} for done in DONE}
+    drawn |= {"first": none | {"done": "", "more": ""}, "earlier": full | {"earlier": True}}
+    for state, shown in drawn.items():
+        yield Sight(
+            "account", state, _plain("account/account.html", **({"done": ""} | shown), **form)
+        )
+    yield Sight("withdraw", "", _plain("account/withdraw.html", service=SERVICE, **form))
+    yield Sight("not-me", "", _plain("account/not_me.html", **form))
+    for done in ("", *GONE):
+        left = _plain("account/left.html", start="/account", done=done)
+        yield Sight(f"account-left-{done}".rstrip("-"), "", left)
+
+
 # ── consent, return, logout ─────────────────────────────────────────────────────────────────────
 
 CLIENT = ClientMetadata(
     client_name="館藏服務",
     client_name_en="Library services",
     client_uri=HOME,
+    policy_uri=f"{HOME}privacy",
+    purpose="借閱與預約館藏",
+    purpose_en="Borrowing and reserving books",
     redirect_uris=(f"{HOME}callback",),
     scopes=("openid", "profile", "email", "twid"),
 )
@@ -264,9 +302,14 @@ def _plain(template: str, **context: Any) -> Callable[[Studio, Request], Respons
 
 def protocol() -> Iterator[Sight]:
     asked = {"client": CLIENT, "authorization_id": "sample", "csrf": "x", "session": "x"}
-    for state, rows, long_lived in (("", CLAIMS, False), ("nothing", [], True)):
-        draw = _plain("oidc/consent.html", rows=rows, long_lived=long_lived, **asked)
-        yield Sight("consent", state, draw)
+    asked |= {"asked_at": WHEN, "browser": "Chrome, Windows", "withheld": ["phone_number"]}
+    for state, rows, long_lived, kiosk in (
+        ("", CLAIMS, False, False),
+        ("nothing", [], True, False),
+        ("kiosk", CLAIMS, False, True),
+    ):
+        more = {"rows": rows, "long_lived": long_lived, "kiosk": kiosk}
+        yield Sight("consent", state, _plain("oidc/consent.html", **asked, **more))
     sent = {"code": "sample", "state": "sample"}
     yield Sight("form-post", "", _plain("oidc/form_post.html", action=HOME, fields=sent))
     into = {"client": CLIENT, "location": "tw.gov.library:/callback?code=sample"}
@@ -307,4 +350,4 @@ def cards() -> Iterator[Sight]:
 
 
 def sights() -> list[Sight]:
-    return [*logins(), *failures(), *protocol(), *cards()]
+    return [*logins(), *failures(), *protocol(), *account(), *cards()]

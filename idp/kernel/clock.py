@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from datetime import UTC, datetime, timedelta, timezone
 
 
 class Clock:
@@ -24,6 +25,17 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+TAIPEI = timezone(timedelta(hours=8))  # no summer time since 1979
+
+
+def moment(at: int) -> dict[str, str]:
+    """UTC seconds for <time>: what machines read, and 2026-09-21 22:13 as people in Taiwan do."""
+    return {
+        "iso": datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "text": datetime.fromtimestamp(at, TAIPEI).strftime("%Y-%m-%d %H:%M"),
+    }
 
 
 def token(size: int = 32) -> str:

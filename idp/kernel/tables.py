@@ -151,6 +151,7 @@ persons = Table(
     needed("number_sealed"),
     at("created_at"),
     at("disabled_at", nullable=True),
+    at("push_paused_at", nullable=True),  # "this was not me": no push until the person lifts it
 )
 
 logins = Table(  # one login transaction of one browser
@@ -225,11 +226,27 @@ sessions = Table(  # id is the digest of what the cookie holds
     needed("acr"),
     needed("amr"),
     needed("only_for"),
+    needed("agent"),
     Column("root", Text, nullable=False, index=True),
     at("auth_time"),
     at("seen_at"),
     at("expires_at", index=True),
     at("ended_at", nullable=True),
+)
+
+history = Table(  # what a person may see later: uses of their identity, and what rang their phone
+    "history",
+    metadata,
+    Column("id", Text, primary_key=True),  # of the grant, or of the attempt
+    needed("number_index"),
+    needed("client_id"),
+    needed("session_id"),
+    needed("method"),
+    needed("state"),
+    needed("why"),
+    needed("claims"),
+    at("at", index=True),
+    Index("ix_history_number_index_at", "number_index", "at"),
 )
 
 # ── oidc ────────────────────────────────────────────────────────────────────────────────────────

@@ -56,6 +56,10 @@ class Budgets:
         )
         return max([*takes, pending["expires_at"] - now if pending else 0])
 
+    async def forgive(self, tx: Transaction, index: str) -> None:
+        """The pause after a rejection is over: another takes its place."""
+        await counters.reset(tx, self._denied, index)
+
     async def failing(self, reader: Reader, method: Method, address: str, now: int) -> int:
         """Seconds for which this address is told nothing more about who is registered."""
         if not probes(method):

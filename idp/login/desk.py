@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,7 +19,7 @@ from idp.kernel.errors import VerificationError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerSecond
 from idp.kernel.web import source
-from idp.login import store
+from idp.login import pause, store
 from idp.login.budgets import Budgets
 from idp.login.flow import AttemptState, Picture, Purpose, worth_asking
 from idp.login.persons import Persons
@@ -102,7 +102,7 @@ class Desk:
         if method.disturbs and number:
             await self._hear_out(method, number, who)
         try:
-            attempt_id = await self._write_down(login, purpose, method, number, who, seen)
+            attempt_id, paused = await self._write_down(login, purpose, method, number, who, seen)
         except _Overtaken:
             return False
         except _Refused as refused:
@@ -111,11 +111,20 @@ class Desk:
             raise refusal(retry_after=refused.wait) from None
         order = Order(purpose.relying_party, method.id, number)
         try:
-            challenge = await self.verifier.start(order)
+            challenge = await (self._pretend if paused else self.verifier.start)(order)
             await self._opened(attempt_id, method, number, challenge, who)
         except VerificationError as refusal:
             await self._not_opened(attempt_id, method, refusal, who)
         return True
+
+    async def _pretend(self, order: Order) -> Challenge:
+        """The phone of a person who wants no push stays silent, and nobody can tell: the upstream
+        is asked for a QR code that nobody will see, which takes as long and fails as often as to
+        be told that a number is not registered. Raises NotStarted, or what the upstream says."""
+        silent = next((m for m in self.verifier.methods.values() if m.shows == "scan"), None)
+        if silent:
+            await self.verifier.start(replace(order, method=silent.id))
+        raise errors.NotStarted(detail="the person has paused pushes")
 
     async def _hear_out(self, method: Method, number: str, who: Visitor) -> None:
         """Who rings a phone and looks away before it says no would never be told of a denial:
@@ -140,8 +149,9 @@ class Desk:
         number: str | None,
         who: Visitor,
         seen: int,
-    ) -> str:
-        """Raises _Overtaken, _Refused. Always the login's row first: who holds it is alone."""
+    ) -> tuple[str, bool]:
+        """(attempt id, whether the person has paused pushes). Raises _Overtaken, _Refused. Always
+        the login's row first: who holds it is alone."""
         now, attempt_id = self._ground.clock.now(), token(16)
         most, index = self._settings.attempts, self._persons.index(number) if number else None
         row = {
@@ -164,7 +174,7 @@ class Desk:
             "asked_at": 0,
         }
 
-        async def work(tx: Transaction) -> None:
+        async def work(tx: Transaction) -> bool:
             if not await tx.run(
                 store.NEW_ATTEMPT,
                 key=login["id"],
@@ -179,9 +189,9 @@ class Desk:
                 raise _Refused(wait)
             await tx.run(store.REPLACE, login=login["id"])
             await tx.run(store.INSERT_ATTEMPT, **row)
+            return bool(method.disturbs and index and await pause.paused(tx, index))
 
-        await self._ground.database.write(work)
-        return attempt_id
+        return attempt_id, await self._ground.database.write(work)
 
     async def _opened(
         self,

@@ -20,7 +20,8 @@ from idp.kernel.errors import VerificationError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerMinute, PerSecond
 from idp.kernel.web import BROWSER, Params, address_of, no_store, prefer, read_form, source_of
-from idp.login import store
+from idp.login import pause, store
+from idp.login.browsers import browser_of
 from idp.login.desk import Desk, Visitor
 from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step, worth_asking
 from idp.login.persons import Persons
@@ -47,7 +48,7 @@ class Login:
         persons: Persons,
         sessions: Sessions,
     ) -> None:
-        self._ground, self._settings, self._desk = ground, settings, desk
+        self._ground, self.settings, self._desk = ground, settings, desk
         self.persons, self.sessions = persons, sessions
         self._view = View(ground, desk)
 
@@ -61,9 +62,13 @@ class Login:
     def canonical(self, typed: str) -> str | None:
         return self._desk.verifier.canonical_number(typed)
 
+    async def disown(self, tx: Transaction, person: Row) -> None:
+        """“This was not me”: sessions and verifications end, and no push comes any more."""
+        await pause.begin(tx, self._desk.budgets, person, self._ground.clock.now())
+
     async def admit(self, request: Request, what: str) -> None:
         """Counts something that leaves a row behind. Raises TooManyRequests."""
-        rate = PerMinute(self._settings.starts_per_minute)
+        rate = PerMinute(self.settings.starts_per_minute)
         wait = await self._ground.throttle.hit(rate, what, source_of(request))
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
@@ -91,7 +96,7 @@ class Login:
                 attempt_id=None,
                 session_id=None,
                 created_at=now,
-                expires_at=now + self._settings.transaction_seconds,
+                expires_at=now + self.settings.transaction_seconds,
                 finished_at=None,
             )
         )
@@ -174,7 +179,7 @@ class Login:
         """A person who presses a button is worth waiting for: until the upstream may be asked
         again, or somebody else's question has been answered."""
         clock = self._ground.clock
-        until = clock.monotonic() + self._settings.ask_seconds + 0.5
+        until = clock.monotonic() + self.settings.ask_seconds + 0.5
         while True:
             here = await self._asked(request, here)
             waiting = here.step in (Step.OPENING, Step.WAIT, Step.SCAN)
@@ -233,7 +238,7 @@ class Login:
     ) -> Response:
         await self._not_too_often(here)
         who, seen = self._visitor(request, here), _seen(form, here.login)
-        if seen == here.login["attempts"] >= self._settings.attempts:
+        if seen == here.login["attempts"] >= self.settings.attempts:
             return self._view.page(request, here, problem=errors.AlreadyFinished())
         number = number if method.needs_number else None
         try:
@@ -287,6 +292,7 @@ class Login:
                 method.amr,
                 replaces,
                 only_for=attempt["only_for"],
+                agent=browser_of(request.headers.get("user-agent", "")),
             )
             if not await tx.run(
                 store.FINISH, key=here.id, now=now, attempt=attempt["id"], session=session.id

@@ -19,6 +19,7 @@ from idp.kernel.vault import digest
 
 COOKIE = "idp_session"
 TOUCH = 60  # seconds between two writes of "last seen"
+MOST_SHOWN = 100  # sessions of one person
 
 
 class SessionSettings(Section):
@@ -38,6 +39,8 @@ class Session:
     auth_time: int
     only_for: str = ""  # the one relying party that it counts for; "" is every one
     root: str = ""  # the first session of this person in this browser; a new login keeps it
+    agent: str = ""  # the browser, in words of ours
+    seen_at: int = 0
 
 
 _S = sessions.c
@@ -52,6 +55,17 @@ _LIVE = (
         persons.c.disabled_at.is_(None),
     )
 )
+_OF_PERSON = (
+    select(sessions)
+    .where(
+        _S.person_id == bindparam("person"),
+        _S.ended_at.is_(None),
+        _S.expires_at > bindparam("now"),
+        _S.seen_at > bindparam("idle_since"),
+    )
+    .order_by(_S.auth_time.desc(), _S.id)
+    .limit(MOST_SHOWN)
+)
 _BY_ID = select(sessions).where(_S.id == bindparam("id"))
 _INSERT = insert(sessions)
 _TOUCH = update(sessions).where(_S.id == bindparam("key")).values(seen_at=bindparam("now"))
@@ -60,7 +74,7 @@ END = (
     .where(_S.id == bindparam("key"), _S.ended_at.is_(None))
     .values(ended_at=bindparam("now"))
 )
-_REPLACE = (  # its cookie is dead, but nobody logged out: codes just given out stay good
+REPLACE = (  # its cookie is dead, but nobody logged out: codes just given out stay good
     update(sessions)
     .where(_S.id == bindparam("key"), _S.expires_at > bindparam("now"))
     .values(expires_at=bindparam("now"))
@@ -97,6 +111,15 @@ class Sessions:
             await self._ground.database.write(lambda tx: tx.run(_TOUCH, key=row["id"], now=now))
         return _read(row)
 
+    async def of_person(self, person_id: str) -> list[Session]:
+        """Those that are alive, newest first."""
+        now = self._ground.clock.now()
+        idle_since = now - self._settings.idle_seconds
+        rows = await self._ground.database.all(
+            _OF_PERSON, person=person_id, now=now, idle_since=idle_since
+        )
+        return [_read(row) for row in rows]
+
     async def begin(
         self,
         tx: Transaction,
@@ -106,16 +129,21 @@ class Sessions:
         amr: tuple[str, ...],
         replaces: str | None,
         only_for: str = "",
+        agent: str = "",
+        seconds: int | None = None,
     ) -> tuple[Session, str]:
-        """A new session, never an old id (fixation); `replaces` ends. Returns it with the value
-        for the cookie."""
+        """A new session, never an old id (fixation); `replaces` ends. Its life may be shorter
+        than usual. Returns it with the value for the cookie."""
         now, value = self._ground.clock.now(), token()
         before = await tx.one(_BY_ID, id=replaces) if replaces else None
         same = before is not None and before["person_id"] == person_id
         root = before["root"] if before and same else digest(value)
-        session = Session(digest(value), person_id, method, acr, amr, now, only_for, root)
+        session = Session(
+            digest(value), person_id, method, acr, amr, now, only_for, root, agent, now
+        )
+        life = seconds or self._settings.absolute_seconds
         if replaces:
-            await tx.run(_REPLACE, key=replaces, now=now)
+            await tx.run(REPLACE, key=replaces, now=now)
         await tx.run(
             _INSERT,
             id=session.id,
@@ -124,10 +152,11 @@ class Sessions:
             acr=acr,
             amr=json.dumps(amr),
             only_for=only_for,
+            agent=agent,
             root=root,
             auth_time=now,
             seen_at=now,
-            expires_at=now + self._settings.absolute_seconds,
+            expires_at=now + life,
             ended_at=None,
         )
         return session, value
@@ -146,4 +175,6 @@ def _read(row: Row) -> Session:
         auth_time=row["auth_time"],
         only_for=row["only_for"],
         root=row["root"],
+        agent=row["agent"],
+        seen_at=row["seen_at"],
     )

@@ -30,6 +30,9 @@ class LoginSettings(Section):
     asks_per_second: int = Field(
         50, ge=1, description="questions to the upstream per second, all logins of a worker"
     )
+    history_days: int = Field(
+        180, ge=1, description="days that a person can see where their identity was used"
+    )
     starts_per_minute: int = Field(30, ge=1, description="logins started from one address")
     failed_starts: int = Field(
         10, ge=1, description="starts from one address in 10 minutes that the upstream refused"

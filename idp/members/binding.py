@@ -167,7 +167,7 @@ class Binding:
             service=SERVICE,
             service_en=templates.say("en", SERVICE),
             agency=brand.name if language == SOURCE else brand.name_en,
-            relying_party="wecard",
+            relying_party=PATH,  # no client can be called so
             return_to=PATH,
             cancel_to=LEFT,
             language=language,

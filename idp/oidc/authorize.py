@@ -18,6 +18,7 @@ from idp.kernel.errors import IdpError, ProtocolError
 from idp.kernel.ground import Ground
 from idp.kernel.vault import digest
 from idp.kernel.web import BROWSER, Params, origin_of, read_form, read_query
+from idp.login import history
 from idp.login.flow import Purpose
 from idp.login.pages import Login, see_other
 from idp.login.session import Session
@@ -95,7 +96,8 @@ class Authorize:
     ) -> Response:
         session = await self._login.sessions.current(request)
         asked = replace(asked, seen_session=session.id if session else "")
-        pending = Pending("", *self._ground.forms.greet(request), client, asked)
+        now = self._ground.clock.now()
+        pending = Pending("", *self._ground.forms.greet(request), client, asked, now)
         return await self.continue_(request, pending, session)
 
     def _hinted(
@@ -170,7 +172,7 @@ class Authorize:
         elif step is Next.CONSENT:
             response = await self._to_consent(request, pending, session, person)
         else:
-            response = await self._finish(request, pending, session, consent_given)
+            response = await self._finish(request, pending, session, person, consent_given)
         if pending.cookie:
             self._ground.forms.cookies.write(response, BROWSER, pending.cookie)
         return response
@@ -246,18 +248,24 @@ class Authorize:
         return await self._close(request, pending, errors.AccessDenied())
 
     async def _finish(
-        self, request: Request, pending: Pending, session: Session, consent_given: bool
+        self,
+        request: Request,
+        pending: Pending,
+        session: Session,
+        person: Row,
+        consent_given: bool,
     ) -> Response:
         """One transaction: the authorization ends, the grant and its code begin."""
-        code, asked = "twc_" + token(32), pending.request
+        code, asked, grant_id = "twc_" + token(32), pending.request, token(16)
+        use = pending.use(grant_id, person, session, history.GRANTED)
 
         async def work(tx: Transaction) -> None:
             await self._waiting.finish(tx, pending)
             if consent_given:
                 await self._consents.remember(tx, request, pending, session)
-            grant_id = token(16)
             await tx.run(store.INSERT_GRANT, **self._grant_row(grant_id, pending, session))
             await tx.run(store.INSERT_CODE, **self._code_row(code, grant_id, asked))
+            await history.write(tx, use, self._ground.clock.now())
             scope = " ".join(asked.scope)
             await self._ground.trail.write(
                 tx, entry(AUTHORIZED, request, pending, session, scope=scope)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from idp.kernel import audit
+from idp.kernel.clock import moment, token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.ground import Ground
 from idp.kernel.vault import digest
 from idp.kernel.web import address_of, origin_of
+from idp.login import history
+from idp.login.browsers import browser_of
 from idp.login.pages import Login
 from idp.login.session import Session
 from idp.oidc import scopes, store
@@ -49,6 +52,10 @@ class Consents:
             form_targets=(origin_of(asked.redirect_uri),),
             client=pending.client.metadata,
             rows=[(name, _shown(name, value, self._login)) for name, value in values.items()],
+            withheld=_withheld(pending.released),
+            browser=browser_of(request.headers.get("user-agent", "")),
+            asked_at=moment(pending.since),
+            kiosk=pending.client.metadata.kiosk,
             long_lived="offline_access" in asked.scope,
             authorization_id=pending.id,
             csrf=self._ground.forms.stamp(pending.browser),
@@ -86,7 +93,14 @@ class Consents:
         await self._ground.trail.write(tx, entry(CONSENTED, request, pending, session, scope=scope))
 
     async def declined(self, request: Request, pending: Pending, session: Session) -> None:
-        await self._ground.trail.note(entry(DECLINED, request, pending, session))
+        now, persons = self._ground.clock.now(), self._login.persons
+
+        async def work(tx: Transaction) -> None:
+            person = await persons.row(tx, session.person_id)
+            await history.write(tx, pending.use(token(16), person, session, history.DECLINED), now)
+            await self._ground.trail.write(tx, entry(DECLINED, request, pending, session))
+
+        await self._ground.database.write(work)
 
 
 def entry(
@@ -104,6 +118,13 @@ def entry(
 
 def _mark(pending: Pending, session: Session) -> str:
     return f"{pending.id}:{digest(session.id)[:22]}"
+
+
+def _withheld(released: Collection[str]) -> list[str]:
+    """What this client does not get, of all that we could give. Part of a number is no more than
+    the whole."""
+    kept = [name for name in scopes.released(scopes.CLAIMS) if name not in released]
+    return [name for name in kept if name != "twid_masked" or "twid" not in released]
 
 
 def _shown(name: str, value: object, login: Login) -> str:

@@ -13,7 +13,7 @@ from idp.kernel.errors import InvalidRequest
 from idp.kernel.ground import Ground
 from idp.kernel.web import BROWSER, Params, address_of, origin_of, read_form, read_query
 from idp.login.pages import Login, see_other
-from idp.login.session import COOKIE, END, Session
+from idp.login.session import COOKIE, Session
 from idp.oidc import store
 from idp.oidc.request import MOST_ECHO
 from idp.oidc.responses import away, extended
@@ -123,8 +123,6 @@ class Logout:
         return response
 
     async def _end(self, request: Request, session: Session) -> None:
-        """The session and what hangs on it; what was asked for offline use stays
-        (OIDC Core §11)."""
         now = self._ground.clock.now()
         entry = audit.entry(
             LOGGED_OUT,
@@ -134,8 +132,7 @@ class Logout:
         )
 
         async def work(tx: Transaction) -> None:
-            await tx.run(END, key=session.id, now=now)
-            await tx.run(store.REVOKE_OF_SESSION, root=session.root, now=now)
+            await store.end_session(tx, session.id, session.root, now)
             await self._ground.trail.write(tx, entry)
 
         await self._ground.database.write(work)

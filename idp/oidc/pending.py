@@ -10,8 +10,9 @@ from idp.kernel import errors
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.ground import Ground
+from idp.login.history import GRANTED, Use
 from idp.login.session import Session
-from idp.oidc import store
+from idp.oidc import scopes, store
 from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client, Clients
 
@@ -27,6 +28,19 @@ class Pending:
     cookie: str | None
     client: Client
     request: AuthorizationRequest
+    since: int  # when the client asked
+
+    @property
+    def released(self) -> tuple[str, ...]:
+        """The names of the claims that the client gets."""
+        asked = self.request
+        singly = (claim for names in asked.singly.values() for claim in names)
+        return scopes.released(asked.scope, singly)
+
+    def use(self, id_: str, person: Row, session: Session, state: str) -> Use:
+        """What the person's history says of it."""
+        given = self.released if state == GRANTED else ()
+        return Use(id_, person["number_index"], self.client.client_id, session, state, given)
 
     @property
     def path(self) -> str:
@@ -69,7 +83,7 @@ class Waiting:
         client = await self._clients.active(row["client_id"])
         if client is None:
             raise errors.UnknownClient
-        return Pending(row["id"], browser, cookie, client, asked)
+        return Pending(row["id"], browser, cookie, client, asked, row["created_at"])
 
     async def _finished(self, row: Row, browser: str) -> errors.AlreadyFinished:
         """With the way home, for the browser that began."""

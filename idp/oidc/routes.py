@@ -10,6 +10,8 @@ endpoint          method      who asks            reads        answers
 /introspect       POST        confidential client strictly     JSON
 /revoke           POST        client              strictly     200
 /logout           GET POST    browser             strictly     redirect or page
+/account          GET         its person          session      page
+  …/sessions etc. POST        its person          CSRF         redirect
 discovery, /jwks  GET         anybody             nothing      bytes
 realm paths       POST GET    client, anybody     as above     JSON
 """
@@ -24,6 +26,7 @@ from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.ground import Ground
 from idp.login.pages import Login
 from idp.oidc import token, userinfo
+from idp.oidc.account import Account
 from idp.oidc.authorize import Authorize
 from idp.oidc.core import Core
 from idp.oidc.discovery import Published, metadata
@@ -62,6 +65,9 @@ def routes(
     info = UserInfo(ground, clients, tokens, people)
     manage = Manage(ground, clients, tokens, endpoint)
     logout = Logout(ground, clients, tokens, login)
+    account = Account(ground, settings, clients, login)
+    withdraw = either(account.looking(account.withdraw_page), account.acting(account.withdraw))
+    not_me = either(account.looking(account.not_me_page), account.acting(account.not_me))
     published = Published(
         metadata(issuer, rules, ground.templates.languages), ground.keyring, settings
     )
@@ -87,6 +93,12 @@ def routes(
         program("/revoke", manage.revoke, basic, "POST"),
         page("/logout", either(logout.get, logout.post), "GET", "POST"),
         page("/logout/confirm", logout.confirm, "POST"),
+        page("/account", account.looking(account.show), "GET"),
+        page("/account/left", account.left, "GET"),
+        page("/account/sessions", account.acting(account.end), "POST"),
+        page("/account/withdraw", withdraw, "GET", "POST"),
+        page("/account/not-me", not_me, "GET", "POST"),
+        page("/account/push", account.acting(account.resume), "POST"),
         public("/jwks", published.jwks),
         *(public(path, published.discovery) for path in WELL_KNOWN),
         *(program(p, endpoint.realm, basic, "POST") for p in realm_paths(settings, "token")),

@@ -22,9 +22,15 @@ def known(scopes: Iterable[str], more: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(scope for scope in scopes if scope in allowed))
 
 
+def released(scopes: Iterable[str], singly: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names of the claims that these scopes (and singly asked claims) release."""
+    names = [claim for scope in scopes for claim in CLAIMS.get(scope, ())]
+    return tuple(dict.fromkeys(name for name in [*names, *singly] if name != "sub"))
+
+
 def select(
     values: Mapping[str, object], scopes: Iterable[str], singly: Iterable[str] = ()
 ) -> dict[str, object]:
     """Of all that is known of a person, what these scopes (and singly asked claims) release."""
-    names = {claim for scope in scopes for claim in CLAIMS.get(scope, ())} | set(singly)
+    names = released(scopes, singly)
     return {name: value for name, value in values.items() if name in names}

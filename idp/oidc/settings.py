@@ -19,6 +19,11 @@ class OidcSettings(Section):
         le=86_400,
         description="life of a program's access token; a client may have its own",
     )
+    account_seconds: int = Field(
+        600,
+        ge=60,
+        description="a person's own page opens for so long after a verification, then asks again",
+    )
     refresh_idle_seconds: int = Field(
         604_800, ge=60, description="a refresh token unused so long is dead"
     )

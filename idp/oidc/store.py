@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from idp.kernel import audit
@@ -22,6 +22,7 @@ from idp.kernel.tables import (
     sessions,
     spent_assertions,
 )
+from idp.login.session import END
 from idp.oidc.world import (
     Code,
     Effects,
@@ -107,6 +108,11 @@ REVOKE_OF_CONSENT = (
     )
     .values(revoked_at=bindparam("now"))
 )
+REVOKE_OF_PERSON = (
+    update(grants)
+    .where(_G.person_id == bindparam("person"), _G.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+)
 SPEND_ASSERTION = upsert(spent_assertions).on_conflict_do_nothing(
     index_elements=[spent_assertions.c.client_id, spent_assertions.c.jti]
 )
@@ -131,6 +137,14 @@ FINISH_AUTHORIZATION = (
 
 _C = consents.c
 CONSENT = select(_C.scope).where(
+    _C.person_id == bindparam("person"), _C.client_id == bindparam("client")
+)
+CONSENTS = (
+    select(consents)
+    .where(_C.person_id == bindparam("person"))
+    .order_by(_C.granted_at.desc(), _C.client_id)
+)
+WITHDRAW_CONSENT = delete(consents).where(
     _C.person_id == bindparam("person"), _C.client_id == bindparam("client")
 )
 GIVE_CONSENT = (
@@ -233,6 +247,12 @@ async def _apply(ground: Ground, tx: Transaction, effect: Any, now: int) -> None
             await tx.run(REVOKE, key=grant_id, now=now)
         case Tell(entry):
             await ground.trail.write(tx, entry)
+
+
+async def end_session(tx: Transaction, session_id: str, root: str, now: int) -> None:
+    """The session and what hangs on it; what was asked for offline use stays (OIDC Core §11)."""
+    await tx.run(END, key=session_id, now=now)
+    await tx.run(REVOKE_OF_SESSION, root=root, now=now)
 
 
 async def revoke(ground: Ground, grant_id: str) -> None:

@@ -91,6 +91,10 @@ class ClientMetadata(BaseModel):
     client_name_en: Label = ""
     agency: Label = ""
     client_uri: Page = ""
+    policy_uri: Page = ""
+    purpose: Label = ""
+    purpose_en: Label = ""
+    kiosk: bool = False
     application_type: Literal["web", "native"] = "web"
     redirect_uris: tuple[Uri, ...] = ()
     post_logout_redirect_uris: tuple[Uri, ...] = ()

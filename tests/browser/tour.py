@@ -14,7 +14,7 @@ DENIES, SILENT, STRANGER = "A100000038", "A100000047", "A100000056"
 
 def bridge(person: Person, number: str) -> Iterator[str]:
     """The bridge's own pages; stops at each, named."""
-    for stage in (choosing, waiting, failing, succeeding, wecard, leaving):
+    for stage in (choosing, waiting, failing, succeeding, wecard, account, leaving):
         yield from stage(person, number)
 
 
@@ -94,6 +94,19 @@ def wecard(person: Person, _number: str) -> Iterator[str]:
     yield "cards, code gone"
     person.open(f"{person.dev.bridge}/wecard/left")
     yield "cards, cancelled"
+
+
+def account(person: Person, _number: str) -> Iterator[str]:
+    at = f"{person.dev.bridge}/account"
+    person.open(at)
+    yield "account"
+    person.page.click("[id^=withdraw-]")
+    yield "account, withdrawing"
+    person.open(f"{at}/not-me")
+    yield "account, not me"
+    for done in ("", "?done=ended", "?done=not-me"):
+        person.open(f"{at}/left{done}")
+        yield f"account, left{done}"
 
 
 def leaving(person: Person, _number: str) -> Iterator[str]:

@@ -129,6 +129,31 @@ async def test_what_the_page_shows(house: TestHouse, service: Service) -> None:
 
 
 @SQLITE
+async def test_what_the_page_tells_of_the_request(house: TestHouse) -> None:
+    """Purpose, policy, what is not given, which browser asked, when: local time, words of ours
+    only; and that a number shown in part is given whole."""
+    more = {"policy_uri": "https://facts.test/privacy", "purpose": "借閱館藏"}
+    service = await another(house, "facts", **more)
+    agents = {
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0": "Firefox, Linux",
+        "<script>alert(1)</script> Chrome/1" + "x" * 5000: "Chrome",
+        "x" * 5000 + " Chrome/1": "不明的瀏覽器",
+    }
+    for agent, words in agents.items():
+        browser = Browser(house, **{"user-agent": agent})
+        await browser.open(service.url(scope="openid twid"))
+        page = await verify(browser)
+        assert page.texts["asked-by"] == words
+        assert "<script>alert" not in page.html
+    assert page.texts["asked-at"] == "2026-09-21 22:13"
+    assert page.texts["purpose"] == "借閱館藏"
+    assert page.texts["withheld"].startswith("不會提供：姓名、性別、電子郵件、電話。")
+    assert 'href="https://facts.test/privacy"' in page.html
+    assert page.texts["claim-twid"] == "A1****0010"
+    assert "服務會收到完整的號碼" in page.html
+
+
+@SQLITE
 async def test_a_name_is_text(house: TestHouse) -> None:
     """RG-08: a client's name is shown as it is written, and nothing in it runs."""
     service = await another(house, "odd", client_name="<script>alert(1)</script>")

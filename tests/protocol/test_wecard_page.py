@@ -27,7 +27,7 @@ async def test_the_page_wants_a_verified_person(organisation: Organisation) -> N
         answer = await browser.get("/wecard")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login/begun")
     (purpose,) = organisation.login.begun
-    assert (purpose.relying_party, purpose.return_to) == ("wecard", "/wecard")
+    assert (purpose.relying_party, purpose.return_to) == ("/wecard", "/wecard")
     assert purpose.cancel_to == "/wecard/left"
 
 

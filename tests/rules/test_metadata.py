@@ -335,6 +335,7 @@ def test_names_that_deceive(name: str) -> None:
 def test_a_home_page_is_one(uri: str) -> None:
     """People are led there: https, or the developer's own machine; nothing else."""
     refused(client_uri=uri)
+    refused(policy_uri=uri)
     for good in ("", "https://service.test/", "http://127.0.0.1:8200/"):
         assert made(client_uri=good).client_uri == good
 

@@ -79,6 +79,23 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_handles_seen_at"), ["seen_at"], unique=False)
 
     op.create_table(
+        "history",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("number_index", sa.Text(), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("claims", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_history")),
+    )
+    with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_history_at"), ["at"], unique=False)
+        batch_op.create_index("ix_history_number_index_at", ["number_index", "at"], unique=False)
+
+    op.create_table(
         "landings",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("fields_sealed", sa.Text(), nullable=False),
@@ -138,6 +155,7 @@ def upgrade() -> None:
         sa.Column("number_sealed", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("disabled_at", sa.BigInteger(), nullable=True),
+        sa.Column("push_paused_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_persons")),
         sa.UniqueConstraint("number_index", name=op.f("uq_persons_number_index")),
     )
@@ -308,6 +326,7 @@ def upgrade() -> None:
         sa.Column("acr", sa.Text(), nullable=False),
         sa.Column("amr", sa.Text(), nullable=False),
         sa.Column("only_for", sa.Text(), nullable=False),
+        sa.Column("agent", sa.Text(), nullable=False),
         sa.Column("root", sa.Text(), nullable=False),
         sa.Column("auth_time", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
@@ -439,6 +458,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_landings_expires_at"))
 
     op.drop_table("landings")
+    with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.drop_index("ix_history_number_index_at")
+        batch_op.drop_index(batch_op.f("ix_history_at"))
+
+    op.drop_table("history")
     with op.batch_alter_table("handles", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_handles_seen_at"))
 

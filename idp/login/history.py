@@ -1,0 +1,227 @@
+"""What a person may see of their own identity: where it was used, and what reached their phone.
+
+A use is written in the transaction of its grant. A verification is read from its attempt as long
+as that is kept; when the attempt is swept, what its person may know of it stays behind. A row
+holds no number and no name: it is found by the keyed index of the number, so that somebody who
+logs in here for the first time also sees what was tried before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from idp.kernel.database import Reader, Row, Transaction
+from idp.kernel.ground import Ground
+from idp.kernel.housekeeping import SWEEP_BATCH
+from idp.kernel.tables import attempts, history, logins
+from idp.login.flow import AttemptState
+from idp.login.session import Session
+
+GRANTED, DECLINED = "granted", "declined"  # the states of a use; the others are of an attempt
+
+
+class Result(StrEnum):
+    """How it ended, for the person."""
+
+    GRANTED = "granted"
+    DECLINED = "declined"  # verified, and then said no to giving anything
+    VERIFIED = "verified"  # and nothing was given
+    UNUSED = "unused"  # confirmed on the phone, and no browser took it up
+    WAITING = "waiting"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    STOPPED = "stopped"  # given up in the browser, or replaced by another try
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the page. `client_id` may also be a page of ours; `cursor` continues after it."""
+
+    client_id: str
+    method: str
+    at: int
+    result: Result
+    claims: tuple[str, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Somebody's identity was asked for by a client, and was given or not."""
+
+    id: str
+    number_index: str
+    client_id: str
+    session: Session
+    state: str
+    claims: tuple[str, ...]
+
+
+_H, _A, _L = history.c, attempts.c, logins.c
+_ANSWERED = or_(_A.why == "Denied", _A.why == "Failed", _A.why == "Approved")
+_UP = or_(_A.state == AttemptState.APPROVED.value, _A.state == AttemptState.USED.value)
+_RANG = _A.challenge.like('{"shows": "wait"%')  # as Picture.dump writes it
+# a number that was typed for a QR code has reached nobody until somebody scans it
+_REACHED = and_(_A.handle.is_not(None), _A.number_index.is_not(None), or_(_RANG, _ANSWERED, _UP))
+_TOLD = exists(  # what followed from it is in the history already
+    select(_H.id)
+    .join(logins, _L.session_id == _H.session_id)
+    .where(
+        _L.id == _A.login_id,
+        _H.number_index == _A.number_index,
+        _H.client_id == _A.relying_party,
+    )
+)
+_OVER = literal(0, BigInteger).label("expires_at")
+_KEPT = select(_H.id, _H.client_id, _H.method, _H.at, _H.state, _H.why, _H.claims, _OVER).where(
+    _H.number_index == bindparam("index")
+)
+_RECENT = select(
+    _A.id,
+    _A.relying_party.label("client_id"),
+    _A.method,
+    _A.opened_at.label("at"),
+    _A.state,
+    _A.why,
+    literal("", Text).label("claims"),
+    _A.expires_at,
+).where(_A.number_index == bindparam("index"), _REACHED, ~_TOLD)
+_ALL = union_all(_KEPT, _RECENT).subquery("lines")
+_PAGE = (
+    select(_ALL)
+    .where(
+        _ALL.c.at > bindparam("since"),
+        or_(
+            _ALL.c.at < bindparam("at"),
+            and_(_ALL.c.at == bindparam("at"), _ALL.c.id < bindparam("id")),
+        ),
+    )
+    .order_by(_ALL.c.at.desc(), _ALL.c.id.desc())
+    .limit(bindparam("most"))
+)
+
+_INSERT = upsert(history).on_conflict_do_nothing(index_elements=[_H.id])
+_batch = (
+    select(_A.expires_at)
+    .where(_A.expires_at < bindparam("before"))
+    .order_by(_A.expires_at)
+    .limit(SWEEP_BATCH)
+    .subquery("batch")
+)
+_UPTO = select(func.max(_batch.c.expires_at).label("upto"))
+_KEEP = (  # two workers may sweep at once: the rows are the same
+    upsert(history)
+    .from_select(
+        ["id", "number_index", "client_id", "session_id", "method", "state", "why", "claims", "at"],
+        select(
+            _A.id,
+            _A.number_index,
+            _A.relying_party,
+            literal("", Text),
+            _A.method,
+            _A.state,
+            _A.why,
+            literal("", Text),
+            _A.opened_at,
+        ).where(_A.expires_at <= bindparam("upto"), _REACHED, ~_TOLD),
+    )
+    .on_conflict_do_nothing(index_elements=[_H.id])
+)
+_DROP = delete(attempts).where(_A.expires_at <= bindparam("upto"))
+
+
+async def write(tx: Transaction, use: Use, now: int) -> None:
+    """In the transaction of what it tells of."""
+    await tx.run(
+        _INSERT,
+        id=use.id,
+        number_index=use.number_index,
+        client_id=use.client_id,
+        session_id=use.session.id,
+        method=use.session.method,
+        state=use.state,
+        why="",
+        claims=" ".join(use.claims),
+        at=now,
+    )
+
+
+async def of(
+    reader: Reader,
+    number_index: str,
+    now: int,
+    since: int,
+    after: tuple[int, str] | None,
+    most: int,
+) -> list[Line]:
+    """At most `most` lines, newest first, later than `since`; `after` is where a page ended."""
+    at, last = after or (now + 1, "")
+    rows = await reader.all(_PAGE, index=number_index, since=since, at=at, id=last, most=most)
+    return [_read(row, now) for row in rows]
+
+
+def _read(row: Row, now: int) -> Line:
+    return Line(
+        client_id=row["client_id"],
+        method=row["method"],
+        at=row["at"],
+        result=_result(row["state"], row["why"], row["expires_at"], now),
+        claims=tuple(row["claims"].split()),
+        cursor=f"{row['at']}.{row['id']}",
+    )
+
+
+_BY_WHY = {
+    "Approved": Result.UNUSED,
+    "Denied": Result.REFUSED,
+    "Expired": Result.EXPIRED,
+}
+_BY_STATE = {
+    GRANTED: Result.GRANTED,
+    DECLINED: Result.DECLINED,
+    AttemptState.USED: Result.VERIFIED,
+    AttemptState.APPROVED: Result.UNUSED,
+}
+
+
+def _result(state: str, why: str, expires_at: int, now: int) -> Result:
+    if state in _BY_STATE:
+        return _BY_STATE[state]
+    if state == AttemptState.PENDING:
+        return Result.WAITING if now < expires_at else Result.EXPIRED
+    if state == AttemptState.REPLACED and why not in ("Denied", "Failed", "Approved"):
+        return Result.STOPPED
+    return _BY_WHY.get(why, Result.FAILED)
+
+
+async def settle(ground: Ground, before: int) -> None:
+    """Sweeps the attempts that ended before that, in small batches; what their persons may know
+    of them is kept."""
+    while True:
+
+        async def work(tx: Transaction) -> bool:
+            row = await tx.one(_UPTO, before=before)
+            if row is None or row["upto"] is None:
+                return False
+            await tx.run(_KEEP, upto=row["upto"])
+            return bool(await tx.run(_DROP, upto=row["upto"]))
+
+        if not await ground.database.write(work):
+            return
