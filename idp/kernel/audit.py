@@ -63,6 +63,7 @@ def entry(
     return Entry(event, reference, client_id, person_id, address, tuple(sorted(detail.items())))
 
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _INSERT = insert(audit).values({c.name: bindparam(c.name) for c in audit.c if c.name != "id"})
 _LAST_SEAL = select(audit_seals).order_by(audit_seals.c.number.desc()).limit(1)
 _SEALS = select(audit_seals).order_by(audit_seals.c.number)
@@ -127,7 +128,7 @@ class Trail:
             "client_id": item.client_id,
             "person_id": item.person_id,
             "address_sealed": self._vault.seal("address", item.address) if item.address else "",
-            "detail": json.dumps(dict(item.detail), ensure_ascii=False, separators=(",", ":")),
+            "detail": _COMPACT.encode(dict(item.detail)),
         }
 
     # ── sealing ────────────────────────────────────────────────────────────────────────────────
@@ -191,8 +192,7 @@ class Trail:
 
 
 async def _insert_all(rows: list[dict[str, Any]], tx: Transaction) -> None:
-    for row in rows:
-        await tx.run(_INSERT, **row)
+    await tx.run_many(_INSERT, rows)
 
 
 def _canonical(row: Row) -> str:

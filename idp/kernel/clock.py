@@ -43,6 +43,11 @@ def token(size: int = 32) -> str:
     return secrets.token_urlsafe(size)
 
 
+_LEGIBLE = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+_PLACES = [len(_LEGIBLE) ** place for place in range(10)]
+
+
 def reference() -> str:
     """A short reference that a person can read out on the phone: no 0/O, 1/I/L."""
-    return "".join(secrets.choice("23456789ABCDEFGHJKMNPQRSTUVWXYZ") for _ in range(10))
+    number = secrets.randbelow(len(_LEGIBLE) ** len(_PLACES))
+    return "".join([_LEGIBLE[number // place % len(_LEGIBLE)] for place in _PLACES])

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import functools
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -55,6 +55,10 @@ class Transaction(Reader, Protocol):
         """The number of rows changed: what decides a compare-and-swap."""
         ...
 
+    async def run_many(self, statement: Executable, rows: Sequence[Row]) -> None:
+        """The same statement for each row of parameters, in one round trip."""
+        ...
+
 
 class Database(Reader, Protocol):
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T: ...
@@ -82,6 +86,13 @@ def _prepare(statement: Executable, dialect: Dialect, params: Row) -> tuple[str,
     return sql, [params[name] if name in params else defaults[name] for name in order]
 
 
+def _prepare_many(
+    statement: Executable, dialect: Dialect, rows: Sequence[Row]
+) -> tuple[str, list[list[Any]]]:
+    sql, order, defaults = _compiled(statement, dialect)
+    return sql, [[row[n] if n in row else defaults[n] for n in order] for row in rows]
+
+
 async def connect(url: str, pool_size: int = 8) -> Database:
     """Raises Unavailable."""
     if url.startswith("sqlite:"):
@@ -93,6 +104,7 @@ async def connect(url: str, pool_size: int = 8) -> Database:
             max_size=pool_size,
             timeout=5,
             command_timeout=STATEMENT_TIMEOUT,
+            reset=_nothing_to_reset,
             server_settings={
                 "timezone": "UTC",
                 "statement_timeout": str(int(STATEMENT_TIMEOUT * 1000)),
@@ -102,6 +114,12 @@ async def connect(url: str, pool_size: int = 8) -> Database:
     except (OSError, asyncpg.PostgresError, TimeoutError) as away:
         raise Unavailable(detail=f"PostgreSQL: {away}") from away
     return Postgres(pool)
+
+
+async def _nothing_to_reset(_connection: object) -> None:
+    """asyncpg's own would be a round trip after every use. Nothing here changes a connection's
+    state: no SET, LISTEN, cursor or advisory lock; and what is left of a transaction it rolls
+    back by itself before it calls this."""
 
 
 def sqlite_file(url: str) -> Path:
@@ -139,6 +157,11 @@ class _PostgresTransaction(_PostgresReader):
         with _postgres_errors():
             tag: str = await self._connection.execute(sql, *values)
         return int(tag.rsplit(" ", 1)[-1])
+
+    async def run_many(self, statement: Executable, rows: Sequence[Row]) -> None:
+        sql, values = _prepare_many(statement, _POSTGRES, rows)
+        with _postgres_errors():
+            await self._connection.executemany(sql, values)
 
 
 class Postgres:
@@ -217,6 +240,11 @@ class _SqliteReader:
     async def run(self, statement: Executable, **params: Any) -> int:
         with _sqlite_errors():
             return self._execute(statement, params).rowcount
+
+    async def run_many(self, statement: Executable, rows: Sequence[Row]) -> None:
+        sql, values = _prepare_many(statement, _SQLITE, rows)
+        with _sqlite_errors():
+            self._connection.executemany(sql, values)
 
     def _execute(self, statement: Executable, params: Row) -> sqlite3.Cursor:
         sql, values = _prepare(statement, _SQLITE, params)

@@ -13,12 +13,12 @@ import secrets
 from functools import cache
 from pathlib import Path
 
-from Crypto.Cipher import AES
-from Crypto.Hash import SHA256
-from Crypto.Protocol.KDF import HKDF
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE = 12
-TAG = 16
 
 
 class VaultBroken(Exception):
@@ -30,24 +30,21 @@ class Vault:
         if len(master_key) != 32:
             raise ValueError("the master key must be 32 bytes")
         self._key = cache(lambda purpose: _derive(master_key, purpose))
+        self._cipher = cache(lambda purpose: AESGCM(self._key("seal:" + purpose)))
 
     def seal(self, purpose: str, value: bytes | str) -> str:
         """AES-256-GCM under the key of `purpose`; URL-safe text out."""
         data = value.encode() if isinstance(value, str) else value
         nonce = secrets.token_bytes(NONCE)
-        cipher = AES.new(self._key("seal:" + purpose), AES.MODE_GCM, nonce=nonce, mac_len=TAG)
-        sealed, tag = cipher.encrypt_and_digest(data)
-        return base64.urlsafe_b64encode(nonce + sealed + tag).decode().rstrip("=")
+        sealed = self._cipher(purpose).encrypt(nonce, data, None)
+        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
     def open(self, purpose: str, sealed: str) -> bytes:
         """Raises VaultBroken."""
         try:
             data = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
-            cipher = AES.new(
-                self._key("seal:" + purpose), AES.MODE_GCM, nonce=data[:NONCE], mac_len=TAG
-            )
-            return cipher.decrypt_and_verify(data[NONCE:-TAG], data[-TAG:])
-        except ValueError as broken:
+            return self._cipher(purpose).decrypt(data[:NONCE], data[NONCE:], None)
+        except (ValueError, InvalidTag) as broken:
             raise VaultBroken(purpose) from broken
 
     def open_text(self, purpose: str, sealed: str) -> str:
@@ -55,15 +52,15 @@ class Vault:
 
     def index(self, purpose: str, value: str) -> str:
         """A keyed mark: finds an equal value again without telling what it is."""
-        return self._mac("index:" + purpose, value).hexdigest()
+        return self._mac("index:" + purpose, value).hex()
 
     def mac(self, purpose: str, value: str) -> str:
         """A keyed mark that leaves the house (refresh tokens, pairwise subjects)."""
-        digest = self._mac("mac:" + purpose, value).digest()
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        mark = self._mac("mac:" + purpose, value)
+        return base64.urlsafe_b64encode(mark).decode().rstrip("=")
 
-    def _mac(self, purpose: str, value: str) -> hmac.HMAC:
-        return hmac.new(self._key(purpose), value.encode(), hashlib.sha256)
+    def _mac(self, purpose: str, value: str) -> bytes:
+        return hmac.digest(self._key(purpose), value.encode(), hashlib.sha256)
 
     def secret(self, purpose: str) -> bytes:
         """32 bytes for a library that wants a key of its own."""
@@ -71,8 +68,7 @@ class Vault:
 
 
 def _derive(master_key: bytes, purpose: str) -> bytes:
-    derived = HKDF(master_key, 32, b"twfido-idp", SHA256, 1, purpose.encode())
-    return derived if isinstance(derived, bytes) else derived[0]
+    return HKDF(SHA256(), 32, salt=b"twfido-idp", info=purpose.encode()).derive(master_key)
 
 
 def digest(value: str) -> str:

@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -200,12 +199,13 @@ class Forms:
 # ── the edge ────────────────────────────────────────────────────────────────────────────────────
 
 SECURITY_HEADERS = (
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-opener-policy", "same-origin"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 def page_policy(form_targets: Iterable[str] = ()) -> str:
@@ -237,6 +237,7 @@ class Edge:
         self._proxies = [ipaddress.ip_network(n) for n in settings.trusted_proxies if n != "unix"]
         self._unix = "unix" in settings.trusted_proxies
         self._limit = settings.max_body_bytes
+        self._headers = [*SECURITY_HEADERS, *([STRICT_TRANSPORT] if self._https else [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -300,13 +301,9 @@ class Edge:
     def _with_headers(self, send: Send) -> Send:
         async def sender(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS:
-                    headers.setdefault(name, value)
-                if self._https:
-                    headers.setdefault(
-                        "strict-transport-security", "max-age=31536000; includeSubDomains"
-                    )
+                own = {name for name, _ in message["headers"]}
+                added = [header for header in self._headers if header[0] not in own]
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
         return sender

@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
@@ -35,9 +35,16 @@ _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "crit", "b64"})
 _BROKEN = (JoseError, ValueError, KeyError, TypeError, RecursionError)
 
 
-def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> tuple[str, str]:
-    """(method, client_id) that a request tries to authenticate with, before anything is checked.
-    Raises InvalidRequest for two methods at once (RFC 6749 §2.3), InvalidClient for none."""
+class Credentials(NamedTuple):
+    """What a request tries to authenticate with; nothing is believed yet."""
+
+    method: str
+    client_id: str
+    secret: str = ""
+
+
+def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Credentials:
+    """Raises InvalidRequest for two methods at once (RFC 6749 §2.3), InvalidClient for none."""
     ways = {
         "client_secret_basic": "authorization" in headers,
         "client_secret_post": "client_secret" in form,
@@ -47,30 +54,30 @@ def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> tuple[str,
     if len(used) > 1:
         raise InvalidRequest("use one client authentication method, not several")
     method = used[0] if used else "none"
-    client_id = _READERS[method](headers, form)
-    if form.get("client_id", client_id) != client_id:
+    found = Credentials(method, *_READERS[method](headers, form))
+    if form.get("client_id", found.client_id) != found.client_id:
         raise InvalidClient(detail="client_id differs from the authenticated one")
-    return method, client_id
+    return found
 
 
-def _from_basic(headers: Mapping[str, str], _form: Mapping[str, str]) -> str:
-    return basic(headers["authorization"])[0]
+def _from_basic(headers: Mapping[str, str], _form: Mapping[str, str]) -> tuple[str, str]:
+    return basic(headers["authorization"])
 
 
-def _from_form(_headers: Mapping[str, str], form: Mapping[str, str]) -> str:
+def _from_form(_headers: Mapping[str, str], form: Mapping[str, str]) -> tuple[str, str]:
     client_id = form.get("client_id", "")
     if not client_id:
         raise InvalidClient(detail="no client authentication")
-    return client_id
+    return client_id, form.get("client_secret", "")
 
 
-def _from_assertion(_headers: Mapping[str, str], form: Mapping[str, str]) -> str:
+def _from_assertion(_headers: Mapping[str, str], form: Mapping[str, str]) -> tuple[str]:
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise InvalidClient(detail="client_assertion_type")
-    return unverified_subject(form.get("client_assertion", ""))
+    return (unverified_subject(form.get("client_assertion", "")),)
 
 
-_READERS: dict[str, Callable[[Mapping[str, str], Mapping[str, str]], str]] = {
+_READERS: dict[str, Callable[[Mapping[str, str], Mapping[str, str]], tuple[str, ...]]] = {
     "client_secret_basic": _from_basic,
     "client_secret_post": _from_form,
     "private_key_jwt": _from_assertion,

@@ -6,7 +6,6 @@ transaction after the decision; what Authlib would write itself is left out.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from idp.kernel import errors
 from idp.kernel.errors import IdpError, InvalidClient, ProtocolError
 from idp.oidc import clientauth
+from idp.oidc.clientauth import Credentials
 from idp.oidc.tokens import Tokens
 from idp.oidc.world import Effects, World
 from idp.registry.clients import Client, Clients
@@ -78,8 +78,9 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
 
     def within(self, world: World) -> TokenRequest:
         """The same request, its client proven, asked of what was preloaded since."""
-        again = copy.copy(self)
-        again.world, again.effects = world, Effects(list(self.effects.wanted))
+        again = TokenRequest(self._form, self.headers, world, self.tokens)
+        again.client, again.auth_method = self.client, self.auth_method
+        again.effects.wanted.extend(self.effects.wanted)
         return again
 
 
@@ -98,12 +99,12 @@ class Core(AuthorizationServer):  # type: ignore[misc]
             raise InvalidClient(detail="this grant needs another authentication method")
         return request.client
 
-    def authenticated(self, request: TokenRequest) -> Client:
+    def authenticated(self, request: TokenRequest, credentials: Credentials) -> Client:
         """Raises InvalidClient, the same for unknown client and wrong secret (no enumeration)."""
-        method, client_id = clientauth.presented(request.headers, request.form)
+        method, client_id, secret = credentials
         client = request.world.client
         # the same hash is computed for an unknown client
-        digest = self._clients.digest(self._secret(method, request))
+        digest = self._clients.digest(secret)
         known = client is not None and client.client_id == client_id and not client.disabled
         if client is None or not known:
             raise InvalidClient(detail="unknown or disabled client")
@@ -118,12 +119,6 @@ class Core(AuthorizationServer):  # type: ignore[misc]
         """A client with a secret may send it either way, as the TDX programs do."""
         with_secret = ("client_secret_basic", "client_secret_post")
         return method in with_secret and client.metadata.token_endpoint_auth_method in with_secret
-
-    @staticmethod
-    def _secret(method: str, request: TokenRequest) -> str:
-        if method == "client_secret_basic":
-            return clientauth.basic(request.headers["authorization"])[1]
-        return request.form.get("client_secret", "")
 
     def _prove(self, client: Client, method: str, digest: str, request: TokenRequest) -> None:
         if method.startswith("client_secret"):

@@ -26,16 +26,17 @@ class Cors:
             return
         origin = Headers(scope=scope).get("origin", "")
         allowed = origin if origin in self._origins else ""
+        if allowed:
+            send = _allowing(send, allowed)
+        app = self._app
         if scope["method"] == "OPTIONS":
-            answer = Response(status_code=204, headers=PREFLIGHT if allowed else None)
-            await answer(scope, receive, _allowing(send, allowed))
-        else:
-            await self._app(scope, receive, _allowing(send, allowed))
+            app = Response(status_code=204, headers=PREFLIGHT if allowed else None)
+        await app(scope, receive, send)
 
 
 def _allowing(send: Send, origin: str) -> Send:
     async def sender(message: Message) -> None:
-        if message["type"] == "http.response.start" and origin:
+        if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["Access-Control-Allow-Origin"] = origin
             headers.add_vary_header("Origin")

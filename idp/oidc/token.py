@@ -90,15 +90,15 @@ class Token:
         Raises InvalidClient, InvalidRequest."""
         if len(request.headers.getlist("authorization")) > 1:
             raise InvalidRequest("one Authorization header, not several")  # RFC 6749 §2.3
-        _, client_id = clientauth.presented(request.headers, form)
+        credentials = clientauth.presented(request.headers, form)
         world = World(
             now=self._ground.clock.now(),
             address=address_of(request),
             reference=request.state.reference,
-            client=await self._clients.find(client_id),
+            client=await self._clients.find(credentials.client_id),
         )
         asked = TokenRequest(form, request.headers, world, self._tokens)
-        client = self._core.authenticated(asked)
+        client = self._core.authenticated(asked, credentials)
         if not client.metadata.public:
             used = (client.client_id, asked.credential)
             self._clients.uses.note(used, world.now, world.address)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.errors import JoseError
 
 from idp.kernel.clock import Clock, token
 from idp.kernel.errors import InvalidToken
-from idp.kernel.keyring import KeyRing, SigningKey
+from idp.kernel.keyring import KeyRing
 from idp.kernel.vault import Vault
 from idp.oidc.settings import OidcSettings
 from idp.oidc.world import Grant
@@ -140,32 +141,29 @@ class Tokens:
     # ── JOSE ───────────────────────────────────────────────────────────────────────────────────
 
     def _sign(self, alg: str, typ: str, claims: dict[str, Any]) -> str:
-        key = self.keyring.signer(alg)
-        header = {"alg": alg, "typ": typ, "kid": key.kid}
-        return jwt.encode(header, claims, key.key, [alg])
+        return self.keyring.signer(alg).sign(typ, claims)
 
     def _read(self, text: str, typ: str) -> dict[str, Any]:
         """Signed by a published key of ours, for our issuer. Raises InvalidToken."""
         if len(text) > MOST_BYTES or not text.isascii():
             raise InvalidToken(detail="oversized or not ASCII")
         try:
-            key = self._key_for(text)
-            found = jwt.decode(text, key.key, [key.alg])
+            found = jws.extract_compact(text.encode())
+            header, claims = found.headers(), json.loads(found.payload or b"")
+            key = self.keyring.find(str(header.get("kid", "")))
+            if key is None or header.get("alg") != key.alg:
+                raise InvalidToken(detail="unknown key or algorithm")
+            if not jws.validate_compact(found, key.key, [key.alg]):
+                raise InvalidToken(detail="signature")
         except _BROKEN as broken:
             raise InvalidToken(detail=type(broken).__name__) from None
-        claims = found.claims
-        if found.header.get("typ") != typ or claims.get("iss") != self.issuer:
-            raise InvalidToken(detail="another type or issuer")
+        if not isinstance(claims, dict) or header.get("typ") != typ:
+            raise InvalidToken(detail="another type")
+        if claims.get("iss") != self.issuer:
+            raise InvalidToken(detail="another issuer")
         if not isinstance(claims.get("exp"), int) or not isinstance(claims.get("sub"), str):
             raise InvalidToken(detail="incomplete")
-        return dict(claims)
-
-    def _key_for(self, text: str) -> SigningKey:
-        header = jws.extract_compact(text.encode()).headers()
-        key = self.keyring.find(str(header.get("kid", "")))
-        if key is None or header.get("alg") != key.alg:
-            raise InvalidToken(detail="unknown key or algorithm")
-        return key
+        return claims
 
 
 def _half_hash(text: str) -> str:
