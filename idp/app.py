@@ -249,7 +249,8 @@ def create_app(
             await ground.keyring.ensure()
             house = build(ground, settings, upstream, verifier)
             app.state.house = house
-            app.router.routes.extend(house.routes(Answers(ground.templates)))
+            # before the others, since routes are tried in order
+            app.router.routes[:0] = house.routes(Answers(ground.templates))
             async with running(jobs(house)):
                 yield
             await ground.trail.flush()

@@ -6,9 +6,10 @@ is hostile: whatever does not parse is refused here with a clear error, or is "n
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -233,9 +234,9 @@ class Edge:
         parts = urlsplit(issuer)
         self._app = app
         self._https = parts.scheme == "https"
-        self._hosts = {parts.netloc.lower(), *(h.lower() for h in settings.extra_hosts)}
-        self._proxies = [ipaddress.ip_network(n) for n in settings.trusted_proxies if n != "unix"]
-        self._unix = "unix" in settings.trusted_proxies
+        hosts = (parts.netloc, *settings.extra_hosts)
+        self._hosts = {host.lower().encode("latin-1") for host in hosts}
+        self._trusts = functools.lru_cache(maxsize=10_000)(trust_in(settings.trusted_proxies))
         self._limit = settings.max_body_bytes
         self._headers = [*SECURITY_HEADERS, *([STRICT_TRANSPORT] if self._https else [])]
 
@@ -263,7 +264,7 @@ class Edge:
             return "control characters are not allowed"
         health = scope["path"].startswith(HEALTH)
         hosts = [v for k, v in headers if k == b"host"]
-        if not health and (len(hosts) != 1 or _text(hosts[0]).lower() not in self._hosts):
+        if not health and (len(hosts) != 1 or hosts[0].lower() not in self._hosts):
             return "unknown host"
         peer = (scope.get("client") or ("unix", 0))[0]
         trusted = self._trusts(peer)
@@ -278,15 +279,6 @@ class Edge:
             return "https only"
         state["address"] = address
         return None
-
-    def _trusts(self, peer: str) -> bool:
-        if peer == "unix" or not peer:
-            return self._unix
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in self._proxies)
 
     def _walk(self, headers: list[tuple[bytes, bytes]], peer: str) -> str:
         """From the right: what our own proxies wrote is believed, the first address that is not
@@ -307,6 +299,22 @@ class Edge:
             await send(message)
 
         return sender
+
+
+def trust_in(proxies: Collection[str]) -> Callable[[str], bool]:
+    """Whether a peer is one of these proxies: networks (CIDR), or "unix"."""
+    networks = [ipaddress.ip_network(proxy) for proxy in proxies if proxy != "unix"]
+
+    def trusts(peer: str) -> bool:
+        if peer == "unix" or not peer:
+            return "unix" in proxies
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in networks)
+
+    return trusts
 
 
 def _text(raw: bytes | None) -> str:
@@ -347,7 +355,7 @@ def source(address: str) -> str:
 
 
 def address_of(request: Request) -> str:
-    address: str = request.state.address
+    address: str = request.scope["state"]["address"]
     return address
 
 

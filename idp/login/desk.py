@@ -273,14 +273,15 @@ class Desk:
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, attempt: Row, who: Visitor, *, woken: bool = False) -> None:
+    async def ask(self, attempt: Row, who: Visitor, *, woken: bool = False) -> bool:
         """Asks the upstream about an attempt, if it is time to, and stores what it says.
-        Between two questions, and beyond the budget of this worker, the stored outcome stands."""
+        Between two questions, and beyond the budget of this worker, the stored outcome stands.
+        Whether the upstream answered."""
         now = self._ground.clock.now()
         # a hundred callbacks at once are one reason to ask, not a hundred
         before = now - (1 if woken else self._settings.ask_seconds)
-        if worth_asking(attempt, now) and attempt["asked_at"] <= before:
-            await self._inquire(attempt, before, who)
+        due = worth_asking(attempt, now) and attempt["asked_at"] <= before
+        return due and await self._inquire(attempt, before, who)
 
     async def _too_many_asks(self, who: Visitor) -> bool:
         """One source may use half of the budget, so that nobody can starve all others."""
@@ -376,7 +377,7 @@ class Desk:
     async def ask_login(self, login_id: str, who: Visitor) -> None:
         """Asks about the attempt that counts in a login: its browser has just come back."""
         login = await self._ground.database.one(store.LOGIN, id=login_id)
-        attempt = login and await self._ground.database.one(store.ATTEMPT, id=login["attempt_id"])
+        attempt = login and store.attempt_in(login)
         if attempt:
             await self.ask(attempt, who, woken=True)
 

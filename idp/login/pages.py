@@ -23,7 +23,7 @@ from idp.kernel.web import BROWSER, Params, address_of, no_store, prefer, read_f
 from idp.login import pause, store
 from idp.login.browsers import browser_of
 from idp.login.desk import Desk, Visitor
-from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step, worth_asking
+from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step
 from idp.login.persons import Persons
 from idp.login.session import Sessions
 from idp.login.settings import LoginSettings
@@ -142,12 +142,16 @@ class Login:
         if login["browser"] != browser:
             raise errors.WrongBrowser
         request.state.reference = login["reference"]
-        return await self._at(login)
+        return self._at(login, store.attempt_in(login))
 
-    async def _at(self, login: Row) -> Here:
-        attempt = None
-        if login["attempt_id"]:
-            attempt = await self._ground.database.one(store.ATTEMPT, id=login["attempt_id"])
+    async def _again(self, here: Here) -> Here:
+        """The same login, its attempt as it is by now."""
+        attempt = here.attempt
+        if attempt:
+            attempt = await self._ground.database.one(store.ATTEMPT, id=attempt["id"])
+        return self._at(here.login, attempt)
+
+    def _at(self, login: Row, attempt: Row | None) -> Here:
         if attempt and self._desk.method_of(attempt) is None:
             attempt = None
         step = next_step(login, attempt, self._ground.clock.now())
@@ -186,13 +190,13 @@ class Login:
             if not waiting or clock.monotonic() >= until:
                 return here
             await clock.sleep(0.5)
-            here = await self._at(here.login)
+            here = await self._again(here)
 
     async def _asked(self, request: Request, here: Here) -> Here:
-        if here.attempt is None or not worth_asking(here.attempt, self._ground.clock.now()):
+        if here.attempt is None:
             return here
-        await self._desk.ask(here.attempt, self._visitor(request, here))
-        return await self._at(here.login)
+        asked = await self._desk.ask(here.attempt, self._visitor(request, here))
+        return await self._again(here) if asked else here
 
     def _visitor(self, request: Request, here: Here) -> Visitor:
         return Visitor(here.login["browser"], address_of(request), here.login["reference"])

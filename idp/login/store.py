@@ -7,14 +7,28 @@ from typing import Any
 from sqlalchemy import Text, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from idp.kernel.database import Row
 from idp.kernel.tables import attempts, handles, landings, logins, upstream_sequences
 from idp.login.flow import AttemptState
 
 _L, _A = logins.c, attempts.c
 
 INSERT_LOGIN = insert(logins)
-LOGIN = select(logins).where(_L.id == bindparam("id"))
+_OF_ATTEMPT = {column.name: f"attempt__{column.name}" for column in _A}
+LOGIN = (  # with the attempt that counts in it: this is what every poll asks
+    select(logins, *(column.label(_OF_ATTEMPT[column.name]) for column in _A))
+    .join_from(logins, attempts, _A.id == _L.attempt_id, isouter=True)
+    .where(_L.id == bindparam("id"))
+)
 ATTEMPT = select(attempts).where(_A.id == bindparam("id"))
+
+
+def attempt_in(login: Row) -> Row | None:
+    """The attempt that LOGIN brought along, as ATTEMPT would have."""
+    if login["attempt__id"] is None:
+        return None
+    return {name: login[label] for name, label in _OF_ATTEMPT.items()}
+
 
 NEW_ATTEMPT = (  # one attempt counts; a finished or used-up login takes no more, and of two
     # presses of the same button only the first counts

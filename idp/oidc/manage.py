@@ -71,12 +71,10 @@ class Manage:
         issued_to = await self._clients.active(str(claims.get("client_id")))
         if issued_to is None:
             return False
-        if await self._ground.database.one(store.REVOKED_TOKEN, jti=str(claims.get("jti"))):
-            return False
-        if "gid" not in claims:
-            return True
-        grant = await store.grant_by_id(self._ground.database, str(claims["gid"]))
-        return grant is not None and grant.alive
+        database, jti = self._ground.database, str(claims.get("jti"))
+        if "gid" in claims:
+            return await store.grant_of_token(database, str(claims["gid"]), jti) is not None
+        return await database.one(store.REVOKED_TOKEN, jti=jti) is None
 
     # ── revocation ─────────────────────────────────────────────────────────────────────────────
 

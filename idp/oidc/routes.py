@@ -82,15 +82,15 @@ def routes(
         return Route(path, answers.program(handler), methods=["GET"])
 
     basic, bearer = token.CHALLENGE, userinfo.CHALLENGE
-    return [
+    return [  # the busiest first, since they are tried in order
+        program("/token", endpoint.post, basic, "POST"),
+        program("/introspect", manage.introspect, basic, "POST"),
+        program("/userinfo", info.answer, bearer, "GET", "POST"),
+        program("/revoke", manage.revoke, basic, "POST"),
         page("/authorize", either(authorize.get, authorize.post), "GET", "POST"),
         page("/authorize/{id}", authorize.resume, "GET"),
         page("/authorize/{id}/consent", authorize.consent, "POST"),
         page("/authorize/{id}/cancelled", authorize.cancelled, "GET"),
-        program("/token", endpoint.post, basic, "POST"),
-        program("/userinfo", info.answer, bearer, "GET", "POST"),
-        program("/introspect", manage.introspect, basic, "POST"),
-        program("/revoke", manage.revoke, basic, "POST"),
         page("/logout", either(logout.get, logout.post), "GET", "POST"),
         page("/logout/confirm", logout.confirm, "POST"),
         page("/account", account.looking(account.show), "GET"),

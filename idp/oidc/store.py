@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from idp.kernel import audit
@@ -119,6 +119,11 @@ SPEND_ASSERTION = upsert(spent_assertions).on_conflict_do_nothing(
 INSERT_GRANT, INSERT_CODE = insert(grants), insert(codes)
 
 REVOKED_TOKEN = select(revoked_tokens.c.jti).where(revoked_tokens.c.jti == bindparam("jti"))
+GRANT_OF_TOKEN = (  # the grant unless this very token was revoked
+    select(*_GRANT_COLUMNS)
+    .select_from(_GRANT_FROM)
+    .where(_G.id == bindparam("id"), ~exists(REVOKED_TOKEN))
+)
 REVOKE_TOKEN = upsert(revoked_tokens).on_conflict_do_nothing(index_elements=[revoked_tokens.c.jti])
 
 _A = authorizations.c
@@ -268,3 +273,10 @@ async def revoke(ground: Ground, grant_id: str) -> None:
 async def grant_by_id(database: Database, grant_id: str) -> Grant | None:
     row = await database.one(GRANT, id=grant_id)
     return read_grant(row) if row else None
+
+
+async def grant_of_token(database: Database, grant_id: str, jti: str) -> Grant | None:
+    """None also if it is no longer alive, or this one of its tokens was revoked."""
+    row = await database.one(GRANT_OF_TOKEN, id=grant_id, jti=jti)
+    grant = read_grant(row) if row else None
+    return grant if grant and grant.alive else None
