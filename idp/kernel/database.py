@@ -70,26 +70,28 @@ class Database(Reader, Protocol):
 
 
 @functools.lru_cache(maxsize=1024)
-def _compiled(statement: Executable, dialect: Dialect) -> tuple[str, tuple[str, ...], Row]:
-    """SQL text, the order of its parameters, and their defaults."""
+def _compiled(
+    statement: Executable, dialect: Dialect
+) -> tuple[str, tuple[str, ...], frozenset[str], Row]:
+    """SQL text, its parameters in order and as a set, and their defaults."""
     compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
     order = tuple(compiled.positiontup or ())
     required = {b.key for b in compiled.binds.values() if b.required}
     defaults = {k: v for k, v in compiled.params.items() if k not in required}
-    return str(compiled), order, defaults
+    return str(compiled), order, frozenset(order), defaults
 
 
 def _prepare(statement: Executable, dialect: Dialect, params: Row) -> tuple[str, list[Any]]:
-    sql, order, defaults = _compiled(statement, dialect)
-    if not params.keys() <= set(order):
-        raise TypeError(f"unknown parameters {params.keys() - set(order)}")
+    sql, order, known, defaults = _compiled(statement, dialect)
+    if not params.keys() <= known:
+        raise TypeError(f"unknown parameters {params.keys() - known}")
     return sql, [params[name] if name in params else defaults[name] for name in order]
 
 
 def _prepare_many(
     statement: Executable, dialect: Dialect, rows: Sequence[Row]
 ) -> tuple[str, list[list[Any]]]:
-    sql, order, defaults = _compiled(statement, dialect)
+    sql, order, _, defaults = _compiled(statement, dialect)
     return sql, [[row[n] if n in row else defaults[n] for n in order] for row in rows]
 
 

@@ -110,7 +110,8 @@ async def test_a_conflict_is_seen_inside_the_work(database: Database) -> None:
 
 async def test_a_broken_reference_is_no_conflict(database: Database) -> None:
     """Only a taken key means that somebody was first."""
-    row = {"digest": "d", "client_id": "nobody", "hint": "", "created_at": 0, "expires_at": None}
+    row = {"digest": "d", "client_id": "nobody", "hint": "", "created_at": 0}
+    row |= {"expires_at": None, "replaced_at": None}
     with pytest.raises(Unavailable):
         await database.write(lambda tx: tx.run(insert(client_secrets), **row))
 
