@@ -123,6 +123,61 @@ async def test_errors_are_the_standards(house: TestHouse, program: Registered, p
     not_allowed(await http.post(f"{path}/certs"), "GET", "HEAD")
 
 
+KIND = {"content-type": "application/x-www-form-urlencoded"}
+BASIC = {"authorization": "Basic cHJvZ3JhbTp3cm9uZw=="}
+WANTED = "grant_type=client_credentials"
+REFUSALS: dict[str, tuple[str, dict[str, str], int, str]] = {
+    "TK-02-json": (WANTED, {"content-type": "application/json"}, 400, "invalid_request"),
+    "TK-02-multipart": (
+        WANTED,
+        {"content-type": "multipart/form-data; boundary=x"},
+        400,
+        "invalid_request",
+    ),
+    "TK-04-absent": ("client_id=x", KIND, 400, "invalid_request"),
+    "TK-05-password": ("grant_type=password", KIND, 400, "unsupported_grant_type"),
+    "TK-05-chinese": ("grant_type=%E9%9B%BB", KIND, 400, "unsupported_grant_type"),
+    "TK-07-twice": (f"{WANTED}&{WANTED}", KIND, 400, "invalid_request"),
+    "TK-07-client-id-twice": (f"{WANTED}&client_id=a&client_id=a", KIND, 400, "invalid_request"),
+    "TK-08-two-methods": (
+        f"{WANTED}&client_id=a&client_secret=b",
+        {**KIND, **BASIC},
+        400,
+        "invalid_request",
+    ),
+    "TK-10-unknown": (WANTED, {**KIND, **BASIC}, 401, "invalid_client"),
+    "TK-10-nothing": (WANTED, KIND, 401, "invalid_client"),
+    "TK-11-base64": (WANTED, {**KIND, "authorization": "Basic a"}, 401, "invalid_client"),
+    "TK-46-encoding": (f"{WANTED}&client_id=%zz", KIND, 400, "invalid_request"),
+}
+
+
+@on_sqlite
+@both
+@pytest.mark.parametrize("row", REFUSALS.values(), ids=REFUSALS)
+async def test_refusals_are_those_of_the_token_endpoint(
+    house: TestHouse, path: str, row: tuple[str, dict[str, str], int, str]
+) -> None:
+    """Whatever /token refuses is refused here with the same bytes."""
+    body, headers, status, error = row
+    here, there = [
+        await house.http().post(where, content=body, headers=headers)
+        for where in (f"{path}/token", "/token")
+    ]
+    assert (here.status_code, here.json()["error"]) == (status, error)
+    assert here.content == there.content
+    assert here.headers["cache-control"] == "no-store"
+    assert ("www-authenticate" in here.headers) == (status == 401)
+
+
+@on_sqlite
+@both
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "PATCH"])
+async def test_only_post_is_allowed(house: TestHouse, path: str, method: str) -> None:
+    """TK-01: also under a realm (RFC 6749 §3.2)."""
+    not_allowed(await house.http().request(method, f"{path}/token"), "POST")
+
+
 @on_sqlite
 @pytest.mark.parametrize("changed_settings", [{"oidc": {"token_calls_per_minute": 20}}])
 async def test_fetching_a_token_for_every_call(house: TestHouse, program: Registered) -> None:

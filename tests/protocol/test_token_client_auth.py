@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from idp.kernel import metrics
+from idp.registry.metadata import ClientMetadata
+from idp.registry.organisations import Organisations
 from tests.deeds import challenged, on_sqlite, refused
 from tests.house import CALLBACK, HOME, Registered, TestHouse
 
@@ -37,6 +39,21 @@ async def by_header(house: TestHouse, header: bytes) -> httpx.Response:
     )
 
 
+async def ended_keys(house: TestHouse) -> tuple[str, str]:
+    """The secrets of a key that has expired, and of one whose organisation was disabled."""
+    organisations = Organisations(house.ground)
+    metadata = ClientMetadata(client_name="程式", grant_types=("client_credentials",))
+    for name in ("expired", "stopped"):
+        await organisations.create(name, key=name)
+    clients = house.house.clients
+    _, old = await clients.create(metadata, "expired", organisation="expired", life=60)
+    _, off = await clients.create(metadata, "stopped", organisation="stopped")
+    house.clock.pass_(60)
+    await organisations.switch("stopped", enabled=False)
+    clients.forget()
+    return str(old), str(off)
+
+
 def alarms() -> float:
     found = metrics.registry.get_sample_value("idp_alarms_total", {"kind": "client-auth"})
     return found or 0.0
@@ -47,9 +64,9 @@ def alarms() -> float:
 async def test_failures_cannot_be_told_apart(
     house: TestHouse, program: Registered, how: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TK-10: unknown client, disabled client, wrong and empty secret: the same bytes after the same
-    work, and each is counted (RFC 6749 §5.2). In Authlib 1.9.9 the texts differ, and by post the
-    unknown client is a 400."""
+    """TK-10: unknown or disabled client, one of a disabled organisation, an expired key, wrong and
+    empty secret: the same bytes after the same work, and each is counted (RFC 6749 §5.2). In
+    Authlib 1.9.9 the texts differ, and by post the unknown client is a 400."""
     await house.register_program(client_id="disabled")
     await house.house.clients.switch("disabled", enabled=False)
     await house.register_program(
@@ -59,6 +76,7 @@ async def test_failures_cannot_be_told_apart(
         redirect_uris=(CALLBACK,),
         scopes=("openid",),
     )
+    expired, stopped = await ended_keys(house)
     hashed: list[str] = []
     digest = house.house.clients.digest
     monkeypatch.setattr(house.house.clients, "digest", lambda s: (hashed.append(s), digest(s))[1])
@@ -68,6 +86,8 @@ async def test_failures_cannot_be_told_apart(
         ("nobody", "wrong"),
         ("disabled", "wrong"),
         ("signs", "wrong"),
+        ("expired", expired),
+        ("stopped", stopped),
         ("nobody", program.secret or ""),
         ("program", ""),
         ("nobody", ""),
