@@ -309,6 +309,7 @@ def protocol() -> Iterator[Sight]:
         ("kiosk", CLAIMS, False, True),
     ):
         more = {"rows": rows, "long_lived": long_lived, "kiosk": kiosk}
+        more["clears"] = "/authorize/sample/cancelled" if kiosk else ""
         yield Sight("consent", state, _plain("oidc/consent.html", **asked, **more))
     sent = {"code": "sample", "state": "sample"}
     yield Sight("form-post", "", _plain("oidc/form_post.html", action=HOME, fields=sent))

@@ -138,6 +138,17 @@ def prefer(
     )
 
 
+def forget(request: Request, response: Response, name: str) -> None:
+    """Of a browser that somebody else will use next."""
+    response.delete_cookie(
+        _preference_name(request, name),
+        path="/",
+        secure=request.state.https,
+        httponly=True,
+        samesite="lax",
+    )
+
+
 def _preference_name(request: Request, name: str) -> str:
     return f"__Host-{name}" if request.state.https else name
 

@@ -25,7 +25,8 @@ ENDINGS: dict[str, type[VerificationError]] = {
 class Purpose:
     """Who asks for this login and where it leads. `return_to` and `cancel_to` are paths of ours;
     `form_targets` are the origins that a redirect chain after a form may end at (CSP); `home` is
-    where the service lives, for those who come too late."""
+    where the service lives, for those who come too late. A `kiosk` is a screen that others will
+    use next: it keeps nothing of the person."""
 
     service: str
     agency: str
@@ -37,6 +38,7 @@ class Purpose:
     methods: tuple[str, ...] = ()
     number_hint: str = ""
     form_targets: tuple[str, ...] = ()
+    kiosk: bool = False
     home: str = ""
 
     def dump(self) -> str:

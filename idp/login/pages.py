@@ -34,6 +34,7 @@ COMPLETED = audit.event("login.completed", "a verified person has a session in t
 CANCELLED = audit.event("login.cancelled", "the person cancelled the login")
 REFUSED = audit.event("login.person_disabled", "a disabled person tried to log in")
 
+KIOSK_SECONDS = 600  # a session at a shared screen: for its one login, and no longer than this
 OPENS_PER_MINUTE = 20  # in one login, counting those that are refused
 
 
@@ -252,7 +253,8 @@ class Login:
         if opened:
             await self._desk.give_up(here.attempt)
         response = self._back(here)
-        prefer(request, response, METHOD_COOKIE, method.id, max_age=31_536_000)
+        if not here.purpose.kiosk:
+            prefer(request, response, METHOD_COOKIE, method.id, max_age=31_536_000)
         return response
 
     async def _not_too_often(self, here: Here) -> None:
@@ -282,6 +284,7 @@ class Login:
         number = self._ground.vault.open_text("attempt", attempt["number_sealed"])
         method = self._desk.verifier.methods[attempt["method"]]
         now, replaces = self._ground.clock.now(), self.sessions.presented(request)
+        kiosk = here.purpose.kiosk
 
         async def work(tx: Transaction) -> str | None:
             person_id, allowed = await self.persons.meet(tx, number)
@@ -295,8 +298,9 @@ class Login:
                 method.acr,
                 method.amr,
                 replaces,
-                only_for=attempt["only_for"],
+                only_for=attempt["only_for"] or (here.purpose.relying_party if kiosk else ""),
                 agent=browser_of(request.headers.get("user-agent", "")),
+                seconds=KIOSK_SECONDS if kiosk else None,
             )
             if not await tx.run(
                 store.FINISH, key=here.id, now=now, attempt=attempt["id"], session=session.id

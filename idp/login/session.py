@@ -79,6 +79,15 @@ REPLACE = (  # its cookie is dead, but nobody logged out: codes just given out s
     .where(_S.id == bindparam("key"), _S.expires_at > bindparam("now"))
     .values(expires_at=bindparam("now"))
 )
+_FORGET = (
+    update(sessions)
+    .where(
+        _S.id == bindparam("key"),
+        _S.only_for == bindparam("only_for"),
+        _S.expires_at > bindparam("now"),
+    )
+    .values(expires_at=bindparam("now"))
+)
 END_ALL = (
     update(sessions)
     .where(_S.person_id == bindparam("person"), _S.ended_at.is_(None))
@@ -160,6 +169,12 @@ class Sessions:
             ended_at=None,
         )
         return session, value
+
+    async def forget(self, tx: Transaction, session_id: str, only_for: str) -> bool:
+        """A shared screen keeps no session; codes just given out stay good. Whether it was one
+        that counts for this relying party only."""
+        now = self._ground.clock.now()
+        return bool(await tx.run(_FORGET, key=session_id, only_for=only_for, now=now))
 
     def hand_out(self, response: Response, value: str) -> None:
         self._ground.forms.cookies.write(response, COOKIE, value)

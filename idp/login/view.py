@@ -30,6 +30,10 @@ PAGES = {
     Step.PROBLEM: "login/problem.html",
 }
 
+# On a shared screen these clear themselves (kiosk.js). The others show nothing of a person, have a
+# clock of their own, and become one of these when it has run out (wait.js).
+UNTIMED = (Step.CHOOSE, Step.EXPIRED, Step.PROBLEM)
+
 
 @dataclass(frozen=True, slots=True)
 class Here:
@@ -69,7 +73,7 @@ class View:
                 raise errors.AlreadyFinished(known.service, known.service_en, known.home)
             problem = errors.AlreadyFinished()  # out of time, but the way back is still open
         picture = Picture.read(here.attempt["challenge"]) if here.attempt else None
-        left = self.seconds(here)
+        left, kiosk = self.seconds(here), here.purpose.kiosk
         templates = self._ground.templates
         return templates.page(
             request,
@@ -80,6 +84,8 @@ class View:
             here=here.path,
             login_id=here.id,
             purpose=here.purpose,
+            kiosk=kiosk,
+            clears="cancel" if kiosk and (problem or here.step in UNTIMED) else "",
             step=here.step.value,
             mark=mark(here.login, here.step),
             seen=here.login["attempts"],
@@ -101,7 +107,7 @@ class View:
             over=isinstance(problem, errors.AlreadyFinished),
             methods=self._ordered(request, here.purpose),
             chosen=self._chosen(request, here.purpose, typed),
-            typed=typed or {"pid": self._suggested(here.purpose)},
+            typed=(typed if not kiosk else None) or {"pid": self._suggested(here.purpose)},
             fault=fault,
             csrf=self._ground.forms.stamp(here.login["browser"]),
         )
@@ -127,7 +133,7 @@ class View:
         return next((m for m in offered if m.shows == "scan"), None)
 
     def _suggested(self, purpose: Purpose) -> str:
-        sealed = purpose.number_hint
+        sealed = purpose.number_hint if not purpose.kiosk else ""
         return self._ground.vault.open_text(HINT, sealed) if sealed else ""
 
     def _worth_repeating(self, here: Here) -> bool:
@@ -146,7 +152,8 @@ class View:
         return sorted(methods, key=lambda m: (first.index(m.shows), m.rank if mobile else -m.rank))
 
     def _chosen(self, request: Request, purpose: Purpose, typed: Params | None) -> str:
-        wish = (typed or Params()).get("method") or preference(request, METHOD_COOKIE)
+        kept = preference(request, METHOD_COOKIE) if not purpose.kiosk else ""
+        wish = (typed or Params()).get("method") or kept
         return wish if any(m.id == wish for m in self._desk.methods_for(purpose)) else ""
 
 

@@ -16,12 +16,13 @@ from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import IdpError, ProtocolError
 from idp.kernel.ground import Ground
+from idp.kernel.templates import LANGUAGE_COOKIE
 from idp.kernel.vault import digest
-from idp.kernel.web import BROWSER, Params, origin_of, read_form, read_query
+from idp.kernel.web import BROWSER, Params, forget, origin_of, read_form, read_query
 from idp.login import history
 from idp.login.flow import Purpose
 from idp.login.pages import Login, see_other
-from idp.login.session import Session
+from idp.login.session import COOKIE, Session
 from idp.oidc import request as reading
 from idp.oidc import store
 from idp.oidc.consent import Consents, entry
@@ -147,9 +148,32 @@ class Authorize:
         return await self._close(request, pending, errors.AccessDenied())
 
     async def _close(self, request: Request, pending: Pending, error: IdpError) -> Response:
-        if pending.id:
-            await self._ground.database.write(lambda tx: self._waiting.finish(tx, pending))
-        return refusal(self._ground, request, _back(pending), error)
+        async def work(tx: Transaction) -> bool:
+            await self._waiting.finish(tx, pending)
+            return await self._forget(tx, request, pending)
+
+        gone = bool(pending.id) and await self._ground.database.write(work)
+        response = refusal(self._ground, request, _back(pending), error)
+        return self._emptied(request, pending, response, gone)
+
+    # ── shared screens ─────────────────────────────────────────────────────────────────────────
+
+    async def _forget(self, tx: Transaction, request: Request, pending: Pending) -> bool:
+        """Whether this login's session has ended with it."""
+        presented = self._login.sessions.presented(request)
+        if not pending.client.metadata.kiosk or presented is None:
+            return False
+        return await self._login.sessions.forget(tx, presented, pending.client.client_id)
+
+    def _emptied(
+        self, request: Request, pending: Pending, response: Response, gone: bool
+    ) -> Response:
+        """The browser keeps nothing of who was in front of it."""
+        if gone:
+            self._ground.forms.cookies.erase(response, COOKIE)
+        if pending.client.metadata.kiosk:
+            forget(request, response, LANGUAGE_COOKIE)
+        return response
 
     # ── deciding ───────────────────────────────────────────────────────────────────────────────
 
@@ -219,6 +243,7 @@ class Authorize:
             number_hint=self._ground.vault.open_text(HINT, hint) if hint else "",
             form_targets=(origin_of(asked.redirect_uri),),
             home=client.metadata.client_uri,
+            kiosk=client.metadata.kiosk,
         )
         response = await self._login.begin(request, purpose, (pending.browser, None))
         if not pending.id:
@@ -259,7 +284,7 @@ class Authorize:
         code, asked, grant_id = "twc_" + token(32), pending.request, token(16)
         use = pending.use(grant_id, person, session, history.GRANTED)
 
-        async def work(tx: Transaction) -> None:
+        async def work(tx: Transaction) -> bool:
             await self._waiting.finish(tx, pending)
             if consent_given:
                 await self._consents.remember(tx, request, pending, session)
@@ -270,9 +295,11 @@ class Authorize:
             await self._ground.trail.write(
                 tx, entry(AUTHORIZED, request, pending, session, scope=scope)
             )
+            return await self._forget(tx, request, pending)
 
-        await self._ground.database.write(work)
-        return answer(self._ground, request, _back(pending), {"code": code})
+        gone = await self._ground.database.write(work)
+        response = answer(self._ground, request, _back(pending), {"code": code})
+        return self._emptied(request, pending, response, gone)
 
     def _code_row(self, code: str, grant_id: str, asked: AuthorizationRequest) -> dict[str, Any]:
         return {

@@ -56,6 +56,7 @@ class Consents:
             browser=browser_of(request.headers.get("user-agent", "")),
             asked_at=moment(pending.since),
             kiosk=pending.client.metadata.kiosk,
+            clears=f"{pending.path}/cancelled" if pending.client.metadata.kiosk else "",
             long_lived="offline_access" in asked.scope,
             authorization_id=pending.id,
             csrf=self._ground.forms.stamp(pending.browser),

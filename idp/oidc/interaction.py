@@ -81,6 +81,7 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
         return [("no session", True)]
     # max_age=0 means prompt=login (OIDC Core §3.1.2.1)
     again = bool({"login", "select_account"} & set(request.prompt)) or request.max_age == 0
+    again = again or scene.client.metadata.kiosk  # the one before may have been anybody
     too_old = request.max_age is not None and scene.now - session.auth_time > request.max_age
     polite = scene.silent or scene.fresh
     return [
