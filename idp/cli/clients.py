@@ -63,8 +63,8 @@ def _told(secret: HeldSecret) -> str:
     return f"…{secret.hint} created {when(secret.created_at)}, {ends}{old}, {last}"
 
 
-async def listed(ground: Ground, *, as_json: bool, owner: str = "") -> list[dict[str, Any]]:
-    """What there is to see of each client, or of those of one organisation."""
+async def listed(ground: Ground, clients: list[Client], *, as_json: bool) -> list[dict[str, Any]]:
+    """What there is to see of each client."""
     registry, now = Clients(ground), ground.clock.now()
     return [
         {
@@ -76,8 +76,7 @@ async def listed(ground: Ground, *, as_json: bool, owner: str = "") -> list[dict
             "state": client.state(now),
             **_secrets(await registry.held(client.client_id), as_json=as_json),
         }
-        for client in await registry.all()
-        if not owner or client.organisation == owner
+        for client in clients
     ]
 
 
@@ -180,7 +179,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     """All clients: state, secrets by their last four characters, and when they were last used."""
 
     async def work(ground: Ground) -> list[dict[str, Any]]:
-        return await listed(ground, as_json=as_json)
+        return await listed(ground, await Clients(ground).all(), as_json=as_json)
 
     show(on_the_ground(context, work), as_json=as_json)
 

@@ -10,6 +10,7 @@ from idp.cli.clients import Json, listed
 from idp.cli.common import Stop, on_the_ground, show, when
 from idp.kernel.database import Conflict
 from idp.kernel.ground import Ground
+from idp.registry.clients import Clients
 from idp.registry.organisations import Organisation, Organisations
 
 group = typer.Typer(no_args_is_help=True, help="Organisations: member accounts with their keys.")
@@ -66,7 +67,8 @@ def show_(context: typer.Context, organisation: str, as_json: Json = False) -> N
         found = await Organisations(ground).find(organisation)
         if found is None:
             raise Stop(f"there is no organisation {organisation}")
-        return _described(found), await listed(ground, as_json=as_json, owner=organisation)
+        owned = await Clients(ground).owned(organisation)
+        return _described(found), await listed(ground, owned, as_json=as_json)
 
     described, owned = on_the_ground(context, work)
     show({**described, "clients": owned} if as_json else [described, *owned], as_json=as_json)

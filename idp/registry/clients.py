@@ -91,6 +91,7 @@ _CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).sel
 _BY_ID = _CLIENTS.where(_C.client_id == bindparam("id"))
 _BY_SYSTEM = select(_C.client_id).where(_C.system_index == bindparam("index"))
 _ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
+_OWNED = _ALL.where(_C.organisation_id == bindparam("id"))
 _SECRETS = (
     select(client_secrets)
     .where(
@@ -163,6 +164,9 @@ class Clients:
 
     async def all(self) -> list[Client]:
         return [await self._read(row) for row in await self._ground.database.all(_ALL)]
+
+    async def owned(self, owner: str) -> list[Client]:
+        return [await self._read(r) for r in await self._ground.database.all(_OWNED, id=owner)]
 
     def forget(self) -> None:
         """The stamp has grown: read anew."""
@@ -264,8 +268,8 @@ class Clients:
     async def rotate_secret(
         self, client_id: str, overlap: int = OVERLAP, life: int | None = None
     ) -> str:
-        """A new secret; the one before it lives for `overlap` seconds more at most, older ones
-        end now: never more than two are live. Raises LookupError, Refused."""
+        """A new secret; the one before it lives `overlap` seconds more at most, older ones end
+        now: never more than two are live. Raises LookupError, Refused."""
         client = await self.find(client_id)
         if client is None:
             raise LookupError(client_id)

@@ -44,8 +44,7 @@ async def fetch(house: TestHouse, made: Registered, secret: str = "") -> httpx.R
 
 async def live(house: TestHouse, owner: str) -> int:
     now = house.clock.now()
-    found = [c for c in await house.house.clients.all() if c.organisation == owner]
-    return sum(c.state(now) == "live" for c in found)
+    return sum(c.state(now) == "live" for c in await house.house.clients.owned(owner))
 
 
 async def test_what_an_organisation_is(house: TestHouse) -> None:
