@@ -93,6 +93,16 @@ END_ALL = (
     .where(_S.person_id == bindparam("person"), _S.ended_at.is_(None))
     .values(ended_at=bindparam("now"))
 )
+END_OTHERS = (
+    update(sessions)
+    .where(
+        _S.person_id == bindparam("person"),
+        _S.id != bindparam("key"),
+        _S.ended_at.is_(None),
+        _S.expires_at > bindparam("now"),
+    )
+    .values(ended_at=bindparam("now"))
+)
 
 
 class Sessions:

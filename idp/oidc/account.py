@@ -205,19 +205,20 @@ class Account:
         """POST /account/sessions: one session of this person, or all others."""
         which, now = form.get("which", ""), self._ground.clock.now()
         mine = await self._login.sessions.of_person(session.person_id)
-        if which == "others":
-            ending = [other for other in mine if other.id != session.id]
-        else:
-            ending = [other for other in mine if self._handle(other) == which]
+        chosen = next((other for other in mine if self._handle(other) == which), None)
 
         async def work(tx: Transaction) -> None:
-            for other in ending:
-                await store.end_session(tx, other.id, other.root, now)
-            if ending:
-                await self._tell(tx, ENDED, request, session, count=len(ending))
+            count = 0
+            if which == "others":
+                count = await store.end_others(tx, session, now)
+            elif chosen:
+                await store.end_session(tx, chosen.id, chosen.root, now)
+                count = 1
+            if count:
+                await self._tell(tx, ENDED, request, session, count=count)
 
         await self._ground.database.write(work)
-        if any(other.id == session.id for other in ending):
+        if chosen and chosen.id == session.id:
             return self._gone("ended")
         return see_other(PATH, done="others" if which == "others" else "ended")
 

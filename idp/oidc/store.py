@@ -22,7 +22,7 @@ from idp.kernel.tables import (
     sessions,
     spent_assertions,
 )
-from idp.login.session import END
+from idp.login.session import END, END_OTHERS, Session
 from idp.oidc.world import (
     Code,
     Effects,
@@ -94,6 +94,19 @@ REVOKE_OF_SESSION = (
     update(grants)
     .where(
         _G.session_id.in_(select(sessions.c.id).where(sessions.c.root == bindparam("root"))),
+        _G.revoked_at.is_(None),
+        _G.scope.not_like("%offline_access%"),
+    )
+    .values(revoked_at=bindparam("now"))
+)
+_REVOKE_OF_OTHERS = (
+    update(grants)
+    .where(
+        _G.session_id.in_(
+            select(sessions.c.id).where(
+                sessions.c.person_id == bindparam("person"), sessions.c.root != bindparam("root")
+            )
+        ),
         _G.revoked_at.is_(None),
         _G.scope.not_like("%offline_access%"),
     )
@@ -258,6 +271,13 @@ async def end_session(tx: Transaction, session_id: str, root: str, now: int) -> 
     """The session and what hangs on it; what was asked for offline use stays (OIDC Core §11)."""
     await tx.run(END, key=session_id, now=now)
     await tx.run(REVOKE_OF_SESSION, root=root, now=now)
+
+
+async def end_others(tx: Transaction, session: Session, now: int) -> int:
+    """The same for all other sessions of its person. How many there were."""
+    ended = await tx.run(END_OTHERS, person=session.person_id, key=session.id, now=now)
+    await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.root, now=now)
+    return ended
 
 
 async def revoke(ground: Ground, grant_id: str) -> None:
