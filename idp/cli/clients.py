@@ -17,6 +17,7 @@ from idp.kernel.ground import Ground
 from idp.registry.clients import OVERLAP, Client, Clients, HeldSecret
 from idp.registry.metadata import ClientMetadata
 from idp.registry.systems import document
+from idp.registry.uses import Use
 from idp.verify.twfido.settings import System
 
 group = typer.Typer(no_args_is_help=True, help="Relying parties and programs.")
@@ -56,11 +57,15 @@ def _described(client: Client) -> dict[str, Any]:
 
 def _told(secret: HeldSecret) -> str:
     """A line about a secret: which, since when, until when, last used when and from where."""
-    use = secret.last_use
-    last = f"last used {when(use.at)} from {use.address}" if use else "never used"
     ends = f"expires {when(secret.expires_at)}" if secret.expires_at else "does not expire"
     old = ", replaced" if secret.replaced else ""
-    return f"…{secret.hint} created {when(secret.created_at)}, {ends}{old}, {last}"
+    return (
+        f"…{secret.hint} created {when(secret.created_at)}, {ends}{old}, {_last(secret.last_use)}"
+    )
+
+
+def _last(use: Use | None) -> str:
+    return f"last used {when(use.at)} from {use.address}" if use else "never used"
 
 
 async def listed(ground: Ground, clients: list[Client], *, as_json: bool) -> list[dict[str, Any]]:
@@ -74,16 +79,20 @@ async def listed(ground: Ground, clients: list[Client], *, as_json: bool) -> lis
             "grant_types": list(client.metadata.grant_types),
             "scopes": list(client.metadata.scopes),
             "state": client.state(now),
-            **_secrets(await registry.held(client.client_id), as_json=as_json),
+            **await _credentials(registry, client.client_id, as_json=as_json),
         }
         for client in clients
     ]
 
 
-def _secrets(held: list[HeldSecret], *, as_json: bool) -> dict[str, Any]:
+async def _credentials(registry: Clients, client_id: str, *, as_json: bool) -> dict[str, Any]:
+    """Its secrets, and the last use of its own keys (private_key_jwt)."""
+    held, by_key = await registry.held(client_id), (await registry.uses.of(client_id)).get("")
     if as_json:
-        return {"secrets": [asdict(secret) for secret in held]}
-    return {f"secret {n}": _told(secret) for n, secret in enumerate(held, 1)}
+        found: dict[str, Any] = {"secrets": [asdict(secret) for secret in held]}
+        return {**found, "keys_last_use": asdict(by_key)} if by_key else found
+    lines = {f"secret {n}": _told(secret) for n, secret in enumerate(held, 1)}
+    return {**lines, "keys": _last(by_key)} if by_key else lines
 
 
 @group.command()
@@ -197,9 +206,8 @@ def show_(context: typer.Context, client_id: str, as_json: Json = False) -> None
 
     async def work(ground: Ground) -> dict[str, Any]:
         client = await _found(ground, client_id)
-        held = await Clients(ground).held(client_id)
-        state = client.state(ground.clock.now())
-        return {**_described(client), "state": state, **_secrets(held, as_json=as_json)}
+        credentials = await _credentials(Clients(ground), client_id, as_json=as_json)
+        return {**_described(client), "state": client.state(ground.clock.now()), **credentials}
 
     show(on_the_ground(context, work), as_json=as_json)
 

@@ -17,6 +17,7 @@ from idp.registry.metadata import ClientMetadata
 from idp.registry.organisations import MOST_KEYS, Organisations, Refused
 from tests.deeds import challenged
 from tests.house import HOME, Registered, TestHouse
+from tests.keys import Signer, form
 
 PROGRAM = ClientMetadata(
     client_name="時刻表", grant_types=("client_credentials",), scopes=("api:read",)
@@ -273,3 +274,18 @@ async def test_a_last_use_outlives_a_store_that_was_away(
             await uses.flush()
     await uses.flush()
     assert await house.count(credential_uses) == 1
+
+
+async def test_the_last_use_of_a_client_s_own_keys(house: TestHouse) -> None:
+    """private_key_jwt has no secret to tell apart: the use is the client's."""
+    signer = Signer()
+    await house.register_program(
+        client_id=signer.client_id,
+        token_endpoint_auth_method="private_key_jwt",
+        jwks={"keys": [signer.public()]},
+    )
+    wanted = {**form(signer.assertion(house)), "grant_type": "client_credentials"}
+    assert (await house.http().post("/token", data=wanted)).status_code == 200
+    await house.house.clients.uses.flush()
+    [(credential, use)] = (await house.house.clients.uses.of(signer.client_id)).items()
+    assert (credential, use.address) == ("", HOME)
