@@ -14,8 +14,8 @@ from idp.kernel.errors import all_errors
 from idp.kernel.templates import BrandSettings
 
 GOOD = (
-    '<html lang="en"><title>Error: Sign in｜Service</title><nav>中文</nav><h1 id="a">Sign in</h1>'
-    '<label for="b" translate="no">圖書館</label><input id="b" value="圖">'
+    '<html lang="en"><title>Error: Sign in｜Service</title><nav lang="zh">中文</nav>'
+    '<h1 id="a">Sign in</h1><label for="b">Library</label><input id="b" value="圖">'
 )
 
 
@@ -67,9 +67,9 @@ def test_every_error_has_its_page() -> None:
         ("</h1>", "</h1><h1>Again</h1>", "title"),
         ('id="b"', 'id="a"', "ids are there twice: a"),
         ('for="b"', 'for="c"', "nothing has the id c"),
-        ("<nav>", '<a href="#top">', "nothing has the id top"),
-        ("<nav>中文</nav>", "<p>中文</p>", "not translated: 中文"),
-        ("<nav>", '<p title="圖">', "not translated: 圖"),
+        ('<nav lang="zh">', '<a href="#top" lang="zh">', "nothing has the id top"),
+        ('<nav lang="zh">', "<nav>", "not translated: 中文"),
+        ("<label", '<p title="圖"><label', "not translated: 圖"),
     ],
 )
 def test_what_is_wrong_is_found(good: str, bad: str, fault: str) -> None:

@@ -102,7 +102,7 @@ class Page(HTMLParser):
             self._named += known.get(name, "").split()
         if known.get("href", "").startswith("#"):
             self._named.append(known["href"][1:])
-        own = tag == "nav" or known.get("translate") == "no" or (tag != "html" and "lang" in known)
+        own = tag != "html" and "lang" in known
         if tag not in VOID:
             self._open.append((tag, own))
         if not self._own():

@@ -152,11 +152,10 @@ def _login(
 
     def draw(studio: Studio, request: Request) -> Response:
         now = studio.clock.now()
-        english = "lang=en" in request.url.query
         purpose = Purpose(
             service="館藏服務",
             service_en="Library services",
-            agency="National Central Library" if english else "國家圖書館",
+            agency="國家圖書館",
             relying_party="sample",
             return_to="/authorize/sample",
             cancel_to="/authorize/sample/cancelled",
@@ -288,7 +287,7 @@ CLIENT = ClientMetadata(
     scopes=("openid", "profile", "email", "twid"),
 )
 CLAIMS = [
-    ("name", "Wang Xiao-Ming"),
+    ("name", "王小明"),
     ("gender", "male"),
     ("email", "ming@example.gov.tw"),
     ("email_verified", "True"),

@@ -380,7 +380,7 @@ class NotStarted(VerificationError):
     code = "TF-2104"
     description = "the verification could not be started"
     title = "無法送出驗證"
-    advice = "請確認身分證字號，並確認已在 {app_name} 完成註冊。也可以改用「前往網站驗證」。"
+    advice = "請確認身分證字號，並確認已在{app_name}完成註冊。也可以改用「前往網站驗證」。"
     operator = "not registered, or nobody's number; many from one address is probing"
 
 
@@ -407,7 +407,7 @@ class UpstreamAway(VerificationError):
     code = "TF-2202"
     error = "temporarily_unavailable"
     description = "the verification service is away"
-    title = "{app_name} 暫時無法使用"
+    title = "{app_name}暫時無法使用"
     advice = "請稍後再試。其他方式可能也會受影響。"
     operator = "no answer, or rcode 9999: `idp doctor`"
     reportable = True

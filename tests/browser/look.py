@@ -7,8 +7,6 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.browser.person import Person
-
 CHINESE = re.compile(r"[\u3400-\u9fff]+")
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -28,19 +26,47 @@ _UNFOLD = """
 """
 # WCAG asks for 24 px; what a thumb must hit is larger here. A link within a sentence is exempt.
 _SMALL = """
-() => [...document.querySelectorAll("button, select, summary, .choice, nav a, input[type=text]")]
+() => [...document.querySelectorAll(
+  "button, .button, select, summary, .choice, nav a, footer a, input[type=text]")]
   .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43.5)
   .map(e => e.outerHTML.slice(0, 80))
 """
-_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-_WORDS = """
+# What has the focus must show it, wherever the keyboard gets to.
+_UNSEEN = """
+() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), summary")]
+  .filter(e => e.checkVisibility({visibilityProperty: true}))
+  .filter(e => {
+    e.focus();
+    const ring = getComputedStyle(e);
+    return ring.outlineStyle === "none" || parseFloat(ring.outlineWidth) < 3;
+  })
+  .map(e => e.outerHTML.slice(0, 80))
+"""
+# WCAG 1.4.12: what a reader may set without losing anything.
+_SET_SPACE = """
 () => {
-  const copy = document.body.cloneNode(true);
-  copy.querySelectorAll("[translate=no], nav, script").forEach(e => e.remove());
-  return document.title + copy.textContent + [...copy.querySelectorAll("*")].flatMap(
-    e => [...e.attributes].filter(a => !["value", "href"].includes(a.name)).map(a => a.value)
-  ).join(" ");
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(`
+    * { line-height: 1.5 !important; letter-spacing: .12em !important; }
+    * { word-spacing: .16em !important; }
+    p { margin-bottom: 2em !important; }
+  `);
+  document.adoptedStyleSheets = [sheet];
 }
+"""
+_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# What is read in a voice that cannot read it: Chinese that is not marked on another page.
+_WORDS = """
+() => [...document.querySelectorAll("title, body, body *")]
+  .filter(e => e.closest("[lang]") === document.documentElement && e.localName !== "script")
+  .flatMap(e => [
+    ...[...e.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).map(n => n.data),
+    ...[...e.attributes].filter(a => !["value", "href"].includes(a.name)).map(a => a.value),
+  ]).join(" ")
+"""
+_EMPTY = """
+() => [...document.querySelectorAll("ul, ol, dl, p:not([role]), h2")]
+  .filter(e => !e.textContent.trim() && !e.querySelector("img")).map(e => e.outerHTML.slice(0, 80))
 """
 _HEADINGS = """
 () => [...document.querySelectorAll("h1")].map(h => {
@@ -49,16 +75,14 @@ _HEADINGS = """
   return copy.textContent.trim();
 })
 """
-AGENCY = "示範機關"  # has no English name
 
 
-def faults(person: Person, axe: str) -> list[str]:
+def faults(page: Page, axe: str) -> list[str]:
     """Of the page that is open: accessibility in both themes, targets, width, title, focus."""
-    page = person.page
     page.wait_for_load_state()  # its style sheet too
     page.evaluate(_UNFOLD)
     page.evaluate(axe)
-    return [*_seen_by_axe(page), *_targets(page), *_narrow(page), *_said(page)]
+    return [*_said(page), *_seen_by_axe(page), *_targets(page), *_focus(page), *_narrow(page)]
 
 
 def _seen_by_axe(page: Page) -> list[str]:
@@ -75,13 +99,25 @@ def _targets(page: Page) -> list[str]:
     return [f"small: {html}" for html in page.evaluate(_SMALL)]
 
 
+def _focus(page: Page) -> list[str]:
+    page.keyboard.press("Tab")  # from here on the browser takes us for a keyboard
+    return [f"focus not seen: {html}" for html in page.evaluate(_UNSEEN)]
+
+
 def _narrow(page: Page) -> list[str]:
-    size = page.viewport_size
+    """At 320 pixels, with letters twice as large, and with more space around them."""
+    found, size = [], page.viewport_size
     page.set_viewport_size({"width": 320, "height": 640})
-    wide = page.evaluate(_WIDE)
+    found.append(("320 px", page.evaluate(_WIDE)))
+    page.evaluate(_SET_SPACE)
+    found.append(("320 px, spaced", page.evaluate(_WIDE)))
+    page.evaluate("document.adoptedStyleSheets = []")
+    page.set_viewport_size({"width": 640, "height": 800})
+    page.evaluate("document.documentElement.style.fontSize = '212.5%'")
+    found.append(("640 px at 200 %", page.evaluate(_WIDE)))
     if size:
         page.set_viewport_size(size)
-    return [f"{wide} px too wide for 320"] if wide > 0 else []
+    return [f"{wide} px too wide at {where}" for where, wide in found if wide > 0]
 
 
 def _said(page: Page) -> list[str]:
@@ -94,6 +130,7 @@ def _said(page: Page) -> list[str]:
     if not page.evaluate("document.activeElement === document.body"):
         found.append("something has the focus")
     if page.get_attribute("html", "lang") == "en":
-        words = page.evaluate(_WORDS).replace(AGENCY, "")
+        words = page.evaluate(_WORDS)
         found += [f"not English: {text}" for text in CHINESE.findall(words)]
+    found += [f"nothing to read: {html}" for html in page.evaluate(_EMPTY)]
     return found

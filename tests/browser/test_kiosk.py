@@ -120,7 +120,7 @@ def test_the_warning_is_accessible(meet: Meet, counter: str, locale: str) -> Non
     person.open(counter)
     untouched(person, 45)
     assert person.page.locator("#kiosk").is_visible()
-    found = [fault for fault in faults(person, axe()) if "櫃檯" not in fault]
+    found = [fault for fault in faults(person.page, axe()) if "櫃檯" not in fault]
     assert found == []
 
 

@@ -28,7 +28,7 @@ async def test_a_phone_that_has_just_rung_does_not_ring_again(
     page = await again(browser)
     assert "1 秒後可以再傳一次" in page.html
     page = await browser.press("regenerate")
-    assert (rung(house), page.texts["soon"]) == (1, "通知剛剛送出，1 秒後才能再傳一次。")
+    assert (rung(house), page.texts["soon"]) == (1, "通知剛剛送出，還不能再傳一次。")
     house.clock.pass_(1)
     page = await again(browser)
     assert "秒後可以再傳一次" not in page.html
