@@ -244,7 +244,12 @@ def failures() -> Iterator[Sight]:
 # ── a person's own page ─────────────────────────────────────────────────────────────────────────
 
 WHEN = moment(1_790_000_000)
-SERVICE = {"id": "sample", "name": "館藏服務", "name_en": "Library services", "agency": ""}
+SERVICE = {
+    "id": "sample",
+    "name": "館藏服務",
+    "name_en": "Library services",
+    "agency": "國家圖書館",
+}
 WALLET = {"id": "/wecard", "name": "/wecard", "name_en": "", "agency": ""}
 
 
