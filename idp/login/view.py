@@ -170,7 +170,11 @@ def _minutes(problem: IdpError | None) -> int:
     return -(-(problem.retry_after or 0) // 60) if problem else 0
 
 
+MASK = 3  # ISO/IEC 18004 §7.8: (row + column) mod 3, which has no long runs of its own
+
+
 def _qr(content: str) -> str:
-    """Inline SVG with the 4-module quiet zone, level M."""
-    code = segno.make(content, error="m", micro=False)
+    """Inline SVG with the 4-module quiet zone, level M. The mask is given: to draw all eight and
+    keep the prettiest is most of the work, and every reader takes any."""
+    code = segno.make(content, error="m", micro=False, mask=MASK)
     return str(code.svg_inline(scale=5, border=4, dark="#000", light="#fff", omitsize=True))
