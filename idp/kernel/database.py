@@ -19,12 +19,13 @@ import asyncio
 import contextlib
 import functools
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as AsyncpgDialect
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as SqliteDialect
 from sqlalchemy.engine import Dialect
@@ -95,6 +96,21 @@ def _prepare_many(
     return sql, [[row[n] if n in row else defaults[n] for n in order] for row in rows]
 
 
+class _Translated:
+    """A driver's error as ours. Not a generator: that would cost as much as a statement."""
+
+    def __init__(self, meaning: Callable[[BaseException], Exception | None]) -> None:
+        self._meaning = meaning
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        meant = self._meaning(error) if error else None
+        if meant:
+            raise meant from error
+
+
 async def connect(url: str, pool_size: int = 8) -> Database:
     """Raises Unavailable."""
     if url.startswith("sqlite:"):
@@ -132,37 +148,36 @@ def sqlite_file(url: str) -> Path:
 # ── PostgreSQL ──────────────────────────────────────────────────────────────────────────────────
 
 _POSTGRES: Dialect = AsyncpgDialect()  # type: ignore[no-untyped-call]
+_CLOCK = select(func.extract("epoch", func.clock_timestamp()).label("now"))
 _AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
-class _PostgresReader:
+class _PostgresTransaction:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     async def one(self, statement: Executable, **params: Any) -> Row | None:
         sql, values = _prepare(statement, _POSTGRES, params)
-        with _postgres_errors():
+        with _postgres_errors:
             row: Row | None = await self._connection.fetchrow(sql, *values)
         return row
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
         sql, values = _prepare(statement, _POSTGRES, params)
-        with _postgres_errors():
+        with _postgres_errors:
             rows: list[Row] = await self._connection.fetch(sql, *values)
         return rows
 
-
-class _PostgresTransaction(_PostgresReader):
     async def run(self, statement: Executable, **params: Any) -> int:
         sql, values = _prepare(statement, _POSTGRES, params)
-        with _postgres_errors():
+        with _postgres_errors:
             tag: str = await self._connection.execute(sql, *values)
         return int(tag.rsplit(" ", 1)[-1])
 
     async def run_many(self, statement: Executable, rows: Sequence[Row]) -> None:
         sql, values = _prepare_many(statement, _POSTGRES, rows)
-        with _postgres_errors():
+        with _postgres_errors:
             await self._connection.executemany(sql, values)
 
 
@@ -171,26 +186,23 @@ class Postgres:
         self._pool = pool
 
     async def one(self, statement: Executable, **params: Any) -> Row | None:
-        async with self._connection() as connection:
-            return await _PostgresReader(connection).one(statement, **params)
+        return await self._with(lambda tx: tx.one(statement, **params))
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
-        async with self._connection() as connection:
-            return await _PostgresReader(connection).all(statement, **params)
+        return await self._with(lambda tx: tx.all(statement, **params))
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         for last in (False,) * RETRIES + (True,):
             try:
-                async with self._connection() as connection, connection.transaction():
-                    return await work(_PostgresTransaction(connection))
+                return await self._with(work, atomic=True)
             except _Again:
                 if last:
                     raise Unavailable(detail="too many serialization failures") from None
         raise AssertionError("unreachable")
 
     async def time(self) -> float:
-        async with self._connection() as connection:
-            return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+        row = await self.one(_CLOCK)
+        return float(row["now"]) if row else 0.0
 
     async def close(self) -> None:
         try:
@@ -198,27 +210,33 @@ class Postgres:
         except (TimeoutError, *_AWAY):
             self._pool.terminate()
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        with _postgres_errors():
+    async def _with(
+        self, work: Callable[[_PostgresTransaction], Awaitable[T]], *, atomic: bool = False
+    ) -> T:
+        """On a connection of its own. Raises Conflict, Unavailable, _Again."""
+        with _postgres_errors:
             async with self._pool.acquire(timeout=POOL_WAIT) as connection:
-                yield connection
+                if not atomic:
+                    return await work(_PostgresTransaction(connection))
+                async with connection.transaction():
+                    return await work(_PostgresTransaction(connection))
 
 
-class _Again(Exception):
+class _Again(Unavailable):
     """Run the transaction once more."""
 
 
-@contextlib.contextmanager
-def _postgres_errors() -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.UniqueViolationError as taken:
-        raise Conflict(str(taken.constraint_name)) from taken
-    except _AGAIN as again:
-        raise _Again from again
-    except _AWAY as away:
-        raise Unavailable(detail=f"PostgreSQL: {type(away).__name__}") from away
+def _postgres_meaning(error: BaseException) -> Exception | None:
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return Conflict(str(error.constraint_name))
+    if isinstance(error, _AGAIN):
+        return _Again()
+    if isinstance(error, _AWAY):
+        return Unavailable(detail=f"PostgreSQL: {type(error).__name__}")
+    return None
+
+
+_postgres_errors = _Translated(_postgres_meaning)
 
 
 # ── SQLite ──────────────────────────────────────────────────────────────────────────────────────
@@ -231,21 +249,21 @@ class _SqliteReader:
         self._connection = connection
 
     async def one(self, statement: Executable, **params: Any) -> Row | None:
-        with _sqlite_errors():
+        with _sqlite_errors:
             row: Row | None = self._execute(statement, params).fetchone()
         return row
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
-        with _sqlite_errors():
+        with _sqlite_errors:
             return list(self._execute(statement, params).fetchall())
 
     async def run(self, statement: Executable, **params: Any) -> int:
-        with _sqlite_errors():
+        with _sqlite_errors:
             return self._execute(statement, params).rowcount
 
     async def run_many(self, statement: Executable, rows: Sequence[Row]) -> None:
         sql, values = _prepare_many(statement, _SQLITE, rows)
-        with _sqlite_errors():
+        with _sqlite_errors:
             self._connection.executemany(sql, values)
 
     def _execute(self, statement: Executable, params: Row) -> sqlite3.Cursor:
@@ -276,7 +294,7 @@ class Sqlite:
             await self._begin()
             try:
                 result = await work(self._writer)
-                with _sqlite_errors():
+                with _sqlite_errors:
                     self._writes.execute("COMMIT")
             except BaseException:
                 if self._writes.in_transaction:
@@ -300,7 +318,7 @@ class Sqlite:
         pause, waited = 0.002, 0.0
         while True:
             try:
-                with _sqlite_errors():
+                with _sqlite_errors:
                     self._writes.execute("BEGIN IMMEDIATE")
                 return
             except _Locked:
@@ -310,7 +328,7 @@ class Sqlite:
             waited, pause = waited + pause, min(pause * 1.5, 0.05)
 
     async def time(self) -> float:
-        with _sqlite_errors():
+        with _sqlite_errors:
             found = self._reads.execute("SELECT (julianday('now') - 2440587.5) * 86400.0")
             return float(found.fetchone()[0])
 
@@ -320,6 +338,7 @@ class Sqlite:
 
 
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class _Locked(Unavailable):
@@ -328,7 +347,7 @@ class _Locked(Unavailable):
 
 def _open(file: Path) -> sqlite3.Connection:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _sqlite_errors():
+    with _sqlite_errors:
         connection = sqlite3.connect(file, timeout=5, isolation_level=None)
         connection.row_factory = sqlite3.Row
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -338,17 +357,14 @@ def _open(file: Path) -> sqlite3.Connection:
     return connection
 
 
-@contextlib.contextmanager
-def _sqlite_errors() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.IntegrityError as broken:
-        if broken.sqlite_errorcode in _TAKEN:
-            raise Conflict(str(broken)) from broken
-        raise Unavailable(detail=f"SQLite: {broken}") from broken
-    except sqlite3.OperationalError as away:
-        if away.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise _Locked(detail="SQLite: locked") from away
-        raise Unavailable(detail=f"SQLite: {away}") from away
-    except sqlite3.DatabaseError as away:
-        raise Unavailable(detail=f"SQLite: {away}") from away
+def _sqlite_meaning(error: BaseException) -> Exception | None:
+    if not isinstance(error, sqlite3.DatabaseError):
+        return None
+    if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorcode in _TAKEN:
+        return Conflict(str(error))
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY:
+        return _Locked(detail="SQLite: locked")
+    return Unavailable(detail=f"SQLite: {error}")
+
+
+_sqlite_errors = _Translated(_sqlite_meaning)

@@ -108,6 +108,7 @@ class Templates:
             autoescape=True,
             undefined=StrictUndefined,
             extensions=["jinja2.ext.i18n"],
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
