@@ -211,12 +211,13 @@ def logins() -> Iterator[Sight]:
     yield Sight("approved", "", _login("qr", state=AttemptState.APPROVED))
     yield Sight("expired", "push", _login("push", age=200))
     yield Sight("expired", "qr", _login("qr", age=200))
-    apart = (VerificationError, errors.Expired, errors.TooManyPushes)
+    apart = (VerificationError, errors.Expired, errors.TooManyPushes, errors.Maintenance)
     for why in errors.all_errors():
         if issubclass(why, VerificationError) and why not in apart:
             yield Sight(why.code, "", _login("qr", state=ENDED, why=why))
     yield Sight("TF-2101", "push", _login("push", state=ENDED, why=errors.Denied))
     yield Sight("TF-2105", "", _login(problem=often))
+    yield Sight("TF-2203", "", _login(problem=errors.Maintenance(1_800_000_000)))
     yield Sight("TF-2105", "ringing", _login("push", problem=often))
     yield Sight("TF-3006", "login", _login("qr", problem=errors.PersonDisabled()))
     yield Sight("TF-3002", "login", _login("qr", problem=errors.AlreadyFinished()))
@@ -295,7 +296,6 @@ CLAIMS = [
     ("name", "王小明"),
     ("gender", "male"),
     ("email", "ming@example.gov.tw"),
-    ("email_verified", "True"),
     ("twid", "A1****6789"),
 ]
 

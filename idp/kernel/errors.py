@@ -2,7 +2,7 @@
 
 Each class speaks with three voices: `description` for the relying party (ASCII, RFC 6749 §5.2
 character set), `title` and `advice` for the person (zh-TW, the message ids of the catalogues; they
-may name {app_name}, {life} and {minutes}), and `operator` for whoever runs the house; `detail`,
+may name {app_name}, {life}, {minutes}, {time}), and `operator` for who runs the house; `detail`,
 given when raised, is for our log only. `may_redirect` says whether the relying party may be told
 by redirect: never before client and redirect_uri are known to be good. `reportable` says whether
 the help desk can do more about it than the person: then the page offers to write to it.
@@ -411,6 +411,21 @@ class UpstreamAway(VerificationError):
     advice = "請稍後再試。其他方式可能也會受影響。"
     operator = "no answer, or rcode 9999: `idp doctor`"
     reportable = True
+
+
+class Maintenance(VerificationError):
+    """The operator knows that the upstream is closed, and `until` when (UTC seconds)."""
+
+    code = "TF-2203"
+    error = "temporarily_unavailable"
+    description = "the verification service is under maintenance"
+    title = "{app_name}維護中，預計 {time} 恢復"
+    advice = "請稍後再試。"
+    operator = "`twfido.maintenance_until`"
+
+    def __init__(self, until: int = 0) -> None:
+        super().__init__()
+        self.until = until
 
 
 def all_errors() -> list[type[IdpError]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import gettext
 import io
 import re
-import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -23,11 +23,11 @@ from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from idp.kernel.clock import TAIPEI
 from idp.kernel.settings import Section
 from idp.kernel.web import no_store, page_policy, prefer, preference
 
 SOURCE = "zh-TW"
-TAIPEI = 8 * 3600  # seconds ahead of UTC; no daylight saving
 _HAN = re.compile(r"[\u3400-\u9fff]")
 HTML_LANG = {"zh-TW": "zh-Hant-TW"}
 LANGUAGE_COOKIE = "idp_language"
@@ -157,7 +157,7 @@ class Templates:
             name,
             language,
             reference=request.state.reference,
-            time=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + TAIPEI)),
+            time=datetime.now(TAIPEI).strftime("%Y-%m-%d %H:%M:%S"),
             here=f"{here}?" if here else _address(request, status),
             **context,
         )

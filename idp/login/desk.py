@@ -98,7 +98,10 @@ class Desk:
     ) -> bool:
         """Opens a new attempt, which replaces the one before. What goes wrong upstream becomes
         the ending of the attempt. `seen` is how many attempts there were on the page that asks;
-        False if there are more by now. Raises TooManyPushes, NotStarted."""
+        False if there are more by now. Raises TooManyPushes, NotStarted,
+        Maintenance."""
+        if self.verifier.closed_until > self._ground.clock.now():
+            raise errors.Maintenance(self.verifier.closed_until)
         if method.disturbs and number:
             await self._hear_out(method, number, who)
         try:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from idp.kernel import errors
+from idp.kernel.clock import moment
 from idp.kernel.database import Row
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
@@ -102,6 +103,7 @@ class View:
             mobile=_mobile(request),
             problem=problem or (ending(here.attempt) if here.attempt else None),
             wait_minutes=_minutes(problem),
+            until=moment(problem.until)["text"] if isinstance(problem, errors.Maintenance) else "",
             waiting=not decided(here.step),
             again=problem is None and self._worth_repeating(here),
             over=isinstance(problem, errors.AlreadyFinished),

@@ -127,6 +127,11 @@ class Verifier(Protocol):
         """Seconds that an attempt is open: what the pages tell before it begins."""
         ...
 
+    @property
+    def closed_until(self) -> int:
+        """UTC seconds until which no attempt can begin; 0 if nobody announced any."""
+        ...
+
     def canonical_number(self, typed: str) -> str | None:
         """The number as the upstream writes it, or None if it cannot be one."""
         ...

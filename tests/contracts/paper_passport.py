@@ -16,6 +16,7 @@ class PaperPassport:
 
     name = "passport"
     life = 600
+    closed_until = 0
     methods: Mapping[str, Method] = MappingProxyType(
         {"desk": Method("desk", "urn:passport:desk", ("face",), 1, "wait", needs_number=True)}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -11,7 +12,7 @@ import pytest
 from idp.login.flow import RESEND
 from tests.actors import Browser, Service, log_in, verify
 from tests.asking import SQLITE
-from tests.house import CALLBACK, TestHouse, running, settings_for
+from tests.house import CALLBACK, START, TestHouse, running, settings_for
 from tests.logins import HAND, again, chosen, poll, qrids, rung, states
 
 HOME = "https://service.test/"
@@ -93,6 +94,26 @@ async def test_the_app_on_this_phone(house: TestHouse, browser: Browser, service
     assert HAND not in content
     house.clock.pass_(90)
     assert "每次驗證只有 90 秒" in (await again(browser)).html
+
+
+@SQLITE
+@pytest.mark.parametrize("method", ["qr", "push", "web", "dongle"])
+@pytest.mark.parametrize(
+    "changed_settings",
+    [{"twfido": {"maintenance_until": datetime.fromtimestamp(START + 90, UTC)}}],
+)
+async def test_maintenance(
+    house: TestHouse, browser: Browser, service: Service, method: str
+) -> None:
+    """Until the announced time nothing begins and nobody is asked; the page says when it will,
+    in Taiwan's time. Afterwards the same press works."""
+    page = await chosen(browser, service, method)
+    assert (page.error_code, house.line.calls) == ("TF-2203", [])
+    assert "維護中，預計 2026-09-21 22:14 恢復" in page.html
+    assert "report" not in page.links
+    house.clock.pass_(90)
+    page = await chosen(browser, service, method)
+    assert page.error_code == ""
 
 
 @SQLITE

@@ -9,7 +9,14 @@ from string import Formatter
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
 from idp.kernel.settings import Section
 from idp.verify.twfido.checksum import fault_in_key, is_sample
@@ -136,6 +143,11 @@ class TwFidoSettings(Section):
         "", max_length=100, description="name registered for our syscode, as phones show it"
     )
     expires_in: int = Field(180, ge=10, le=3600, description="seconds that a transaction lives")
+    maintenance_until: AwareDatetime | None = Field(
+        None,
+        description="while TW FidO is being maintained: when it is expected back, with its zone"
+        " (2026-11-22T06:00+08:00); until then nothing begins, and the page says so",
+    )
     strict_echo: bool = Field(
         True, description="an answer must repeat the tranSeq of its request; the slides' do not"
     )

@@ -62,6 +62,11 @@ class TwFido:
     def life(self) -> int:
         return self._settings.expires_in
 
+    @property
+    def closed_until(self) -> int:
+        until = self._settings.maintenance_until
+        return int(until.timestamp()) if until else 0
+
     def canonical_number(self, typed: str) -> str | None:
         return numbers.canonical(typed)
 
