@@ -17,7 +17,7 @@ from starlette.responses import Response
 from idp.kernel import audit
 from idp.kernel.clock import moment
 from idp.kernel.database import Row, Transaction
-from idp.kernel.errors import InvalidRequest
+from idp.kernel.errors import ForgedRequest, InvalidRequest
 from idp.kernel.ground import Ground
 from idp.kernel.templates import SOURCE
 from idp.kernel.vault import digest
@@ -123,7 +123,7 @@ class Account:
             sessions=[await self._shown(other, session) for other in sessions],
             consents=await self._consents(session),
             paused_at=moment(paused) if paused is not None else None,
-            done=_one_of(DONE, params.get("done", "")),
+            done=self._said(DONE, params.get("done", "")),
         )
 
     async def _lines(self, person: Row, params: Params) -> tuple[list[dict[str, Any]], str]:
@@ -189,7 +189,7 @@ class Account:
 
     async def left(self, request: Request) -> Response:
         """GET /account/left: whoever cancels or ends must not be sent into the next login."""
-        done = _one_of(GONE, request.query_params.get("done", ""))
+        done = self._said(GONE, request.query_params.get("done", ""))
         return self._ground.templates.page(request, "account/left.html", start=PATH, done=done)
 
     def _page(self, request: Request, session: Session, name: str, **context: Any) -> Response:
@@ -220,7 +220,7 @@ class Account:
         await self._ground.database.write(work)
         if chosen and chosen.id == session.id:
             return self._gone("ended")
-        return see_other(PATH, done="others" if which == "others" else "ended")
+        return self._after(PATH, "others" if which == "others" else "ended")
 
     async def withdraw(self, request: Request, session: Session, form: Params) -> Response:
         """POST /account/withdraw: the consent, and every token that came of it."""
@@ -233,7 +233,7 @@ class Account:
                 await self._tell(tx, WITHDRAWN, request, session, client_id)
 
         await self._ground.database.write(work)
-        return see_other(PATH, done="withdrawn")
+        return self._after(PATH, "withdrawn")
 
     async def not_me(self, request: Request, session: Session, _form: Params) -> Response:
         """POST /account/not-me."""
@@ -257,13 +257,24 @@ class Account:
 
         if person["push_paused_at"] is not None:
             await self._ground.database.write(work)
-        return see_other(PATH, done="resumed")
+        return self._after(PATH, "resumed")
 
     def _gone(self, done: str) -> Response:
         """After the session of this very browser has ended."""
-        response = see_other(LEFT, done=done)
+        response = self._after(LEFT, done)
         self._ground.forms.cookies.erase(response, COOKIE)
         return response
+
+    def _after(self, path: str, done: str) -> Response:
+        return see_other(path, done=self._ground.forms.stamp(f"done:{done}"))
+
+    def _said(self, known: tuple[str, ...], stamped: str) -> str:
+        """What has been done. A link from elsewhere must not tell anybody that all is over."""
+        try:
+            done = self._ground.forms.stamped(stamped).removeprefix("done:")
+        except ForgedRequest:
+            return ""
+        return done if done in known else ""
 
     async def _person(self, session: Session) -> Row:
         return await self._login.persons.row(self._ground.database, session.person_id)
@@ -294,10 +305,6 @@ class Account:
 
 def _mark(session: Session) -> str:
     return f"account:{digest(session.id)[:22]}"
-
-
-def _one_of(known: tuple[str, ...], said: str) -> str:
-    return said if said in known else ""
 
 
 def _cursor(params: Params) -> tuple[int, str] | None:

@@ -15,7 +15,7 @@ async def test_what_its_account_verifies_counts_for_it_alone(
     house: TestHouse, browser: Browser, service: Service
 ) -> None:
     """Whoever holds the key of that account can obtain approvals outside of us, so a session from
-    it opens no other service, and no binding code."""
+    it opens no other service, no binding code, and not what the person did elsewhere."""
     owner = Service(house, await house.register("owner"))
     account = document(System(THEIRS, (API_KEY,), "自己的服務"))
     await house.house.clients.set_system("owner", THEIRS, account)
@@ -32,6 +32,7 @@ async def test_what_its_account_verifies_counts_for_it_alone(
     assert silent.query["error"] == "login_required"
     await log_in(browser, owner)
     assert "continue" in (await browser.open("/wecard")).buttons()
+    assert "continue" in (await browser.open("/account")).buttons()
 
 
 async def test_logging_out_reaches_what_came_before_a_second_login(
