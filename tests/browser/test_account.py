@@ -77,11 +77,11 @@ def test_the_page_after_not_me(meet: Meet, phone: Person, number: str, locale: s
     come_home(person, phone, number)
     person.press("not-me")
     person.press("stop-all")
-    found, sent = {"stopped": faults(person, axe())}, {"stopped": person.source["html"].text()}
+    found, sent = {"stopped": faults(person.page, axe())}, {"stopped": person.source["html"].text()}
     come_home(person, phone, number)
-    found["paused"], sent["paused"] = faults(person, axe()), person.source["html"].text()
+    found["paused"], sent["paused"] = faults(person.page, axe()), person.source["html"].text()
     person.press("resume")
-    found["resumed"], sent["resumed"] = faults(person, axe()), person.source["html"].text()
+    found["resumed"], sent["resumed"] = faults(person.page, axe()), person.source["html"].text()
     for name, wrong in html_faults_of(sent).items():
         found[name] += wrong
     assert {name: wrong for name, wrong in found.items() if wrong} == {}

@@ -155,6 +155,8 @@ async def test_which_pages_clear_themselves(house: TestHouse, counter: Service) 
         pages["expired"] = await browser.open(pages["push"].url)
         await browser.press("other")
         pages["consent"] = await verify(browser)
+        linked = {'href="/account"' in page.html for page in pages.values()}
+        assert linked == {name == "plain"}
         seen[name] = [key for key, page in pages.items() if "kiosk.js" in page.html]
         assert all(
             page.html.count("wait.js") + page.html.count("kiosk.js") < 2 for page in pages.values()
