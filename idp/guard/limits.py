@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerSecond, WindowStats, parse_many
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from idp.guard.answers import UNCOUNTED, USED_UP, Stopped
+from idp.windows import MemoryWindows
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class Meter:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        storage: Storage = MemoryStorage()
+        storage: Storage = MemoryWindows()
         if limits.redis_url:
             storage = RedisStorage(f"async+{limits.redis_url}", implementation="redispy")
         self._limiter = FixedWindowRateLimiter(storage)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,7 @@ from idp.guard.answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, una
 from idp.guard.limits import Limits, Meter
 from idp.guard.tokens import Claims, Keys, Tokens
 
+_PASSED = ANSWERS.labels("passed")
 _BEARER = re.compile(r"\A[Bb]earer +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
 _CROOKED = re.compile(r"//|\\|(^|/)\.{1,2}(/|$)|%2[ef]|%5c|[\x00-\x1f]", re.IGNORECASE)
 
@@ -66,7 +67,7 @@ class Guard:
         try:
             with self._meter.connection(address):
                 told = await self.admit(scope, address)
-                ANSWERS.labels("passed").inc()
+                _PASSED.inc()
                 await self._app(scope, receive, _telling(send, told) if told else send)
         except Stopped as stopped:
             ANSWERS.labels(str(stopped.status)).inc()
@@ -111,10 +112,10 @@ def _roles(claims: Claims) -> list[str]:
 
 
 def _bearer(scope: Scope) -> str:
-    found = Headers(scope=scope).getlist("authorization")
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
     if not found:
         raise unauthorized(NO_HEADER)
-    match = _BEARER.match(found[0]) if len(found) == 1 else None
+    match = _BEARER.match(found[0].decode("latin-1")) if len(found) == 1 else None
     if match is None:
         raise unauthorized(INVALID, "invalid_token")
     return match[1]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from idp.kernel.errors import Unavailable
+from idp.windows import MemoryWindows
 
 PerMinute = RateLimitItemPerMinute
 PerSecond = RateLimitItemPerSecond
@@ -20,7 +21,7 @@ PerSecond = RateLimitItemPerSecond
 
 class Throttle:
     def __init__(self, redis_url: str | None = None) -> None:
-        storage: Storage = MemoryStorage()
+        storage: Storage = MemoryWindows()
         if redis_url:
             storage = RedisStorage(f"async+{redis_url}", implementation="redispy")
         self._limiter = FixedWindowRateLimiter(storage)
