@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from idp.app import RETURN_PATH, Settings, create_app, ground_floor, read_settings
 from idp.demo.api import create_api
-from idp.kernel import schema
+from idp.kernel import revision, schema
 from idp.kernel.ground import Ground
 from idp.kernel.templates import template_directory
 from idp.members.commands import import_members
@@ -104,7 +104,7 @@ async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
         plan.config.write_text(configuration(plan), encoding="utf-8")
         plan.config.chmod(0o600)
     settings = read_settings([plan.config])
-    found, needed = schema.current(settings.database.url)
+    found, needed = revision.current(settings.database.url)
     if found != needed:
         schema.upgrade(settings.database.url)
     known = _secrets(plan)

@@ -15,7 +15,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.app import Settings, ground_floor, read_settings
-from idp.kernel import schema
+from idp.kernel import revision
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.vault import VaultBroken
@@ -66,10 +66,10 @@ def on_the_ground(context: typer.Context, work: Callable[[Ground], Awaitable[T]]
         raise Stop(str(refused)) from None
 
 
-def schema_of(settings: Settings) -> tuple[str | None, str | None]:
+def schema_of(settings: Settings) -> tuple[str | None, str]:
     """(revision of the database, revision this version needs). Raises Stop."""
     try:
-        return schema.current(settings.database.url)
+        return revision.current(settings.database.url)
     except (OSError, SQLAlchemyError, asyncpg.PostgresError) as away:
         reason = " ".join(str(away).split()) or type(away).__name__
         raise Stop(f"the database cannot be reached: {reason}") from None

@@ -11,7 +11,6 @@ import typer
 
 from idp.app import Settings, ground_floor, upstream_client
 from idp.cli.common import ANOTHER_KEY, Stop, chosen, on_the_ground, schema_of
-from idp.kernel import schema
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.keyring import ALGORITHMS, KeyState
@@ -33,6 +32,8 @@ def add_to(app: typer.Typer) -> None:
 @db_group.command()
 def upgrade(context: typer.Context) -> None:
     """Bring the schema to this version."""
+    from idp.kernel import schema  # here only: Alembic is not for those who serve
+
     settings = chosen(context).settings()
     schema_of(settings)  # a database that is away is told in a line
     schema.upgrade(settings.database.url)

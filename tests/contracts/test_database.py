@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import bindparam, insert, select, text, update
 
 from idp.kernel import database as databases
-from idp.kernel import schema
+from idp.kernel import revision, schema
 from idp.kernel.clock import Clock
 from idp.kernel.database import Conflict, Database, Postgres, Transaction, connect, sqlite_file
 from idp.kernel.errors import Unavailable
@@ -290,5 +291,6 @@ def test_the_migrations_make_what_the_tables_say(database_url: str) -> None:
     assert schema.differences(database_url) == []
     schema.upgrade(database_url)
     assert schema.differences(database_url) == []
-    found, needed = schema.current(database_url)
-    assert found == needed is not None
+    found, needed = revision.current(database_url)
+    migrations = ScriptDirectory(str(Path(schema.__file__).with_name("migrations")))
+    assert found == needed == migrations.get_current_head()
