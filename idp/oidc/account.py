@@ -123,7 +123,7 @@ class Account:
             sessions=[await self._shown(other, session) for other in sessions],
             consents=await self._consents(session),
             paused_at=moment(paused) if paused is not None else None,
-            done=self._said(DONE, params.get("done", "")),
+            done=self._said(request, DONE, params.get("done", "")),
         )
 
     async def _lines(self, person: Row, params: Params) -> tuple[list[dict[str, Any]], str]:
@@ -189,7 +189,7 @@ class Account:
 
     async def left(self, request: Request) -> Response:
         """GET /account/left: whoever cancels or ends must not be sent into the next login."""
-        done = self._said(GONE, request.query_params.get("done", ""))
+        done = self._said(request, GONE, request.query_params.get("done", ""))
         return self._ground.templates.page(request, "account/left.html", start=PATH, done=done)
 
     def _page(self, request: Request, session: Session, name: str, **context: Any) -> Response:
@@ -219,8 +219,8 @@ class Account:
 
         await self._ground.database.write(work)
         if chosen and chosen.id == session.id:
-            return self._gone("ended")
-        return self._after(PATH, "others" if which == "others" else "ended")
+            return self._gone(request, "ended")
+        return self._after(request, PATH, "others" if which == "others" else "ended")
 
     async def withdraw(self, request: Request, session: Session, form: Params) -> Response:
         """POST /account/withdraw: the consent, and every token that came of it."""
@@ -233,7 +233,7 @@ class Account:
                 await self._tell(tx, WITHDRAWN, request, session, client_id)
 
         await self._ground.database.write(work)
-        return self._after(PATH, "withdrawn")
+        return self._after(request, PATH, "withdrawn")
 
     async def not_me(self, request: Request, session: Session, _form: Params) -> Response:
         """POST /account/not-me."""
@@ -245,7 +245,7 @@ class Account:
             await self._tell(tx, NOT_ME, request, session)
 
         await self._ground.database.write(work)
-        return self._gone("not-me")
+        return self._gone(request, "not-me")
 
     async def resume(self, request: Request, session: Session, _form: Params) -> Response:
         """POST /account/push: the person has just logged in, and not by a push."""
@@ -257,24 +257,28 @@ class Account:
 
         if person["push_paused_at"] is not None:
             await self._ground.database.write(work)
-        return self._after(PATH, "resumed")
+        return self._after(request, PATH, "resumed")
 
-    def _gone(self, done: str) -> Response:
+    def _gone(self, request: Request, done: str) -> Response:
         """After the session of this very browser has ended."""
-        response = self._after(LEFT, done)
+        response = self._after(request, LEFT, done)
         self._ground.forms.cookies.erase(response, COOKIE)
         return response
 
-    def _after(self, path: str, done: str) -> Response:
-        return see_other(path, done=self._ground.forms.stamp(f"done:{done}"))
+    def _after(self, request: Request, path: str, done: str) -> Response:
+        return see_other(path, done=self._ground.forms.stamp(self._word(request, done)))
 
-    def _said(self, known: tuple[str, ...], stamped: str) -> str:
-        """What has been done. A link from elsewhere must not tell anybody that all is over."""
+    def _said(self, request: Request, known: tuple[str, ...], stamped: str) -> str:
+        """What has been done, in this very browser. A link from elsewhere must not tell anybody
+        that all is over."""
         try:
-            done = self._ground.forms.stamped(stamped).removeprefix("done:")
+            word = self._ground.forms.stamped(stamped)
         except ForgedRequest:
             return ""
-        return done if done in known else ""
+        return next((done for done in known if word == self._word(request, done)), "")
+
+    def _word(self, request: Request, done: str) -> str:
+        return f"done:{done}:{self._ground.forms.browser(request)}"
 
     async def _person(self, session: Session) -> Row:
         return await self._login.persons.row(self._ground.database, session.person_id)

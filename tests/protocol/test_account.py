@@ -391,13 +391,19 @@ async def test_a_paused_push_costs_as_much(house: TestHouse, service: Service) -
 
 @SQLITE
 async def test_no_link_says_that_all_is_over(house: TestHouse) -> None:
-    """Only a page that we led to says what has been done; a form's token is no such word."""
+    """Only a page that we led to says what has been done, and in the browser that did it; a form's
+    token is no such word."""
     browser = await home(house)
     token = browser.page.forms[0].fields["csrf"]  # type: ignore[union-attr]
     for word in ("not-me", "ended", "x", token):
         page = await browser.open(f"{HERE}/left?done={word}")
         assert page.title.startswith("沒有開啟登入紀錄")
         assert "done" not in (await browser.open(f"{HERE}?done={word}")).texts
+    stranger = await home(house, BOB)
+    await stranger.open(f"{HERE}/not-me")
+    link = urlsplit((await stranger.press("stop-all")).url)
+    assert (await stranger.open(f"{link.path}?{link.query}")).title.startswith("全部停止了")
+    assert (await browser.open(f"{link.path}?{link.query}")).title.startswith("沒有開啟登入紀錄")
 
 
 @SQLITE
