@@ -1,7 +1,9 @@
-"""Rate windows in the memory of one process: for the kernel's throttle and for the guard."""
+"""Rate windows in the memory of one process, and by what an address counts in them: for the
+kernel's throttle and for the guard."""
 
 from __future__ import annotations
 
+import ipaddress
 import time
 
 from limits.aio.storage import MemoryStorage
@@ -18,11 +20,24 @@ class MemoryWindows(MemoryStorage):
 
     async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         now = time.time()
-        if now >= self._swept_at + SWEEP:
+        if abs(now - self._swept_at) >= SWEEP:
             self._swept_at = now
             for over in [one for one, end in self.expirations.items() if end <= now]:
                 await self.clear(over)
-        if self.expirations.get(key, 0) <= now:
+        if not now < self.expirations.get(key, 0) <= now + expiry:  # a clock may be set back
             self.storage[key], self.expirations[key] = 0, now + expiry
         self.storage[key] += amount
         return self.storage[key]
+
+
+def source(address: str) -> str:
+    """Whoever has one IPv6 address has its /64: as many as anybody can want."""
+    try:
+        parsed = ipaddress.ip_address(address.split("%")[0])
+    except ValueError:  # a socket's name
+        return address
+    if parsed.version == 4:
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))

@@ -24,6 +24,7 @@ from idp.kernel.clock import reference, token
 from idp.kernel.errors import ForgedRequest, InvalidRequest, TooLarge
 from idp.kernel.settings import WebSettings
 from idp.kernel.vault import digest
+from idp.windows import source
 
 MAX_FIELDS = 100
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -353,16 +354,6 @@ def _limited(receive: Receive, most: int) -> Receive:
 def source_of(request: Request) -> str:
     """What request limits count by."""
     return source(address_of(request))
-
-
-def source(address: str) -> str:
-    """Whoever has one IPv6 address has its /64: as many as anybody can want."""
-    if ":" not in address:
-        return address
-    parsed = ipaddress.IPv6Address(address.split("%")[0])
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 
 def address_of(request: Request) -> str:

@@ -18,13 +18,13 @@ from idp.kernel.database import Conflict, Row, Transaction
 from idp.kernel.errors import VerificationError
 from idp.kernel.ground import Ground
 from idp.kernel.throttle import PerSecond
-from idp.kernel.web import source
 from idp.login import pause, store
 from idp.login.budgets import Budgets
 from idp.login.flow import AttemptState, Picture, Purpose, worth_asking
 from idp.login.persons import Persons
 from idp.login.settings import LoginSettings
 from idp.verify import Attempt, Challenge, Method, Order, Outcome, State, Verifier
+from idp.windows import source
 
 log = structlog.get_logger("idp.login")
 

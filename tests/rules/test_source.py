@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.kernel.web import source
+from idp.windows import source
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ from idp.kernel.web import source
         ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
         ("::ffff:203.0.113.7", "203.0.113.7"),
         ("unix", "unix"),
+        ("unix:", "unix:"),
+        ("fe80::1%eth0", "fe80::/64"),
     ],
 )
 def test_a_source(address: str, counted: str) -> None:

@@ -45,3 +45,15 @@ async def test_windows_that_are_over_are_forgotten(now: list[float]) -> None:
     now[0] += 2
     await limiter.hit(rate, "last")
     assert len(storage.storage) == len(storage.expirations) == 1
+
+
+async def test_a_clock_that_is_set_back_locks_nobody_out(now: list[float]) -> None:
+    """What was counted in a time that has not been yet is over, and is swept as ever."""
+    storage = MemoryWindows()
+    limiter, rate = FixedWindowRateLimiter(storage), RateLimitItemPerSecond(1, 60)
+    assert [await limiter.hit(rate, "a") for _ in range(2)] == [True, False]
+    now[0] -= 3600
+    assert [await limiter.hit(rate, "a") for _ in range(2)] == [True, False]
+    now[0] += 61
+    await limiter.hit(rate, "b")
+    assert len(storage.storage) == 1
