@@ -54,8 +54,8 @@ def _asked(request: Request) -> tuple[Scope, str]:
     uri, address = request.headers.get("x-original-uri", ""), request.headers.get("x-real-ip", "")
     if not uri.startswith("/") or not address:
         raise Stopped(403, "the gate is not told of the call")
-    path = straight(uri.partition("?")[0])
-    return {**request.scope, "path": unquote(path), "root_path": "", "state": {}}, address
+    path = unquote(straight(uri.partition("?")[0]))  # Guard looks at it again as it is now
+    return {**request.scope, "path": path, "root_path": "", "state": {}}, address
 
 
 def _refusal(stopped: Stopped) -> Response:

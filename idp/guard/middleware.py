@@ -18,7 +18,9 @@ from idp.guard.tokens import Claims, Keys, Tokens
 
 _PASSED = ANSWERS.labels("passed")
 _BEARER = re.compile(r"\A[Bb]earer +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
-_CROOKED = re.compile(r"//|\\|(^|/)\.{1,2}(/|$)|%2[ef]|%5c|[\x00-\x1f]", re.IGNORECASE)
+# what some server drops, cuts off, decodes once more or takes for a slash: a Java container reads
+# /open/..;/v1 as /v1, and \ufffd stands for bytes that are no UTF-8
+_CROOKED = re.compile(r"//|[\\;\ufffd\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)|%2[ef]|%5c|%3b", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Rule:
 
 def _peer(scope: Scope) -> str:
     return str((scope.get("client") or ("unix", 0))[0])
+
+
+_ANY = Rule("/")
 
 
 class Guard:
@@ -89,20 +94,33 @@ class Guard:
         return await self._meter.quota(rule.plan or self._meter.plan_among(roles), key)
 
     def _rule(self, path: str) -> Rule:
-        return next((rule for rule in self._rules if path.startswith(rule.path)), Rule("/"))
+        """Raises Stopped (400) for a path that differs from a rule's in capitals alone: whether
+        that is the same to the API, the API alone knows."""
+        folded, rules = path.casefold(), self._rules
+        found = next((rule for rule in rules if path.startswith(rule.path)), _ANY)
+        alike = next((rule for rule in rules if folded.startswith(rule.path.casefold())), _ANY)
+        if alike.path.casefold() != found.path.casefold():
+            raise _malformed()
+        return found
 
 
 def _path(scope: Scope) -> str:
     """As the rules see it: relative to where the guard is mounted."""
-    return straight(scope["path"]).removeprefix(scope.get("root_path", "")) or "/"
+    path = straight(scope["path"])
+    inside = path.removeprefix(scope.get("root_path", "")) or "/"
+    return inside if inside.startswith("/") else path  # /apis is not inside /api
 
 
 def straight(path: str) -> str:
     """Whoever stands behind may read a crooked path as another one, so a rule must not be asked
     about it. Raises Stopped (400)."""
     if _CROOKED.search(path):
-        raise Stopped(400, "malformed path")
+        raise _malformed()
     return path
+
+
+def _malformed() -> Stopped:
+    return Stopped(400, "malformed path")
 
 
 def _roles(claims: Claims) -> list[str]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from joserfc import jws
 
-from idp.guard import INVALID, LACKING, NO_HEADER, USED_UP, Limits
+from idp.guard import INVALID, LACKING, NO_HEADER, USED_UP, Limits, Rule, gate
 from idp.guard.answers import ANSWERS
 from tests.agency import Api, token
 from tests.house import TestHouse, empty_database, running, settings_for
@@ -226,6 +226,14 @@ async def test_the_guard_counts_what_it_answers(house: TestHouse) -> None:
         "//v1/stops",
         "/open/..%2fv1",
         "/v1%5cstops",
+        "/open/..;/v1/stops",
+        "/open/%2e%2e%3bx/v1/stops",
+        "/v1;x/stops",
+        "/open/%252e%252e/v1/stops",
+        "/open/%c0%ae%c0%ae/v1/stops",
+        "/v1/stops%00",
+        "/V1/stops",
+        "/Open/hours",
     ],
 )
 async def test_a_crooked_path_is_nobodys(house: TestHouse, path: str) -> None:
@@ -233,6 +241,45 @@ async def test_a_crooked_path_is_nobodys(house: TestHouse, path: str) -> None:
     api = Api(house)
     url = httpx.URL("https://api.test").copy_with(raw_path=path.encode())
     assert (await api.http.get(url)).status_code == 400
+    door = httpx.ASGITransport(gate(**api.options))
+    told = {"x-original-uri": path, "x-real-ip": "203.0.113.1"}
+    async with httpx.AsyncClient(transport=door, base_url="http://gate.test") as http:
+        refusal = await http.get("/", headers=told)
+    assert (refusal.status_code, refusal.headers["x-guard-status"]) == (403, "400")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/open/x", 200), ("/api/v1/x", 401), ("/api/open", 401)]
+)
+async def test_rules_are_read_where_the_guard_is_mounted(
+    house: TestHouse, path: str, status: int
+) -> None:
+    """Under a root path the rules see what the application's own routes see."""
+    api = Api(house)
+    transport = httpx.ASGITransport(api.guard, root_path="/api")
+    async with httpx.AsyncClient(transport=transport, base_url="https://api.test") as http:
+        assert (await http.get(path)).status_code == status
+
+
+async def test_a_path_beside_the_mount_loses_no_letter(house: TestHouse) -> None:
+    """/apiv1 is not inside /api: its rule is asked, not that of another path."""
+    api = Api(house, rules=[Rule("/api/open/", public=True), Rule("/", scope="nobody:has")])
+    transport = httpx.ASGITransport(api.guard, root_path="/ap")
+    async with httpx.AsyncClient(transport=transport, base_url="https://api.test") as http:
+        bearer = {"authorization": f"Bearer {await token(house)}"}
+        answer = await http.get("/apis/x", headers=bearer)
+    assert answer.json() == {"message": LACKING}
+
+
+async def test_one_network_is_one_caller(house: TestHouse) -> None:
+    """Whoever has an IPv6 address has its /64: another of them is no fresh rate."""
+    api = Api(house, limits=Limits(per_second=3))
+    statuses = []
+    for number in range(9):
+        transport = httpx.ASGITransport(api.guard, client=(f"2001:db8::{number}", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="https://api.test") as http:
+            statuses.append((await http.get("/open/hours")).status_code)
+    assert 423 in statuses
 
 
 @pytest.mark.parametrize("header", ["ImFsZyI", "WyJhbGciXQ", "bnVsbA", "MQ"])
