@@ -280,14 +280,19 @@ class Authorize:
         person: Row,
         consent_given: bool,
     ) -> Response:
-        """One transaction: the authorization ends, the grant and its code begin."""
+        """One transaction: the authorization ends, the grant and its code begin. Raises
+        LoginRequired, ConsentRequired: what it rests on has ended since it was looked at."""
         code, asked, grant_id = "twc_" + token(32), pending.request, token(16)
         use = pending.use(grant_id, person, session, history.GRANTED)
 
         async def work(tx: Transaction) -> bool:
             await self._waiting.finish(tx, pending)
+            if not await tx.one(store.STILL_LOGGED_IN, id=session.id):
+                raise errors.LoginRequired(detail="ended at this moment")
             if consent_given:
                 await self._consents.remember(tx, request, pending, session)
+            else:
+                await self._consents.still(tx, pending, session)
             await tx.run(store.INSERT_GRANT, **self._grant_row(grant_id, pending, session))
             await tx.run(store.INSERT_CODE, **self._code_row(code, grant_id, asked))
             await history.write(tx, use, self._ground.clock.now())

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from idp.kernel import audit
 from idp.kernel.clock import moment, token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.errors import InvalidRequest
+from idp.kernel.errors import ConsentRequired, InvalidRequest
 from idp.kernel.ground import Ground
 from idp.kernel.vault import digest
 from idp.kernel.web import address_of, origin_of
@@ -34,6 +34,15 @@ class Consents:
         """What the person has allowed the client before."""
         row = await self._ground.database.one(store.CONSENT, person=person_id, client=client_id)
         return frozenset(row["scope"].split()) if row else frozenset()
+
+    async def still(self, tx: Transaction, pending: Pending, session: Session) -> None:
+        """In the transaction of the grant, as it is now. Raises ConsentRequired."""
+        if pending.client.metadata.trusted:
+            return
+        of = {"person": session.person_id, "client": pending.client.client_id}
+        row = await tx.one(store.STILL_CONSENTED, **of)
+        if row is None or not set(pending.request.consent_scope) <= set(row["scope"].split()):
+            raise ConsentRequired(detail="withdrawn at this moment")
 
     async def page(
         self, request: Request, pending: Pending, session: Session, person: Row

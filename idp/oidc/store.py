@@ -157,6 +157,14 @@ _C = consents.c
 CONSENT = select(_C.scope).where(
     _C.person_id == bindparam("person"), _C.client_id == bindparam("client")
 )
+# Whoever ends a session or a consent waits for the grants that are being made of it, and revokes
+# them too; whoever comes after finds no row.
+STILL_LOGGED_IN = (
+    select(sessions.c.id)
+    .where(sessions.c.id == bindparam("id"), sessions.c.ended_at.is_(None))
+    .with_for_update(read=True)
+)
+STILL_CONSENTED = CONSENT.with_for_update(read=True)
 CONSENTS = (
     select(consents)
     .where(_C.person_id == bindparam("person"))
