@@ -190,9 +190,10 @@ class Desk:
             wait = await self.budgets.take(tx, method, index, login["id"], who.source, now)
             if wait:
                 raise _Refused(wait)
+            paused = bool(method.disturbs and index and await pause.paused(tx, index))
             await tx.run(store.REPLACE, login=login["id"])
             await tx.run(store.INSERT_ATTEMPT, **row)
-            return bool(method.disturbs and index and await pause.paused(tx, index))
+            return paused
 
         return attempt_id, await self._ground.database.write(work)
 

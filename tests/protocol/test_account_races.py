@@ -1,0 +1,70 @@
+"""What a person ends is over, also for what is under way at that very moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from idp.kernel.database import Transaction
+from idp.kernel.tables import grants
+from idp.login.session import END
+from idp.oidc.consent import Consents
+from idp.oidc.store import WITHDRAW_CONSENT
+from tests.actors import Browser, Service
+from tests.asking import BOB, is_sent_back, live_sessions, logged_in
+from tests.house import TestHouse
+from tests.logins import chosen, rung
+
+
+@pytest.mark.parametrize("ended", ["consent", "session"])
+async def test_no_grant_is_made_of_what_has_ended(
+    house: TestHouse, service: Service, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """The consent is withdrawn, or the session ended, between the look at it and the code."""
+    browser = await logged_in(house, service)
+    look = Consents.of
+
+    async def overtaken(self: Consents, person_id: str, client_id: str) -> frozenset[str]:
+        found = await look(self, person_id, client_id)
+
+        async def work(tx: Transaction) -> None:
+            if ended == "consent":
+                await tx.run(WITHDRAW_CONSENT, person=person_id, client=client_id)
+            else:
+                await tx.run(END, key=session["id"], now=house.clock.now())
+
+        await house.ground.database.write(work)
+        return found
+
+    (session,) = await live_sessions(house)
+    monkeypatch.setattr(Consents, "of", overtaken)
+    error = "consent_required" if ended == "consent" else "login_required"
+    is_sent_back((await browser.open(service.url())).url, error, service.state)
+    assert await house.count(grants) == 1
+
+
+async def test_a_push_at_the_moment_of_not_me(house: TestHouse, service: Service) -> None:
+    """A push that begins while its person stops everything waits for the end of that, and rings
+    no phone."""
+    await logged_in(house, service, BOB)
+    login, database = house.house.login, house.ground.database
+    person_id = await login.persons.find(BOB)
+    assert person_id
+    person = await login.persons.row(database, person_id)
+    stopped, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(tx: Transaction) -> None:
+        await login.disown(tx, person)
+        stopped.set()
+        await go_on.wait()
+
+    calls = rung(house)
+    stopping = asyncio.create_task(database.write(work))
+    await stopped.wait()
+    visiting = asyncio.create_task(chosen(Browser(house), service, "push", BOB))
+    await asyncio.sleep(0.5)
+    go_on.set()
+    await stopping
+    assert (await visiting).error_code == "TF-2104"
+    assert rung(house) == calls
