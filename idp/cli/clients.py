@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from idp.cli.common import Stop, on_the_ground, show, when
 from idp.kernel.database import Conflict
 from idp.kernel.ground import Ground
-from idp.registry.clients import OVERLAP, Client, Clients, HeldSecret
+from idp.registry.clients import OVERLAP, Client, Clients
 from idp.registry.metadata import ClientMetadata
+from idp.registry.secrets import Credentials, HeldSecret, credentials
 from idp.registry.systems import document
 from idp.registry.uses import Use
 from idp.verify.twfido.settings import System
@@ -68,30 +69,26 @@ def _last(use: Use | None) -> str:
     return f"last used {when(use.at)} from {use.address}" if use else "never used"
 
 
-async def listed(ground: Ground, clients: list[Client], *, as_json: bool) -> list[dict[str, Any]]:
-    """What there is to see of each client."""
-    registry, now = Clients(ground), ground.clock.now()
-    return [
-        {
-            "client_id": client.client_id,
-            "client_name": client.metadata.client_name,
-            "organisation": client.organisation,
-            "grant_types": list(client.metadata.grant_types),
-            "scopes": list(client.metadata.scopes),
-            "state": client.state(now),
-            **await _credentials(registry, client.client_id, as_json=as_json),
-        }
-        for client in clients
-    ]
+def summary(client: Client, credentials: Credentials, now: int, *, as_json: bool) -> dict[str, Any]:
+    """What there is to see of a client in a list."""
+    return {
+        "client_id": client.client_id,
+        "client_name": client.metadata.client_name,
+        "organisation": client.organisation,
+        "grant_types": list(client.metadata.grant_types),
+        "scopes": list(client.metadata.scopes),
+        "state": client.state(now),
+        **_proofs(credentials, as_json=as_json),
+    }
 
 
-async def _credentials(registry: Clients, client_id: str, *, as_json: bool) -> dict[str, Any]:
+def _proofs(credentials: Credentials, *, as_json: bool) -> dict[str, Any]:
     """Its secrets, and the last use of its own keys (private_key_jwt)."""
-    held, by_key = await registry.held(client_id), (await registry.uses.of(client_id)).get("")
+    by_key = credentials.keys_last_use
     if as_json:
-        found: dict[str, Any] = {"secrets": [asdict(secret) for secret in held]}
-        return {**found, "keys_last_use": asdict(by_key)} if by_key else found
-    lines = {f"secret {n}": _told(secret) for n, secret in enumerate(held, 1)}
+        found = asdict(credentials)
+        return found if by_key else {"secrets": found["secrets"]}
+    lines = {f"secret {n}": _told(secret) for n, secret in enumerate(credentials.secrets, 1)}
     return {**lines, "keys": _last(by_key)} if by_key else lines
 
 
@@ -188,7 +185,11 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     """All clients: state, secrets by their last four characters, and when they were last used."""
 
     async def work(ground: Ground) -> list[dict[str, Any]]:
-        return await listed(ground, await Clients(ground).all(), as_json=as_json)
+        held, now = await credentials(ground), ground.clock.now()
+        return [
+            summary(client, held[client.client_id], now, as_json=as_json)
+            for client in await Clients(ground).all()
+        ]
 
     show(on_the_ground(context, work), as_json=as_json)
 
@@ -206,8 +207,9 @@ def show_(context: typer.Context, client_id: str, as_json: Json = False) -> None
 
     async def work(ground: Ground) -> dict[str, Any]:
         client = await _found(ground, client_id)
-        credentials = await _credentials(Clients(ground), client_id, as_json=as_json)
-        return {**_described(client), "state": client.state(ground.clock.now()), **credentials}
+        held = (await credentials(ground, client_id))[client_id]
+        state = client.state(ground.clock.now())
+        return {**_described(client), "state": state, **_proofs(held, as_json=as_json)}
 
     show(on_the_ground(context, work), as_json=as_json)
 
@@ -253,7 +255,7 @@ def rotate_secret(
 
     async def work(ground: Ground) -> str:
         client = await _found(ground, client_id)
-        if not client.metadata.token_endpoint_auth_method.startswith("client_secret"):
+        if not client.metadata.with_secret:
             raise Stop(f"client {client_id} has no secret")
         overlap, life = int(overlap_hours * 3600), days and days * DAY
         return await Clients(ground).rotate_secret(client_id, overlap, life)
@@ -325,7 +327,7 @@ def apply(
             (client_id, await _applied(registry, known, client_id, metadata, dry_run))
             for client_id, metadata in checked.items()
         ]
-        gone = [c for c in known.values() if c.client_id not in checked and not c.disabled]
+        gone = [c for c in known.values() if c.client_id not in checked and not c.switched_off]
         for client in gone if prune else []:
             if not dry_run:
                 await registry.switch(client.client_id, enabled=False)
@@ -349,7 +351,7 @@ async def _applied(
             return "created"
         _, secret = await registry.create(metadata, client_id)
         return f"created, client_secret {secret}" if secret else "created"
-    if before.metadata == metadata.settled(client_id) and not before.disabled:
+    if before.metadata == metadata.settled(client_id) and not before.switched_off:
         return "unchanged"
     if not dry_run:
         await registry.update(client_id, metadata)

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from idp.cli.clients import Json, listed
+from idp.cli.clients import Json, summary
 from idp.cli.common import Stop, on_the_ground, show, when
 from idp.kernel.database import Conflict
 from idp.kernel.ground import Ground
 from idp.registry.clients import Clients
 from idp.registry.organisations import Organisation, Organisations
+from idp.registry.secrets import credentials
 
 group = typer.Typer(no_args_is_help=True, help="Organisations: member accounts with their keys.")
 
@@ -67,8 +68,16 @@ def show_(context: typer.Context, organisation: str, as_json: Json = False) -> N
         found = await Organisations(ground).find(organisation)
         if found is None:
             raise Stop(f"there is no organisation {organisation}")
-        owned = await Clients(ground).owned(organisation)
-        return _described(found), await listed(ground, owned, as_json=as_json)
+        now = ground.clock.now()
+        return _described(found), [
+            summary(
+                client,
+                (await credentials(ground, client.client_id))[client.client_id],
+                now,
+                as_json=as_json,
+            )
+            for client in await Clients(ground).owned(organisation)
+        ]
 
     described, owned = on_the_ground(context, work)
     show({**described, "clients": owned} if as_json else [described, *owned], as_json=as_json)

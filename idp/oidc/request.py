@@ -17,7 +17,8 @@ from idp.kernel.errors import InvalidRequest
 from idp.kernel.strictjson import NotStrict, read_object
 from idp.kernel.web import Params
 from idp.oidc import scopes
-from idp.registry.clients import Client, first_difference, redirect_uri_matches
+from idp.registry.clients import Client
+from idp.registry.redirects import first_difference, redirect_uri_matches
 
 MOST_ECHO = 2048  # characters of state and nonce
 PROMPTS = {"none", "login", "consent", "select_account"}

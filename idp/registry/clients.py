@@ -7,9 +7,7 @@ process wrote (the command line beside a running bridge) is seen within a second
 from __future__ import annotations
 
 import hmac
-import re
-import zlib
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +22,8 @@ from idp.kernel.keyring import BUMP
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.registry.metadata import CLIENT_ID, ClientMetadata
 from idp.registry.organisations import STAMP, keep_the_limit, lock
-from idp.registry.uses import Use, Uses
+from idp.registry.secrets import Secret, new_secret
+from idp.registry.uses import Uses
 
 CREATED = audit.event("client.created", "a client was registered")
 CHANGED = audit.event("client.changed", "a client's metadata were changed")
@@ -33,24 +32,14 @@ DISABLED = audit.event("client.disabled", "a client was disabled")
 ENABLED = audit.event("client.enabled", "a client was enabled again")
 
 REMEMBERED = 20_000  # clients in the cache of a process
-SECRET_PREFIX = "twf_"  # so that scanners recognise a leaked secret
 KEY_LIFE = 360 * 86_400  # seconds; an organisation's key has an end, unless another is chosen
 OVERLAP = 7 * 86_400  # seconds that the secret before the newest still works
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    digest: str
-    expires_at: int | None
-
-    def lives(self, now: int) -> bool:
-        return self.expires_at is None or self.expires_at > now
-
-
-@dataclass(frozen=True, slots=True)
 class Client:
     """`organisation` owns it, or "". `system` is the client's own account at the verifier, as
-    JSON, or "". `disabled` by itself, or with its organisation."""
+    JSON, or "". `disabled` by itself (`switched_off`), or with its organisation."""
 
     client_id: str
     metadata: ClientMetadata
@@ -58,6 +47,7 @@ class Client:
     system: str
     disabled: bool
     organisation: str = ""
+    switched_off: bool = False
 
     def knows(self, digest: str, now: int) -> bool:
         """Whether a presented secret is one of the live ones; the same work for any."""
@@ -73,17 +63,6 @@ class Client:
         return "expired" if has_ended else "live"
 
 
-@dataclass(frozen=True, slots=True)
-class HeldSecret:
-    """A secret as its owner may see it: never itself. Times in UTC seconds."""
-
-    hint: str
-    created_at: int
-    expires_at: int | None
-    replaced: bool
-    last_use: Use | None
-
-
 _C, _S, _O = clients.c, client_secrets.c, organisations.c
 _CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).select_from(
     clients.join(organisations, _O.id == _C.organisation_id, isouter=True)
@@ -92,19 +71,12 @@ _BY_ID = _CLIENTS.where(_C.client_id == bindparam("id"))
 _BY_SYSTEM = select(_C.client_id).where(_C.system_index == bindparam("index"))
 _ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
 _OWNED = _ALL.where(_C.organisation_id == bindparam("id"))
-_SECRETS = (
+_ALL_SECRETS = (
     select(client_secrets)
-    .where(
-        _S.client_id == bindparam("id"),
-        or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now")),
-    )
-    .order_by(_S.created_at)
+    .where(or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now")))
+    .order_by(_S.client_id, _S.created_at)
 )
-_EVERY_SECRET = (
-    select(client_secrets)
-    .where(_S.client_id == bindparam("id"))
-    .order_by(_S.created_at, _S.replaced_at.is_(None))
-)
+_SECRETS = _ALL_SECRETS.where(_S.client_id == bindparam("id"))
 _INSERT = insert(clients)
 _INSERT_SECRET = insert(client_secrets)
 _UPDATE = (
@@ -152,7 +124,7 @@ class Clients:
         row = await self._ground.database.one(_BY_ID, id=client_id)
         if row is None:
             return None
-        client = await self._read(row)
+        client = self._read(row, await self._secrets(client_id))
         cache[client_id] = client
         if len(cache) > REMEMBERED:
             cache.popitem(last=False)
@@ -163,19 +135,25 @@ class Clients:
         return None if client is None or client.disabled else client
 
     async def all(self) -> list[Client]:
-        return [await self._read(row) for row in await self._ground.database.all(_ALL)]
+        now, secrets = self._ground.clock.now(), defaultdict[str, list[Row]](list)
+        for secret in await self._ground.database.all(_ALL_SECRETS, now=now):
+            secrets[secret["client_id"]].append(secret)
+        rows = await self._ground.database.all(_ALL)
+        return [self._read(row, secrets[row["client_id"]]) for row in rows]
 
     async def owned(self, owner: str) -> list[Client]:
-        return [await self._read(r) for r in await self._ground.database.all(_OWNED, id=owner)]
+        rows = await self._ground.database.all(_OWNED, id=owner)
+        return [self._read(row, await self._secrets(row["client_id"])) for row in rows]
 
     def forget(self) -> None:
         """The stamp has grown: read anew."""
         self._cache = OrderedDict()
 
-    async def _read(self, row: Row) -> Client:
-        secrets = await self._ground.database.all(
-            _SECRETS, id=row["client_id"], now=self._ground.clock.now()
-        )
+    async def _secrets(self, client_id: str) -> Sequence[Row]:
+        now = self._ground.clock.now()
+        return await self._ground.database.all(_SECRETS, id=client_id, now=now)
+
+    def _read(self, row: Row, secrets: Sequence[Row]) -> Client:
         sealed = row["system_sealed"]
         return Client(
             client_id=row["client_id"],
@@ -184,21 +162,8 @@ class Clients:
             system=self._ground.vault.open_text("system", sealed) if sealed else "",
             disabled=(row["disabled_at"] or row["organisation_disabled_at"]) is not None,
             organisation=row["organisation_id"] or "",
+            switched_off=row["disabled_at"] is not None,
         )
-
-    async def held(self, client_id: str) -> list[HeldSecret]:
-        """Every secret it has had, the oldest first."""
-        uses = await self.uses.of(client_id)
-        return [
-            HeldSecret(
-                hint=row["hint"],
-                created_at=row["created_at"],
-                expires_at=row["expires_at"],
-                replaced=row["replaced_at"] is not None,
-                last_use=uses.get(row["digest"]),
-            )
-            for row in await self._ground.database.all(_EVERY_SECRET, id=client_id)
-        ]
 
     def digest(self, secret: str) -> str:
         """Secrets are 256-bit random: a keyed hash is enough, and a slow one at the token
@@ -357,44 +322,3 @@ def _end(now: int, metadata: ClientMetadata, organisation: str, life: int | None
     if life is None and organisation and metadata.program:
         life = KEY_LIFE
     return None if life is None else now + life
-
-
-def new_secret() -> str:
-    """twf_ + 256 random bits + checksum, URL-safe: a scanner can tell a real one from noise."""
-    body = token(32)
-    return f"{SECRET_PREFIX}{body}_{zlib.crc32(body.encode()):08x}"
-
-
-def looks_like_secret(text: str) -> bool:
-    """For secret scanners: prefix and checksum fit."""
-    body, _, mark = text.removeprefix(SECRET_PREFIX).rpartition("_")
-    return text.startswith(SECRET_PREFIX) and mark == f"{zlib.crc32(body.encode()):08x}"
-
-
-def redirect_uri_matches(client: Client, uri: str) -> bool:
-    """Exact, character by character; only a native client's loopback port may differ."""
-    registered = client.metadata.redirect_uris
-    if uri in registered:
-        return True
-    return client.metadata.native and any(_same_but_port(uri, known) for known in registered)
-
-
-_LOOPBACK = re.compile(r"\Ahttp://(127\.0\.0\.1|\[::1\])(?::\d{1,5})?(/[^#]*)?\Z", re.ASCII)
-
-
-def _same_but_port(uri: str, known: str) -> bool:
-    """RFC 8252 §7.3; not for `localhost`, which a hosts file may move."""
-    asked, kept = _LOOPBACK.match(uri), _LOOPBACK.match(known)
-    return bool(asked and kept and asked.groups() == kept.groups())
-
-
-def first_difference(sent: str, registered: Sequence[str]) -> tuple[str, int]:
-    """(the registered URI most like the one sent, index of the first differing character)."""
-    best = max(registered, key=lambda uri: _common(sent, uri), default="")
-    return best, _common(sent, best)
-
-
-def _common(a: str, b: str) -> int:
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from idp.kernel.database import Transaction
+from idp.kernel.database import Row, Transaction
 from idp.kernel.ground import Ground
 from idp.kernel.tables import credential_uses
 
@@ -25,7 +24,6 @@ _NOTE = _NOTE.on_conflict_do_update(
     set_={"used_at": _NOTE.excluded.used_at, "address_sealed": _NOTE.excluded.address_sealed},
     where=_U.used_at <= _NOTE.excluded.used_at - EVERY,
 )
-_OF_CLIENT = select(credential_uses).where(_U.client_id == bindparam("id"))
 
 Credential = tuple[str, str]  # client id, and the digest of its secret or ""
 
@@ -78,13 +76,7 @@ class Uses:
             if self._waiting.get(credential) is use:
                 del self._waiting[credential]
 
-    async def of(self, client_id: str) -> dict[str, Use]:
-        """By credential, addresses opened for the operator."""
-        rows = await self._ground.database.all(_OF_CLIENT, id=client_id)
-        vault = self._ground.vault
-        return {
-            row["credential"]: Use(
-                row["used_at"], vault.open_text("address", row["address_sealed"])
-            )
-            for row in rows
-        }
+
+def use_in(ground: Ground, row: Row) -> Use:
+    """The use in a row, its address opened for the operator."""
+    return Use(row["used_at"], ground.vault.open_text("address", row["address_sealed"]))

@@ -94,15 +94,15 @@ async def test_a_change_while_it_is_read(house: TestHouse, monkeypatch: pytest.M
     """What was read before a change is not remembered after it."""
     program = await house.register_program()
     reader = Clients(house.ground)
-    really = reader._read
+    really = reader._secrets
 
-    async def slowly(row: Any) -> Any:
-        client = await really(row)
+    async def slowly(client_id: str) -> Any:
+        secrets = await really(client_id)
         await house.house.clients.switch(program.id, enabled=False)
         reader.forget()  # the stamp came meanwhile
-        return client
+        return secrets
 
-    monkeypatch.setattr(reader, "_read", slowly)
+    monkeypatch.setattr(reader, "_secrets", slowly)
     assert await reader.active(program.id) is not None
     monkeypatch.undo()
     assert await reader.active(program.id) is None

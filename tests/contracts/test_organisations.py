@@ -15,6 +15,7 @@ from idp.kernel.tables import clients, credential_uses, organisations
 from idp.registry.clients import KEY_LIFE, OVERLAP, Clients
 from idp.registry.metadata import ClientMetadata
 from idp.registry.organisations import MOST_KEYS, Organisations, Refused
+from idp.registry.secrets import HeldSecret, credentials
 from tests.deeds import challenged
 from tests.house import HOME, Registered, TestHouse
 from tests.keys import Signer, form
@@ -41,6 +42,10 @@ async def fetch(house: TestHouse, made: Registered, secret: str = "") -> httpx.R
     """A token request with a secret of this key."""
     auth = (made.id, secret or made.secret or "")
     return await house.http().post("/token", data={"grant_type": "client_credentials"}, auth=auth)
+
+
+async def held(house: TestHouse, client_id: str) -> list[HeldSecret]:
+    return (await credentials(house.ground, client_id))[client_id].secrets
 
 
 async def live(house: TestHouse, owner: str) -> int:
@@ -178,8 +183,8 @@ async def test_a_key_has_an_end(house: TestHouse, library: str) -> None:
     new = await house.house.clients.rotate_secret(usual.id)
     assert (await fetch(house, usual, new)).status_code == 200
     challenged(await fetch(house, usual))
-    [_, held] = await house.house.clients.held(usual.id)
-    assert held.expires_at == house.clock.now() + KEY_LIFE
+    _, newest = await held(house, usual.id)
+    assert newest.expires_at == house.clock.now() + KEY_LIFE
 
 
 async def test_an_overlap_does_not_prolong(house: TestHouse, library: str) -> None:
@@ -189,7 +194,7 @@ async def test_an_overlap_does_not_prolong(house: TestHouse, library: str) -> No
     now = house.clock.now()
     for one in (made, near):
         await house.house.clients.rotate_secret(one.id)
-    ends = [(await house.house.clients.held(one.id))[0].expires_at for one in (made, near)]
+    ends = [(await held(house, one.id))[0].expires_at for one in (made, near)]
     assert ends == [now + OVERLAP, now + DAY]
     assert OVERLAP == 7 * DAY
 
@@ -199,20 +204,20 @@ async def test_who_owns_no_key_has_no_end(house: TestHouse, library: str) -> Non
     program = await house.register_program()
     site, _ = await house.house.clients.create(SITE, organisation=library)
     for client_id in (program.id, site.client_id):
-        assert [s.expires_at for s in await house.house.clients.held(client_id)] == [None]
+        assert [s.expires_at for s in await held(house, client_id)] == [None]
 
 
 async def test_the_last_use_of_each_secret(house: TestHouse, library: str) -> None:
     """When and from where, told apart for the old secret and the new one; sealed in the store."""
     made = await key(house, library)
     new = await house.house.clients.rotate_secret(made.id)
-    assert [s.last_use for s in await house.house.clients.held(made.id)] == [None, None]
+    assert [s.last_use for s in await held(house, made.id)] == [None, None]
     await fetch(house, made)
     house.clock.pass_(5)
     await fetch(house, made, new)
     challenged(await fetch(house, made, "wrong"))
     await house.house.clients.uses.flush()
-    old_one, new_one = await house.house.clients.held(made.id)
+    old_one, new_one = await held(house, made.id)
     assert (old_one.replaced, new_one.replaced) == (True, False)
     assert (new_one.hint, old_one.hint) == (new[-4:], str(made.secret)[-4:])
     assert old_one.last_use is not None
@@ -287,5 +292,8 @@ async def test_the_last_use_of_a_client_s_own_keys(house: TestHouse) -> None:
     wanted = {**form(signer.assertion(house)), "grant_type": "client_credentials"}
     assert (await house.http().post("/token", data=wanted)).status_code == 200
     await house.house.clients.uses.flush()
-    [(credential, use)] = (await house.house.clients.uses.of(signer.client_id)).items()
-    assert (credential, use.address) == ("", HOME)
+    found = (await credentials(house.ground, signer.client_id))[signer.client_id]
+    assert found.secrets == []
+    assert found.keys_last_use is not None
+    assert found.keys_last_use.address == HOME
+    assert (await credentials(house.ground))[signer.client_id] == found

@@ -26,7 +26,7 @@ from tests.processes.people import (
     code_for,
     web_client,
 )
-from tests.services.bridge import Bridge
+from tests.services.bridge import Bridge, toml
 from tests.services.node import relying_party
 
 SCOPE = "openid profile twid offline_access"
@@ -126,9 +126,10 @@ def granted(bridge: Bridge, made: dict[str, str]) -> set[str | None]:
     return {answer.json().get("scope") for answer in answers}
 
 
-def test_an_organisation_with_its_keys(bridge: Bridge) -> None:
+def test_an_organisation_with_its_keys(bridge: Bridge, tmp_path: Path) -> None:
     """`idp org` beside a running bridge: three keys, a fourth is refused with advice, the last use
-    of each secret is shown without the secret, and disabling stops all of them."""
+    of each secret is shown without the secret, and disabling stops all of them: a file that names
+    one has nothing to change."""
     made = json.loads(well(bridge.cli("org", "create", "--name", "國家圖書館", "--json")))
     wanted = ["--organisation", made["id"], "--name", "key", "--scope", "api:read"]
     keys = [bridge.create_client(*wanted) for _ in range(3)]
@@ -154,6 +155,10 @@ def test_an_organisation_with_its_keys(bridge: Bridge) -> None:
     within(NOTICED, lambda: granted(bridge, keys[0]) == granted(bridge, keys[1]) == {None})
     listed = json.loads(well(bridge.cli("org", "show", made["id"], "--json")))["clients"]
     assert [client["state"] for client in listed] == ["disabled"] * 3
+    file = tmp_path / "clients.toml"
+    fields = {"client_name": "key", "grant_types": ["client_credentials"], "scopes": ["api:read"]}
+    file.write_text(toml({"clients": {keys[1]["client_id"]: fields}}), encoding="utf-8")
+    assert "unchanged" in well(bridge.cli("client", "apply", "-f", file))
     assert bridge.cli("org", "disable", "nobody").stderr == "there is no organisation nobody\n"
 
 

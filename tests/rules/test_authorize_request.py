@@ -15,8 +15,9 @@ from idp.kernel.web import Params, parse_urlencoded
 from idp.oidc import request as reading
 from idp.oidc.request import AuthorizationRequest, Rules
 from idp.oidc.responses import extended
-from idp.registry.clients import Client, redirect_uri_matches
+from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
+from idp.registry.redirects import redirect_uri_matches
 
 URI = "https://service.test/cb?a=b"
 GOOD = {

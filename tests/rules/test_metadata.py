@@ -9,12 +9,9 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from pydantic import ValidationError
 
-from idp.registry.clients import (
-    Client,
-    first_difference,
-    redirect_uri_matches,
-)
+from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
+from idp.registry.redirects import first_difference, redirect_uri_matches
 
 CALLBACK = "https://service.test/callback"
 LOGIN: dict[str, Any] = {

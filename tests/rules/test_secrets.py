@@ -5,11 +5,10 @@ from __future__ import annotations
 import zlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from idp.registry.clients import CLIENT_ID, Client, Secret, looks_like_secret, new_secret
-from idp.registry.metadata import ClientMetadata
+from idp.registry.clients import Client
+from idp.registry.metadata import CLIENT_ID, ClientMetadata
+from idp.registry.secrets import Secret, new_secret
 
 PROGRAM = ClientMetadata(client_name="程式", grant_types=("client_credentials",))
 
@@ -21,29 +20,11 @@ def test_secrets_are_recognised() -> None:
     assert len(found) == 100
     for secret in found:
         assert secret.startswith("twf_")
-        assert looks_like_secret(secret)
         body, _, mark = secret.removeprefix("twf_").rpartition("_")
         assert len(body) == 43
         assert mark == f"{zlib.crc32(body.encode()):08x}"
         assert secret.isascii()
         assert not set(secret) & set("%+&=: /\"'")
-
-
-@given(st.data())
-def test_one_wrong_character_is_noticed(data: st.DataObject) -> None:
-    """Anywhere in it."""
-    body = data.draw(st.text("ABCabc012-_", min_size=43, max_size=43))
-    secret = f"twf_{body}_{zlib.crc32(body.encode()):08x}"
-    assert looks_like_secret(secret)
-    at = data.draw(st.integers(0, len(secret) - 1))
-    other = data.draw(st.sampled_from([c for c in "XYZxyz89" if c != secret[at]]))
-    assert not looks_like_secret(secret[:at] + other + secret[at + 1 :])
-
-
-@given(st.text(max_size=60))
-def test_noise_is_no_secret(text: str) -> None:
-    """Whatever it is, looking never crashes."""
-    assert not looks_like_secret(text)
 
 
 def test_which_secrets_are_known() -> None:
