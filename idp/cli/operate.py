@@ -71,11 +71,10 @@ def list_(
     """The newest entries, a JSON line each."""
 
     async def work(ground: Ground) -> list[dict[str, Any]]:
-        return await ground.trail.recent(after)
+        return await ground.trail.recent(after, reference)
 
     for entry in reversed(on_the_ground(context, work)):
-        if not reference or entry["reference"] == reference:
-            typer.echo(json.dumps(entry, ensure_ascii=False))
+        typer.echo(json.dumps(entry, ensure_ascii=False))
 
 
 Finding = tuple[str, str, str]  # ok, warn or fail; what was looked at; what was seen

@@ -83,6 +83,7 @@ _UNSEALED = select(func.count()).select_from(audit).where(audit.c.id > bindparam
 _RECENT = (
     select(audit).where(audit.c.id > bindparam("after")).order_by(audit.c.id.desc()).limit(500)
 )
+_RECENT_OF = _RECENT.where(audit.c.reference == bindparam("reference"))
 _INSERT_SEAL = insert(audit_seals)
 
 
@@ -180,9 +181,12 @@ class Trail:
         row = await self._database.one(_UNSEALED, after=after)
         return count, int(next(iter(dict(row).values()))) if row else 0, None
 
-    async def recent(self, after: int = 0) -> list[dict[str, Any]]:
-        """The newest 500 entries, newest first, addresses opened for the operator."""
-        return [self._opened(row) for row in await self._database.all(_RECENT, after=after)]
+    async def recent(self, after: int = 0, reference: str = "") -> list[dict[str, Any]]:
+        """The newest 500 entries, or of one incident, newest first; addresses opened for the
+        operator."""
+        statement, of = (_RECENT_OF, {"reference": reference}) if reference else (_RECENT, {})
+        rows = await self._database.all(statement, after=after, **of)
+        return [self._opened(row) for row in rows]
 
     def _opened(self, row: Row) -> dict[str, Any]:
         shown = {k: row[k] for k in ("id", "at", "event", "reference", "client_id", "person_id")}

@@ -249,6 +249,16 @@ async def test_gathered_entries_come_in_batches(
     assert [e["detail"]["n"] for e in reversed(found)] == list(range(8))
 
 
+async def test_an_incident_is_found_however_old(database: Database, trail: Trail) -> None:
+    """By its reference, behind more entries than are listed; `after` still counts."""
+    await trail.note(entry("a.old", reference="39TD6ZZM5Z"))
+    await trail.note(*(entry("a.b", reference="another") for _ in range(501)))
+    assert "a.old" not in {e["event"] for e in await trail.recent()}
+    (found,) = await trail.recent(reference="39TD6ZZM5Z")
+    assert found["event"] == "a.old"
+    assert await trail.recent(found["id"], "39TD6ZZM5Z") == []
+
+
 async def test_what_could_not_be_written_is_kept(
     database_url: str, trail: Trail, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
