@@ -113,6 +113,8 @@ def unsafe(settings: Settings) -> list[str]:
     elif parts.scheme != "https" and settings.environment == "production":
         faults.append("issuer: production needs https")
     if settings.environment == "production":
+        if settings.keys.master_key is None:  # a new machine would make a new one, and read nothing
+            faults.append("keys.master_key: production needs it (openssl rand -hex 32), as a file")
         faults += [f"twfido.{fault}" for fault in settings.twfido.production_faults()]
         faults += [f"members.{fault}" for fault in settings.members.production_faults()]
     return faults

@@ -20,7 +20,7 @@ from idp.kernel import schema
 from idp.kernel.answers import Answers
 from idp.kernel.audit import CATALOGUE
 from idp.kernel.errors import IdpError, all_errors
-from idp.kernel.settings import load, table
+from idp.kernel.settings import load
 from tests.house import running, settings_for
 
 ROOT = Path(__file__).parents[1]
@@ -60,12 +60,6 @@ def test_every_setting_is_described() -> None:
     for setting in generate.settings():
         assert told[setting.name] == (setting.default, setting.description)
         assert setting.description, f"{setting.name} has no description"
-
-
-def test_the_loader_s_own_list_agrees() -> None:
-    """What the settings loader lists is in the manual, too."""
-    listed = {name for name, _, _ in table(Settings)} - {"members.wecard"}
-    assert listed <= {setting.name for setting in generate.settings()}
 
 
 # ── config/ ─────────────────────────────────────────────────────────────────────────────────────

@@ -37,10 +37,10 @@ class DatabaseSettings(Section):
 
 class KeySettings(Section):
     master_key: SecretStr | None = Field(
-        None, description="64 hex digits; encrypts what is stored. In production give it as a file"
+        None, description="64 hex digits; encrypts what is stored. Needed in production, as a file"
     )
     directory: Path = Field(
-        Path("keys"), description="where the embedded default keeps its own master key"
+        Path("keys"), description="where development keeps a master key that it makes itself"
     )
 
 
@@ -192,20 +192,3 @@ def _section_at(model: type[BaseModel], part: int | str) -> type[BaseModel] | No
     field = model.model_fields.get(str(part))
     candidates = [field.annotation, *get_args(field.annotation)] if field else []
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-
-
-def table(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, str, str]]:
-    """(dotted name, default, description) of every setting: the manual is made from it."""
-    for name, field in model.model_fields.items():
-        inner = _section_at(model, name)
-        if inner is not None and not field.description:
-            yield from table(inner, f"{prefix}{name}.")
-        else:
-            default = "required" if field.is_required() else _shown(field.default)
-            yield f"{prefix}{name}", default, field.description or ""
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, tuple):
-        return "[" + ", ".join(repr(str(v)) for v in default) + "]"
-    return "" if default is None else str(default)

@@ -23,6 +23,7 @@ PRODUCTION: dict[str, Any] = {
 SAMPLE_KEY = "59C55AAD2AEADF8A87EC55317CA148E7"
 UNSAFE: dict[str, Any] = {
     "issuer": "http://127.0.0.1:8000",
+    "keys": {"master_key": None},
     "twfido": {"api_keys": [SAMPLE_KEY], "base_url": "http://127.0.0.1:8100"},
     "members": {"wecard": {"library": {"allowed_sources": []}}},
 }
@@ -68,6 +69,7 @@ def test_all_that_is_unsafe_is_told_at_once(write: Write) -> None:
     faults = [line.split(": ")[1] for line in start(write(**UNSAFE))]
     assert faults == [
         "issuer",
+        "keys.master_key",
         "twfido.api_keys",
         "twfido.base_url",
         "members.wecard.library.allowed_sources",
@@ -95,7 +97,8 @@ def test_a_readable_key_file_is_refused(write: Write, tmp_path: Path) -> None:
     key = tmp_path / "master.key"
     key.write_text(secrets.token_hex(32))
     key.chmod(0o644)
-    (line,) = start(write(keys={"master_key": None, "directory": str(tmp_path)}))
+    keys = {"master_key": None, "directory": str(tmp_path)}
+    (line,) = start(write(environment="development", keys=keys))
     assert f"chmod 600 {key}" in line
 
 
