@@ -93,7 +93,7 @@ async def run(plan: Plan) -> None:
         _server(simulator_for(plan, settings), plan.host, plan.simulator_port),
         _server(agency_for(plan, known), plan.host, plan.demo_port),
     ]
-    await _serve_all(servers, card(plan, settings, known))
+    await _serve_all(servers, card(plan, known))
 
 
 async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
@@ -247,7 +247,7 @@ def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
     return either
 
 
-def card(plan: Plan, settings: Settings, known: Secrets) -> str:
+def card(plan: Plan, known: Secrets) -> str:
     """What to open and what to type."""
     program = f"-d client_id={PROGRAM} -d client_secret={known.program}"
     realm = f"{plan.issuer}/auth/realms/{REALM}/protocol/openid-connect/token"

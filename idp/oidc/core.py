@@ -21,6 +21,7 @@ from idp.oidc.clientauth import Credentials
 from idp.oidc.tokens import Tokens
 from idp.oidc.world import Effects, World
 from idp.registry.clients import Client, Clients
+from idp.registry.metadata import WITH_SECRET
 
 BY_NAME: dict[str, type[ProtocolError]] = {
     cls.error: cls
@@ -42,12 +43,6 @@ class Asking(ClientMixin):  # type: ignore[misc]
     def __init__(self, client: Client) -> None:
         self.client = client
         self.client_id = client.client_id
-
-    def get_client_id(self) -> str:
-        return self.client_id
-
-    def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
-        return self.client.metadata.token_endpoint_auth_method == method
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type in self.client.metadata.grant_types
@@ -117,11 +112,10 @@ class Core(AuthorizationServer):  # type: ignore[misc]
     @staticmethod
     def _both(client: Client, method: str) -> bool:
         """A client with a secret may send it either way, as the TDX programs do."""
-        with_secret = ("client_secret_basic", "client_secret_post")
-        return method in with_secret and client.metadata.token_endpoint_auth_method in with_secret
+        return method in WITH_SECRET and client.metadata.with_secret
 
     def _prove(self, client: Client, method: str, digest: str, request: TokenRequest) -> None:
-        if method.startswith("client_secret"):
+        if method in WITH_SECRET:
             if not client.knows(digest, request.world.now):
                 raise InvalidClient(detail="wrong secret")
             request.credential = digest

@@ -12,11 +12,10 @@ from starlette.responses import Response
 
 from idp.kernel.keyring import ALGORITHMS, KeyRing
 from idp.oidc import scopes
-from idp.oidc.grants import GRANT_TYPES
+from idp.oidc.clientauth import ASSERTION_ALGORITHMS
+from idp.oidc.grants import ANY_METHOD, GRANT_TYPES, PROVEN
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
-
-AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 
 
 def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str, Any]:
@@ -37,12 +36,12 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "acr_values_supported": list(rules.acr_values),
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
-        "token_endpoint_auth_methods_supported": AUTH_METHODS,
-        "token_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256", "RS256"],
-        "introspection_endpoint_auth_methods_supported": AUTH_METHODS[:3],
-        "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256", "RS256"],
-        "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
-        "revocation_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256", "RS256"],
+        "token_endpoint_auth_methods_supported": ANY_METHOD,
+        "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "introspection_endpoint_auth_methods_supported": PROVEN,
+        "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "revocation_endpoint_auth_methods_supported": ANY_METHOD,
+        "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "claim_types_supported": ["normal"],
         "claims_supported": sorted(
             {c for names in scopes.CLAIMS.values() for c in names}

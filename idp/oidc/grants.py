@@ -24,6 +24,7 @@ from idp.oidc import scopes
 from idp.oidc.core import Core, TokenRequest
 from idp.oidc.world import Code, Grant, Refresh, RevokeGrant, SpendCode, Tell, World
 from idp.registry.clients import Client
+from idp.registry.metadata import WITH_SECRET
 
 ISSUED = audit.event("token.issued", "tokens were issued for a person")
 REFRESHED = audit.event("token.refreshed", "tokens were refreshed")
@@ -35,7 +36,8 @@ REPLAYED = audit.event(
 )
 
 VERIFIER = re.compile(r"\A[A-Za-z0-9._~-]{43,128}\Z", re.ASCII)  # RFC 7636 §4.1
-ANY_METHOD = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+PROVEN = [*WITH_SECRET, "private_key_jwt"]  # methods by which a client shows that it is itself
+ANY_METHOD = [*PROVEN, "none"]
 
 
 class _Presented:
@@ -174,7 +176,7 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
 
 
 class Program(ClientCredentialsGrant):  # type: ignore[misc]
-    TOKEN_ENDPOINT_AUTH_METHODS = ANY_METHOD[:3]
+    TOKEN_ENDPOINT_AUTH_METHODS = PROVEN
     server: Core
     request: TokenRequest
 

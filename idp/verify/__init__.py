@@ -117,8 +117,6 @@ class Wakeup:
 class Verifier(Protocol):
     """Five verbs. All raise `VerificationError` (Disagreement, NotStarted, UpstreamAway …)."""
 
-    name: str
-
     @property
     def methods(self) -> Mapping[str, Method]: ...
 

@@ -14,7 +14,6 @@ from idp.verify import Attempt, Challenge, Method, Order, Outcome, Returned, Sta
 class PaperPassport:
     """An officer looks at a passport and at the person, and says yes or no."""
 
-    name = "passport"
     life = 600
     closed_until = 0
     methods: Mapping[str, Method] = MappingProxyType(

@@ -35,8 +35,6 @@ class TwFido:
     """`systems` gives a relying party's own account at TW FidO and `by_syscode` the account of a
     syscode; None means ours. Keys of both are read anew each time, so a change needs no restart."""
 
-    name = "twfido"
-
     def __init__(
         self,
         settings: TwFidoSettings,
