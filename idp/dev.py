@@ -230,14 +230,14 @@ def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
     """The agency's application, and under /api/ its API for programs."""
     with warnings.catch_warnings():  # Authlib's client prefers httpx2; not the reader's concern
         warnings.simplefilter("ignore")
-        from idp.demo.agency import create_agency
-    agency = create_agency(
+        from idp.demo.agency import Agency
+    agency = Agency(
         issuer=plan.issuer,
         client_id=AGENCY,
         client_secret=known.agency,
         url=plan.demo,
         templates=template_directory(),
-    )
+    ).application()
     api = create_api(plan.issuer)
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:

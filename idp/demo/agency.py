@@ -44,104 +44,113 @@ class Visits:
         return key
 
 
-def create_agency(
-    *, issuer: str, client_id: str, client_secret: str, url: str, templates: Path
-) -> Starlette:
+class Agency:
     """`url` is where this service itself is reached; its callback is url/callback."""
-    oauth = OAuth()
-    oauth.register(
-        "idp",
-        server_metadata_url=f"{issuer}/.well-known/openid-configuration",
-        client_id=client_id,
-        client_secret=client_secret,
-        client_kwargs={"scope": SCOPES, "code_challenge_method": "S256"},
-    )
-    visits = Visits()
-    pages = Environment(loader=FileSystemLoader(templates), autoescape=True)
 
-    def page(name: str, status: int = 200, **context: Any) -> Response:
-        html = pages.get_template(f"demo/{name}.html").render(issuer=issuer, **context)
+    def __init__(
+        self, *, issuer: str, client_id: str, client_secret: str, url: str, templates: Path
+    ) -> None:
+        self._issuer, self._url, self._templates = issuer, url, templates
+        self._visits = Visits()
+        self._pages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+        oauth = OAuth()
+        self._idp = oauth.register(
+            "idp",
+            server_metadata_url=f"{issuer}/.well-known/openid-configuration",
+            client_id=client_id,
+            client_secret=client_secret,
+            client_kwargs={"scope": SCOPES, "code_challenge_method": "S256"},
+        )
+
+    def application(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/", self.home),
+                Route("/login", self.login),
+                Route("/callback", self.callback),
+                Route("/refresh", self.refresh, methods=["POST"]),
+                Route("/logout", self.logout, methods=["POST"]),
+                Route("/demo.css", self.style),
+            ],
+            middleware=[
+                # Lax: the way back from the bridge is a top-level GET and brings the cookie
+                Middleware(
+                    SessionMiddleware,
+                    secret_key=secrets.token_urlsafe(32),
+                    session_cookie="demo_agency",
+                    same_site="lax",
+                )
+            ],
+        )
+
+    def _page(self, name: str, status: int = 200, **context: Any) -> Response:
+        html = self._pages.get_template(f"demo/{name}.html").render(issuer=self._issuer, **context)
         headers = {
-            "Content-Security-Policy": CSP.format(issuer=issuer),
+            "Content-Security-Policy": CSP.format(issuer=self._issuer),
             "Cache-Control": "no-store",
         }
         return HTMLResponse(html, status, headers)
 
-    def visit_of(request: Request) -> dict[str, Any] | None:
-        return visits.by_id.get(request.session.get("visit", ""))
+    def _refused(self, refused: AuthlibBaseError) -> Response:
+        return self._page("refused", 400, error=refused.error, description=refused.description)
 
-    async def home(request: Request) -> Response:
-        visit = visit_of(request)
-        return page("home", visit=visit) if visit else page("welcome")
+    def _visit(self, request: Request) -> dict[str, Any] | None:
+        return self._visits.by_id.get(request.session.get("visit", ""))
 
-    async def login(request: Request) -> Response:
+    async def home(self, request: Request) -> Response:
+        visit = self._visit(request)
+        return self._page("home", visit=visit) if visit else self._page("welcome")
+
+    async def login(self, request: Request) -> Response:
         wishes = {
             key: request.query_params[key]
             for key in ("prompt", "acr_values", "ui_locales", "max_age", "login_hint")
             if request.query_params.get(key)
         }
-        answer: Response = await oauth.idp.authorize_redirect(request, f"{url}/callback", **wishes)
+        answer: Response = await self._idp.authorize_redirect(
+            request, f"{self._url}/callback", **wishes
+        )
         return answer
 
-    async def callback(request: Request) -> Response:
+    async def callback(self, request: Request) -> Response:
         try:
             # checks state, code, nonce, signature, issuer, audience and times
-            token = await oauth.idp.authorize_access_token(request)
-            claims = await oauth.idp.userinfo(token=token)
+            token = await self._idp.authorize_access_token(request)
+            claims = await self._idp.userinfo(token=token)
         except AuthlibBaseError as refused:
-            return page("refused", 400, error=refused.error, description=refused.description)
+            return self._refused(refused)
         visit = {"token": dict(token), "id_claims": token["userinfo"], "claims": dict(claims)}
         request.session.clear()
-        request.session["visit"] = visits.begin(visit)
+        request.session["visit"] = self._visits.begin(visit)
         return RedirectResponse("/", 303)
 
-    async def refresh(request: Request) -> Response:
-        visit = visit_of(request)
+    async def refresh(self, request: Request) -> Response:
+        visit = self._visit(request)
         if visit is None or "refresh_token" not in visit["token"]:
             return RedirectResponse("/", 303)
         try:
-            token = await oauth.idp.fetch_access_token(
+            token = await self._idp.fetch_access_token(
                 grant_type="refresh_token", refresh_token=visit["token"]["refresh_token"]
             )
-            visit["claims"] = dict(await oauth.idp.userinfo(token=token))
+            visit["claims"] = dict(await self._idp.userinfo(token=token))
         except AuthlibBaseError as refused:
-            return page("refused", 400, error=refused.error, description=refused.description)
+            return self._refused(refused)
         visit["token"].update(token)
         visit["refreshed"] = visit.get("refreshed", 0) + 1
         return RedirectResponse("/", 303)
 
-    async def logout(request: Request) -> Response:
-        visit = visit_of(request)
+    async def logout(self, request: Request) -> Response:
+        visit = self._visit(request)
         request.session.clear()
         if visit is None:
             return RedirectResponse("/", 303)
-        metadata = await oauth.idp.load_server_metadata()
+        metadata = await self._idp.load_server_metadata()
         query = {
             "id_token_hint": visit["token"].get("id_token", ""),
-            "post_logout_redirect_uri": f"{url}/",
+            "post_logout_redirect_uri": f"{self._url}/",
         }
         return RedirectResponse(f"{metadata['end_session_endpoint']}?{urlencode(query)}", 303)
 
-    async def style(_request: Request) -> Response:
-        css = (templates / "demo" / "demo.css").read_text(encoding="utf-8")
+    async def style(self, _request: Request) -> Response:
+        css = (self._templates / "demo" / "demo.css").read_text(encoding="utf-8")
         return Response(css, media_type="text/css")
-
-    return Starlette(
-        routes=[
-            Route("/", home),
-            Route("/login", login),
-            Route("/callback", callback),
-            Route("/refresh", refresh, methods=["POST"]),
-            Route("/logout", logout, methods=["POST"]),
-            Route("/demo.css", style),
-        ],
-        middleware=[
-            # Lax: the way back from the bridge is a top-level GET and brings the cookie
-            Middleware(
-                SessionMiddleware,
-                secret_key=secrets.token_urlsafe(32),
-                session_cookie="demo_agency",
-                same_site="lax",
-            )
-        ],
-    )
