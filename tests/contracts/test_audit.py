@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,6 @@ from tests.house import HOME, StillClock, TestHouse
 
 VAULT = Vault(bytes(32))
 NUMBER = "A100000010"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    store = await connect(database_url)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-def clock() -> StillClock:
-    return StillClock()
 
 
 @pytest.fixture

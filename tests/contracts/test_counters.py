@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,13 +13,6 @@ from idp.kernel.database import Database, connect
 NOW = 1_790_000_000
 BUDGET = Limit("push", most=3, seconds=600)
 LOCKOUT = Limit("password", most=3, seconds=600, lockout=True)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    store = await connect(database_url)
-    yield store
-    await store.close()
 
 
 async def take(database: Database, limit: Limit, subject: str = "s", at: int = 0) -> int:

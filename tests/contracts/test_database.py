@@ -31,13 +31,6 @@ only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    store = await connect(database_url)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
 async def other(database_url: str) -> AsyncIterator[Database]:
     """The same store, as another process has it open."""
     store = await connect(database_url)

@@ -18,18 +18,6 @@ VAULT = Vault(bytes(32))
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    store = await connect(database_url)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-def clock() -> StillClock:
-    return StillClock()
-
-
-@pytest.fixture
 async def ring(database: Database, clock: StillClock) -> KeyRing:
     ring = KeyRing(database, VAULT, clock)
     await ring.ensure()
