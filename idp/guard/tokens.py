@@ -123,4 +123,7 @@ class Tokens:
         named = audience if isinstance(audience, list) else [audience]
         times = all(isinstance(claims.get(name), int) for name in ("exp", "iat"))
         right = claims.get("iss") == self._issuer and self._audience in named
+        if self._audience == self._issuer:
+            # a person's token is for the issuer itself; RFC 9068 §2.2: a program is its own subject
+            right = right and claims.get("sub") == claims.get("client_id")
         return right and times and claims["iat"] <= self._clock() + 60

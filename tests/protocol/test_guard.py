@@ -13,6 +13,7 @@ from joserfc import jws
 
 from idp.guard import INVALID, LACKING, NO_HEADER, USED_UP, Limits, Rule, gate
 from idp.guard.answers import ANSWERS
+from tests.actors import Browser, Service, log_in
 from tests.agency import Api, token
 from tests.house import TestHouse, empty_database, running, settings_for
 
@@ -67,6 +68,18 @@ async def test_a_token_for_another_audience_or_a_person_of_it_is_foreign(house: 
     theirs = await token(house, audience=("https://other.test",))
     assert (await api.get("/v1/stops", ours)).status_code == 200
     assert (await api.get("/v1/stops", theirs)).status_code == 401
+
+
+async def test_a_person_s_token_opens_no_api(house: TestHouse) -> None:
+    """What a relying party got for its visitor is for UserInfo, also where the guard has no
+    audience of its own and the path no rule."""
+    service = Service(house, await house.register("service"))
+    page = await log_in(Browser(house), service)
+    theirs = (await service.redeem(page)).json()["access_token"]
+    assert (await service.userinfo(theirs)).status_code == 200
+    for path in ("/elsewhere", "/metered", "/v1/stops"):
+        answer = await Api(house).get(path, theirs)
+        assert (answer.status_code, answer.json()) == (401, {"message": INVALID})
 
 
 async def test_an_expired_token_is_refused_even_if_it_was_seen_before(house: TestHouse) -> None:
