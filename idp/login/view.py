@@ -13,6 +13,7 @@ from idp.kernel.clock import moment
 from idp.kernel.database import Row
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
+from idp.kernel.templates import SOURCE, Templates
 from idp.kernel.web import Params, origin_of, preference
 from idp.login.desk import Desk
 from idp.login.flow import RESEND, Picture, Purpose, Step, decided, ending, mark
@@ -180,3 +181,20 @@ def _qr(content: str) -> str:
     keep the prettiest is most of the work, and every reader takes any."""
     code = segno.make(content, error="m", micro=False, mask=MASK)
     return str(code.svg_inline(scale=5, border=4, dark="#000", light="#fff", omitsize=True))
+
+
+def purpose_of_our_own(
+    templates: Templates, request: Request, service: str, at: str, left: str
+) -> Purpose:
+    """For a page of the house itself: `service` is its zh-TW name, `at` its path, and `left` the
+    path that cancelling leads to."""
+    language, brand = templates.language(request), templates.brand
+    return Purpose(
+        service=service,
+        service_en=templates.say("en", service),
+        agency=brand.name if language == SOURCE else brand.name_en,
+        relying_party=at,  # no client can be called so
+        return_to=at,
+        cancel_to=left,
+        language=language,
+    )

@@ -13,12 +13,12 @@ from idp.kernel.clock import token
 from idp.kernel.counters import Limit
 from idp.kernel.database import Transaction
 from idp.kernel.ground import Ground
-from idp.kernel.templates import SOURCE
 from idp.kernel.vault import digest
 from idp.kernel.web import BROWSER, FORM_LIFE, address_of, read_form
 from idp.login.flow import Purpose
 from idp.login.persons import Persons
 from idp.login.session import Session, Sessions
+from idp.login.view import purpose_of_our_own
 from idp.members import codes, record
 from idp.members.directory import Directory, Member
 from idp.members.settings import MembersSettings
@@ -161,14 +161,4 @@ class Binding:
         }
 
     def _purpose(self, request: Request) -> Purpose:
-        templates, brand = self._ground.templates, self._ground.templates.brand
-        language = templates.language(request)
-        return Purpose(
-            service=SERVICE,
-            service_en=templates.say("en", SERVICE),
-            agency=brand.name if language == SOURCE else brand.name_en,
-            relying_party=PATH,  # no client can be called so
-            return_to=PATH,
-            cancel_to=LEFT,
-            language=language,
-        )
+        return purpose_of_our_own(self._ground.templates, request, SERVICE, PATH, LEFT)

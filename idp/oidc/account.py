@@ -19,14 +19,13 @@ from idp.kernel.clock import moment
 from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import ForgedRequest, InvalidRequest
 from idp.kernel.ground import Ground
-from idp.kernel.templates import SOURCE
 from idp.kernel.vault import digest
 from idp.kernel.web import Params, address_of, read_form, read_query
 from idp.login import history, pause
-from idp.login.flow import Purpose
 from idp.login.history import Line
 from idp.login.pages import Login, see_other
 from idp.login.session import COOKIE, Session
+from idp.login.view import purpose_of_our_own
 from idp.oidc import store
 from idp.oidc.settings import OidcSettings
 from idp.registry.clients import Clients
@@ -64,17 +63,7 @@ class Account:
         return self._ground.clock.now() - session.auth_time <= self._settings.account_seconds
 
     async def _begin(self, request: Request) -> Response:
-        templates, brand = self._ground.templates, self._ground.templates.brand
-        language = templates.language(request)
-        purpose = Purpose(
-            service=SERVICE,
-            service_en=templates.say("en", SERVICE),
-            agency=brand.name if language == SOURCE else brand.name_en,
-            relying_party=PATH,  # no client can be called so
-            return_to=PATH,
-            cancel_to=LEFT,
-            language=language,
-        )
+        purpose = purpose_of_our_own(self._ground.templates, request, SERVICE, PATH, LEFT)
         return await self._login.begin(request, purpose)
 
     def looking(self, show: Act) -> Callable[[Request], Awaitable[Response]]:
