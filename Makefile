@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ##@ Use
 
 .PHONY: dev
-dev: $(READY) ## Run everything on this machine: bridge, simulator, demo application (http://127.0.0.1:8000)
+dev: $(READY) ## Run everything on this machine: bridge, simulator, demo application (http://127.0.0.1:8200)
 	@exec $(BIN)/idp dev $(ARGS)
 
 .PHONY: serve
