@@ -65,7 +65,7 @@ async def test_a_person_sees_their_own_uses(house: TestHouse, service: Service) 
     page = await (await home(house, browser=browser)).open(HERE)
     (line,) = records(page)
     assert line == (
-        "2026-09-21 22:13 館藏服務 國家圖書館 登入成功 掃描 QR Code "
+        "2026-09-21 22:13 館藏服務 國家圖書館 登入成功 ，方式：QR Code "
         "提供的資料：姓名、性別、遮蔽的身分證字號"
     )
     assert '<time datetime="2026-09-21T14:13:20Z">' in page.html
@@ -146,11 +146,11 @@ async def test_what_reached_the_phone_and_came_to_nothing(
     browser = await home(house, BOB)
     lines = await shown(browser)
     assert [line.split(" ", 2)[2].replace("國家圖書館 ", "") for line in lines] == [
-        "我的登入紀錄 驗證成功，沒有提供資料 USB 安全金鑰（Dongle）",
-        "館藏服務 手機已確認，但沒有完成登入 手機推播",
-        "館藏服務 超過時間，沒有登入 手機推播",
-        "館藏服務 中途停止，沒有登入 手機推播",
-        "館藏服務 在手機上拒絕 手機推播",
+        "我的登入紀錄 驗證成功，沒有提供資料 ，方式：USB 安全金鑰（Dongle）",
+        "館藏服務 手機已確認，但沒有完成登入 ，方式：手機推播",
+        "館藏服務 超過時間，沒有登入 ，方式：手機推播",
+        "館藏服務 中途停止，沒有登入 ，方式：手機推播",
+        "館藏服務 在手機上拒絕 ，方式：手機推播",
     ]
     house.clock.pass_(1)
     await chosen(Browser(house), service, "push", BOB)

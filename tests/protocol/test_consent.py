@@ -154,6 +154,18 @@ async def test_what_the_page_tells_of_the_request(house: TestHouse) -> None:
 
 
 @SQLITE
+async def test_what_is_said_fits_what_is_given(house: TestHouse) -> None:
+    """Nothing is said to stay hidden, or to be held back besides, that is not."""
+    service = await another(house, "all")
+    _, page = await asked(house, service, scope="openid profile")
+    assert "看不到中間" in page.html
+    assert page.texts["withheld"].endswith("也不會提供。")
+    _, page = await asked(house, service, scope="openid profile email phone twid")
+    assert "看不到中間" not in page.html
+    assert page.texts["withheld"] == "不會提供你在其他服務的登入紀錄。"
+
+
+@SQLITE
 async def test_a_name_is_text(house: TestHouse) -> None:
     """RG-08: a client's name is shown as it is written, and nothing in it runs."""
     service = await another(house, "odd", client_name="<script>alert(1)</script>")
