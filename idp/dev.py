@@ -236,6 +236,7 @@ def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
         client_id=AGENCY,
         client_secret=known.agency,
         url=plan.demo,
+        phone=f"{plan.simulator}/phone",
         templates=template_directory(),
     ).application()
     api = create_api(plan.issuer)
@@ -255,6 +256,7 @@ def card(plan: Plan, known: Secrets) -> str:
   示範機關服務 demo application   {plan.demo}
   登入服務 bridge                 {plan.issuer}/.well-known/openid-configuration
   模擬手機 simulated phone        {plan.simulator}/phone
+  我的登入紀錄 my sign-ins        {plan.issuer}/account
   電子卡綁定 WeCard binding       {plan.issuer}/wecard
 
   身分證字號 type this number     A100000010 approves at once      A100000038 denies

@@ -45,12 +45,20 @@ class Visits:
 
 
 class Agency:
-    """`url` is where this service itself is reached; its callback is url/callback."""
+    """`url` is where this service itself is reached; its callback is url/callback. `phone` is the
+    page where a newcomer without a phone decides."""
 
     def __init__(
-        self, *, issuer: str, client_id: str, client_secret: str, url: str, templates: Path
+        self,
+        *,
+        issuer: str,
+        client_id: str,
+        client_secret: str,
+        url: str,
+        phone: str,
+        templates: Path,
     ) -> None:
-        self._issuer, self._url, self._templates = issuer, url, templates
+        self._issuer, self._url, self._phone, self._templates = issuer, url, phone, templates
         self._visits = Visits()
         self._pages = Environment(loader=FileSystemLoader(templates), autoescape=True)
         oauth = OAuth()
@@ -99,7 +107,9 @@ class Agency:
 
     async def home(self, request: Request) -> Response:
         visit = self._visit(request)
-        return self._page("home", visit=visit) if visit else self._page("welcome")
+        if visit:
+            return self._page("home", visit=visit)
+        return self._page("welcome", phone=self._phone)
 
     async def login(self, request: Request) -> Response:
         wishes = {
