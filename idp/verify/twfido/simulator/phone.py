@@ -15,10 +15,15 @@ from idp.verify.twfido.simulator.personas import ANYBODY, PERSONAS, Outcome
 from idp.verify.twfido.simulator.reading import MESSAGES, Refused
 from idp.verify.twfido.simulator.world import BY_PHONE, SYSACTION, Transaction, World
 
-_DONE = {"approve": "已同意。", "deny": "已拒絕。", "late": "這個請求已經結束。"}
-_BAD_PID = "身分證字號格式不正確。"
-_BAD_QR = "這個 QR Code 不正確，或請求已經結束。"
-_NOT_YOURS = "這個請求是給另一位使用者的。"
+# In two languages, as all that the simulator says.
+_DONE = {
+    "approve": ("已同意。", "Approved."),
+    "deny": ("已拒絕。", "Rejected."),
+    "late": ("這個請求已經結束。", "This request is over."),
+}
+_BAD_PID = ("身分證字號格式不正確。", "That is no valid ID number.")
+_BAD_QR = ("這個 QR Code 不正確，或請求已經結束。", "A wrong QR code, or its request is over.")
+_NOT_YOURS = ("這個請求是給另一位使用者的。", "This request is for somebody else.")
 
 
 class Phone:
@@ -53,17 +58,17 @@ class Phone:
             pid=pid,
             qr=qr,
             problem=problem,
-            done=_DONE.get(request.query_params.get("done", ""), ""),
+            done=_DONE.get(request.query_params.get("done", "")),
             requests=requests,
             sysaction=SYSACTION,
         )
 
-    def _shown(self, pid: str, qr: str) -> tuple[str, list[Transaction]]:
+    def _shown(self, pid: str, qr: str) -> tuple[tuple[str, str] | None, list[Transaction]]:
         """What is wrong, and the requests to show: the scanned one or all of this person."""
         if pid and not valid_pid(pid):
             return _BAD_PID, []
         if not qr:
-            return "", self._world.pending(pid) if pid else []
+            return None, self._world.pending(pid) if pid else []
         # The content of a QR code is the bridge's template; only the qrid in it counts.
         qrid = UUID.search(qr)
         found = self._world.find(qrid[0]) if qrid else None
@@ -72,7 +77,7 @@ class Phone:
         # An attacker shows a code that was opened for himself: this phone is not his.
         if pid and found.pid != pid:
             return _NOT_YOURS, []
-        return "", [found]
+        return None, [found]
 
     async def _decide(self, request: Request) -> Response:
         qrid = request.path_params["qrid"]
