@@ -196,7 +196,8 @@ class KeyRing:
 
     def find(self, kid: str) -> SigningKey | None:
         """For verifying our own tokens: anything published."""
-        return next((k for k in self.published() if k.kid == kid), None)
+        key = next((k for k in self._keys if k.kid == kid), None)
+        return key if key and key.state(self._clock.now()) is not KeyState.GONE else None
 
     def published(self) -> Sequence[SigningKey]:
         now = self._clock.now()
