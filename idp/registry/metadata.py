@@ -160,6 +160,10 @@ class ClientMetadata(BaseModel):
                 not keyed and self.jwks is not None,
                 "jwks is only for private_key_jwt",
             ),
+            (
+                self.kiosk and "offline_access" in self.scopes,
+                "a kiosk remembers nobody: it cannot have offline_access",
+            ),
         ]
 
     def _fits(self, uri: str) -> bool:

@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from idp.registry.metadata import ClientMetadata
 from tests.actors import Browser, Page, Service, log_in, verify
 from tests.asking import (
     ALICE,
@@ -29,7 +31,16 @@ SCOPE = {"scope": "openid profile twid"}
 @pytest.fixture
 async def counter(house: TestHouse) -> Service:
     """The service at the counter."""
-    return await another(house, "counter", kiosk=True)
+    scopes = ("openid", "profile", "twid")
+    return await another(house, "counter", kiosk=True, scopes=scopes)
+
+
+def test_a_kiosk_cannot_stay() -> None:
+    """What outlives the session would outlive the person who stood there."""
+    known = {"client_name": "c", "redirect_uris": ("https://c.test/cb",), "kiosk": True}
+    assert ClientMetadata.model_validate(known | {"scopes": ("openid",)}).kiosk
+    with pytest.raises(ValidationError, match="offline_access"):
+        ClientMetadata.model_validate(known | {"scopes": ("openid", "offline_access")})
 
 
 def kept(browser: Browser) -> set[str]:
