@@ -16,7 +16,7 @@ from tests.services.chromium import Chromium
 from tests.services.fixtures import needs
 from tests.services.node import Refused, axe, html_faults, relying_party
 from tests.services.postgres import Postgres
-from tests.services.process import gone, program
+from tests.services.process import gone, program, state
 from tests.services.redis import Redis
 
 
@@ -128,21 +128,10 @@ def test_a_frozen_process_goes_on_after_a_thaw() -> None:
     with Service("sleeper") as sleeper:
         sleeper.start([sys.executable, "-c", "import time; time.sleep(60)"])
         sleeper.freeze()
-        assert state_of(sleeper.pid) == "T"
+        assert state(sleeper.pid) == "T"
         sleeper.thaw()
-        assert state_of(sleeper.pid) in "SR"
+        sleeper.wait_until(lambda: state(sleeper.pid) != "T")
     assert gone(sleeper.pid)
-
-
-def state_of(pid: int) -> str:
-    """The kernel's letter for the state of a process."""
-    deadline = 50
-    text = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    while text not in "TS" and deadline:
-        deadline -= 1
-        os.sched_yield()
-        text = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return text
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is missing")

@@ -115,13 +115,15 @@ class Service:
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.alive or time.monotonic() > deadline:
-                state = "took too long" if self.alive else "ended"
-                raise RuntimeError(f"{self.name} {state} before it was ready:\n{self.output()}")
+                end = "took too long" if self.alive else "ended"
+                raise RuntimeError(f"{self.name} {end} before it was ready:\n{self.output()}")
             time.sleep(0.02)
 
     def freeze(self) -> None:
         """Stop the process and its children in their tracks: a host that hangs."""
         self._signal_all(signal.SIGSTOP)
+        everything = [self.pid, *descendants(self.pid)]
+        self.wait_until(lambda: all(state(pid) in "TZX" for pid in everything))
 
     def thaw(self) -> None:
         """Let a frozen process go on."""
@@ -185,13 +187,18 @@ def signal_if_there(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that its parent has yet to bury has."""
+def state(pid: int) -> str:
+    """The kernel's letter for the state of a process: R, S or D at work, T stopped, Z a zombie
+    that its parent has yet to bury, X gone."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return True
-    return state in "ZX"
+        return "X"
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended."""
+    return state(pid) in "ZX"
 
 
 def wait_until_gone(pids: Sequence[int], seconds: float = 5) -> None:
