@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+
+import uvloop
 
 from bench import load, peer, servers
 from bench.growth import grow
@@ -24,7 +25,13 @@ from tests.services.process import Missing
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
 GUARD = ("guard-seen", "guard-unseen", "guard-seen-plan")
-BRIDGE = (*(name for name, *_ in ENDPOINTS), "poll-upstream", "card-disclosed", "login")
+BRIDGE = (
+    *(name for name, *_ in ENDPOINTS),
+    "poll-upstream",
+    "card-disclosed",
+    "login",
+    "login-alone",
+)
 
 
 def read(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -139,10 +146,10 @@ def run(options: argparse.Namespace, stack: ExitStack) -> Report | None:
     report = Report(servers.signature())
     if options.growth:
         for place, url in stage.databases().items():
-            asyncio.run(grow(report, place, url, options.rounds))
+            uvloop.run(grow(report, place, url, options.rounds))
         return report
     stage.open()
-    asyncio.run(compare(stage, report))
+    uvloop.run(compare(stage, report))
     if not options.quick:
         _starts(report)
     return report

@@ -56,11 +56,11 @@ async def grow(report: Report, place: str, url: str, rounds: int) -> None:
 
 
 async def _take(report: Report, row: Row, rounds: int) -> None:
-    print(f"measuring {row.name} ({row.place})", file=sys.stderr)
     if rounds > 1:
         await measure(row, Effort(2, 0))  # caches filled, statements compiled
     for _ in range(rounds):
         report.of(row).add(*await measure(row, Effort(2, 0)))
+    print(report.line(report.of(row)), file=sys.stderr, flush=True)  # the whole takes an hour
 
 
 # ── clients ─────────────────────────────────────────────────────────────────────────────────────

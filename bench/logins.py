@@ -13,14 +13,20 @@ from bench.scene import NUMBER, Scene
 from tests.processes.people import Browser, Service
 
 
-async def logins(of: Scene, number: int) -> Sent:
-    """One after the other, each by a browser that was never here."""
-    times = []
-    for _ in range(number):
-        begun = time.monotonic()
-        await log_in(of)
-        times.append(1000 * (time.monotonic() - begun))
-    return Sent(number, sum(times) / 1000, 0, statistics.median(times), max(times))
+async def logins(of: Scene, number: int, at_once: int) -> Sent:
+    """`at_once` at any time, each by a browser that was never here."""
+    times: list[float] = []
+    turns = iter(range(number))
+
+    async def one_after_another() -> None:
+        for _ in turns:
+            begun = time.monotonic()
+            await log_in(of)
+            times.append(1000 * (time.monotonic() - begun))
+
+    begun = time.monotonic()
+    await asyncio.gather(*(one_after_another() for _ in range(at_once)))
+    return Sent(number, time.monotonic() - begun, 0, statistics.median(times), max(times))
 
 
 async def log_in(of: Scene) -> None:

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import uvloop
+
 from bench.rows import Effort, Row
 from bench.scene import Scene, furnish
 from bench.servers import Served
@@ -41,7 +43,7 @@ def profile(name: str, place: str, url: str) -> None:
     spy = shutil.which("py-spy")
     with (Served if spy else Profiled)(url) as bridge:
         samples = bridge.folder / "samples"
-        asyncio.run(_load(name, place, bridge, samples if spy else None))
+        uvloop.run(_load(name, place, bridge, samples if spy else None))
         if spy:
             print("\n".join(_sampled(samples.read_text().splitlines())))
         elif isinstance(bridge, Profiled):

@@ -84,13 +84,16 @@ class Report:
     def lines(self) -> Iterable[str]:
         yield _line(HEAD)
         for figure in self.figures.values():
-            yield _line(self._cells(figure))
+            yield self.line(figure)
             if figure.failed > 0.001:
                 status = max(run.error for run in figure.runs)
                 yield f"  ! {figure.failed:.1%} of these answers were errors {status or ''}"
         yield ""
         yield f"one RSA signature: {self.signature:.0f} µs"
         yield from (f"{what}: {value:g} {unit}" for what, value, unit in self.facts)
+
+    def line(self, figure: Figure) -> str:
+        return _line(self._cells(figure))
 
     def _cells(self, figure: Figure) -> tuple[str, ...]:
         floor = self.beside("floor")

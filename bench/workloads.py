@@ -17,6 +17,7 @@ from tests.services.bridge import APPLICATION
 
 PEOPLE = 2000
 UNSEEN = 12_000  # more than the guard remembers
+BUSY = 8  # logins at once
 CARD_PATH = f"/wecard/{APPLICATION['path']}"
 Requests = Callable[[Scene], Awaitable[Sequence[bytes]]]
 _numbers = itertools.count(time.time_ns() % 10**9 * 1000)
@@ -163,12 +164,16 @@ def bridge_rows(place: str, of: Scene) -> list[Row]:
         given = await of.card_codes(10 * number)
         return [raw("POST", CARD_PATH, scene.card_body(*pair), **told) for pair in given]
 
-    async def people(effort: Effort) -> Fire:
-        return lambda: logins(of, effort.once)
+    def people(at_once: int) -> Callable[[Effort], Awaitable[Fire]]:
+        async def prepare(effort: Effort) -> Fire:
+            return lambda: logins(of, effort.once, at_once)
+
+        return prepare
 
     return [
         *(row(*endpoint) for endpoint in ENDPOINTS),
         Row("poll-upstream", place, bridge.pid, once(of.waiting)),
         Row("card-disclosed", place, bridge.pid, once(disclosures)),
-        Row("login", place, bridge.pid, people, Goal(most=12_000)),
+        Row("login", place, bridge.pid, people(BUSY), Goal(most=12_000)),
+        Row("login-alone", place, bridge.pid, people(1), Goal(most=12_000)),
     ]

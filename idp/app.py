@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from idp.kernel import logs, metrics
 from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock
-from idp.kernel.database import Conflict
+from idp.kernel.database import Conflict, Transaction
 from idp.kernel.errors import IdpError, Unavailable
 from idp.kernel.ground import Ground
 from idp.kernel.housekeeping import Job, expired_rows, follow_database_clock, running, sweep
@@ -57,7 +59,7 @@ from idp.login.persons import Persons
 from idp.login.returns import Doors, Returns
 from idp.login.session import Sessions
 from idp.login.settings import LoginSettings
-from idp.login.store import RESERVE_SEQUENCE
+from idp.login.store import RESERVE_SEQUENCES
 from idp.members.directory import Directory
 from idp.members.routes import routes as member_routes
 from idp.members.settings import MembersSettings
@@ -189,7 +191,7 @@ class House:
 def build(
     ground: Ground,
     settings: Settings,
-    upstream: httpx.AsyncClient,
+    upstream: httpx.AsyncBaseTransport,
     verifier: Verifier | None = None,
 ) -> House:
     clients = Clients(ground)
@@ -197,7 +199,7 @@ def build(
     verifier = verifier or TwFido(
         settings.twfido,
         upstream,
-        reserve=lambda system: reserve_sequence(ground, system),
+        reserve=Sequences(ground).reserve,
         systems=systems.of,
         by_syscode=systems.by_syscode,
         monotonic=ground.clock.monotonic,
@@ -208,28 +210,42 @@ def build(
     return House(ground, settings, clients, verifier, desk, login, Directory(ground))
 
 
-async def reserve_sequence(ground: Ground, system: str) -> str:
-    """A tranSeq that this system has never used: unique by the store, not by hope."""
-    while True:
-        now = ground.clock.now()
-        sequence = transeq(now, secrets.randbelow(10**10))
-        with contextlib.suppress(Conflict):
-            await ground.database.write(
-                lambda tx, sequence=sequence, now=now: tx.run(  # type: ignore[misc]
-                    RESERVE_SEQUENCE, system=system, sequence=sequence, reserved_at=now
-                )
-            )
-            return sequence
+class Sequences:
+    """Numbers (tranSeq) that a system has never used: unique by the store, not by hope. They are
+    reserved in blocks, since a row for each would be a transaction for each; what a process has
+    left of a block when it ends is never used."""
+
+    BLOCK = 100
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._left = defaultdict[str, list[str]](list)
+
+    async def reserve(self, system: str) -> str:
+        left = self._left[system]
+        if not left:
+            left += await self._block(system)
+        return left.pop()
+
+    async def _block(self, system: str) -> list[str]:
+        while True:
+            now = self._ground.clock.now()
+            chance = secrets.randbelow(10**10) // self.BLOCK * self.BLOCK
+            block = [transeq(now, chance + i) for i in range(self.BLOCK)]
+            row = {"system": system, "sequence": block[0], "reserved_at": now}
+            with contextlib.suppress(Conflict):
+                await self._ground.database.write(functools.partial(_take, row))
+                return block
 
 
-def upstream_client(
-    settings: TwFidoSettings, transport: httpx.AsyncBaseTransport | None = None
-) -> httpx.AsyncClient:
-    """No proxy from the environment, no redirects: the ministry's host and nothing else."""
+async def _take(block: dict[str, object], tx: Transaction) -> None:
+    await tx.run(RESERVE_SEQUENCES, **block)
+
+
+def upstream_line(settings: TwFidoSettings) -> httpx.AsyncBaseTransport:
+    """Connections to the ministry's host; no proxy from the environment."""
     limits = httpx.Limits(max_connections=settings.max_in_flight)
-    return httpx.AsyncClient(
-        transport=transport, limits=limits, trust_env=False, follow_redirects=False
-    )
+    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
 
 
 def create_app(
@@ -245,7 +261,7 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with (
             ground_floor(settings, clock) as ground,
-            upstream_client(settings.twfido, transport) as upstream,
+            transport or upstream_line(settings.twfido) as upstream,
         ):
             await follow_database_clock(ground.database, ground.clock)
             await ground.keyring.ensure()

@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+import httpx
 import typer
 
-from idp.app import Settings, ground_floor, upstream_client
+from idp.app import Settings, ground_floor, upstream_line
 from idp.cli.common import ANOTHER_KEY, Stop, chosen, on_the_ground, schema_of
 from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
@@ -137,9 +138,10 @@ def _keys(ground: Ground) -> Iterator[Finding]:
 
 async def _upstream(settings: Settings) -> Finding:
     """Whether anything answers there; what it answers to a bare GET does not matter."""
-    async with upstream_client(settings.twfido) as upstream:
+    line = upstream_line(settings.twfido)
+    async with httpx.AsyncClient(transport=line, timeout=5, trust_env=False) as upstream:
         try:
-            answer = await upstream.get(settings.twfido.base_url, timeout=5)
+            answer = await upstream.get(settings.twfido.base_url)
         except Exception as away:  # DNS, TLS, refused, timed out: all of them are the finding
             return "fail", "upstream", f"{settings.twfido.base_url}: {type(away).__name__}"
     return "ok", "upstream", f"{settings.twfido.base_url}: HTTP {answer.status_code}"

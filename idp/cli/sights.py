@@ -83,7 +83,7 @@ class Studio:
             forms=Forms(Cookies(secure=True), ISSUER, self.vault.secret("forms")),
             templates=self.templates,
         )
-        desk = build(self.ground, self.settings, httpx.AsyncClient()).desk
+        desk = build(self.ground, self.settings, httpx.AsyncBaseTransport()).desk
         self.view, self.answers = View(self.ground, desk), Answers(self.templates)
 
     def page(self, request: Request, template: str, **context: Any) -> Response:

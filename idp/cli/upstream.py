@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from idp.app import build, ground_floor, upstream_client
+from idp.app import build, ground_floor, upstream_line
 from idp.cli.common import Stop, chosen, show
 from idp.kernel.errors import IdpError
 from idp.verify.twfido.numbers import canonical
@@ -29,8 +29,8 @@ def _ask(context: typer.Context, question: Callable[[TwFido], Awaitable[T]]) -> 
     settings = chosen(context).settings()
 
     async def inner() -> T:
-        async with ground_floor(settings) as ground, upstream_client(settings.twfido) as http:
-            verifier = build(ground, settings, http).verifier
+        async with ground_floor(settings) as ground, upstream_line(settings.twfido) as line:
+            verifier = build(ground, settings, line).verifier
             if not isinstance(verifier, TwFido):
                 raise Stop("the configured verifier is not TW FidO")
             return await question(verifier)

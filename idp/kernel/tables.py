@@ -209,7 +209,8 @@ landings = Table(  # what a browser carried back, kept until the same browser co
     at("expires_at", index=True),
 )
 
-upstream_sequences = Table(  # every call upstream has a number of its own, reserved before it
+upstream_sequences = Table(  # every call upstream has a number of its own, reserved before it in
+    # blocks of a hundred: `sequence` is the first
     "upstream_sequences",
     metadata,
     Column("system", Text, primary_key=True),

@@ -175,4 +175,4 @@ TAKE_LANDING = (
     .returning(landings.c.fields_sealed)
 )
 
-RESERVE_SEQUENCE = insert(upstream_sequences)
+RESERVE_SEQUENCES = insert(upstream_sequences)

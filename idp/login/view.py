@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import segno
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +14,7 @@ from idp.kernel.errors import IdpError
 from idp.kernel.ground import Ground
 from idp.kernel.templates import SOURCE, Templates
 from idp.kernel.web import Params, origin_of, preference
+from idp.login import qr
 from idp.login.desk import Desk
 from idp.login.flow import RESEND, Picture, Purpose, Step, decided, ending, mark
 from idp.verify import Method
@@ -93,7 +93,7 @@ class View:
             seen=here.login["attempts"],
             picture=picture,
             fields=self._desk.fields_of(picture),
-            qr_svg=_qr(picture.qr) if picture and picture.qr else "",
+            qr_svg=qr.svg(picture.qr) if picture and picture.qr else "",
             seconds=left,
             clock=f"{left // 60:02d}:{left % 60:02d}",
             still="still" in request.query_params,
@@ -171,16 +171,6 @@ def _targets(purpose: Purpose, picture: Picture | None) -> list[str]:
 
 def _minutes(problem: IdpError | None) -> int:
     return -(-(problem.retry_after or 0) // 60) if problem else 0
-
-
-MASK = 3  # ISO/IEC 18004 §7.8: (row + column) mod 3, which has no long runs of its own
-
-
-def _qr(content: str) -> str:
-    """Inline SVG with the 4-module quiet zone, level M. The mask is given: to draw all eight and
-    keep the prettiest is most of the work, and every reader takes any."""
-    code = segno.make(content, error="m", micro=False, mask=MASK)
-    return str(code.svg_inline(scale=5, border=4, dark="#000", light="#fff", omitsize=True))
 
 
 def purpose_of_our_own(

@@ -42,9 +42,8 @@ class Ministry:
             transport=httpx.MockTransport(self._callback),
         )
         self.world = app.state.simulator
-        self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://simulator.test"
-        )
+        line = httpx.ASGITransport(app)
+        self.http = httpx.AsyncClient(transport=line, base_url="http://simulator.test")
         numbers = count(1)
 
         async def reserve(_: str) -> str:
@@ -57,7 +56,7 @@ class Ministry:
                 api_keys=(SecretStr(KEY),),
                 total_timeout=total_timeout,
             ),
-            self.http,
+            line,
             reserve=reserve,
         )
 

@@ -172,23 +172,29 @@ async def test_answers_that_contradict_themselves(
     assert "allow" in (await browser.press("check")).buttons()
 
 
+async def _block(house: TestHouse) -> list[str]:
+    """What a worker asks for until its first reservation is used up."""
+    worker = app.Sequences(house.ground)
+    return [await worker.reserve(SYSCODE) for _ in range(worker.BLOCK)]
+
+
 async def test_our_own_sequence_is_never_used_twice(
     house: TestHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FD-28: neither a clock set back nor the same chance twice repeats a number; many at once
-    all differ."""
-    chances = iter([7, 7, 7, 8, 7, 8, 9])
+    """FD-28: neither a clock set back nor the same chance twice repeats a number; of many workers
+    at once each has numbers of its own."""
+    chances = iter([700, 700, 799, 800, 700, 800, 900])
     monkeypatch.setattr(app.secrets, "randbelow", lambda _: next(chances))
-    first = await app.reserve_sequence(house.ground, SYSCODE)
-    second = await app.reserve_sequence(house.ground, SYSCODE)
+    first = await _block(house)
+    second = await _block(house)
     house.clock.pass_(60)
     house.clock.pass_(-60)
-    third = await app.reserve_sequence(house.ground, SYSCODE)
-    assert len({first, second, third}) == 3
-    assert all(len(s) == 20 and s.isdigit() and s != SYSCODE for s in (first, second, third))
-    monkeypatch.undo()
-    monkeypatch.setattr(app.secrets, "randbelow", lambda _: next(numbers))
-    numbers = iter([n // 4 for n in range(200)])
-    found = await asyncio.gather(*(app.reserve_sequence(house.ground, SYSCODE) for _ in range(20)))
-    assert len(set(found)) == 20
+    third = await _block(house)
+    numbers = {*first, *second, *third}
+    assert len(numbers) == 300
+    assert all(len(s) == 20 and s.isdigit() and s != SYSCODE for s in numbers)
+    monkeypatch.setattr(app.secrets, "randbelow", lambda _: next(repeating))
+    repeating = iter([n // 4 * 100 for n in range(200)])
+    found = await asyncio.gather(*(_block(house) for _ in range(20)))
+    assert len(set().union(*found)) == 2000
     assert len(await rows(house, upstream_sequences)) == 23

@@ -85,5 +85,4 @@ def verifier(upstream: Upstream | httpx.AsyncBaseTransport, **changes: Any) -> T
     extras = {name: changes.pop(name) for name in ("systems", "by_syscode") if name in changes}
     monotonic = changes.pop("monotonic", Stopwatch())
     transport = httpx.MockTransport(upstream) if isinstance(upstream, Upstream) else upstream
-    http = httpx.AsyncClient(transport=transport)
-    return TwFido(settings(**changes), http, reserve=Numbers(), monotonic=monotonic, **extras)
+    return TwFido(settings(**changes), transport, reserve=Numbers(), monotonic=monotonic, **extras)

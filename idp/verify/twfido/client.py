@@ -25,8 +25,12 @@ from idp.verify.twfido.settings import System, TwFidoSettings
 Reserve = Callable[[str], Awaitable[str]]
 Asked = tuple[dict[str, object], answers.Proof]
 
-# identity: an upstream that lies could put a gigabyte of zeros in a small gzip body
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_HEADERS = {
+    "Accept": "application/json",
+    # an upstream that lies could put a gigabyte of zeros in a small gzip body
+    "Accept-Encoding": "identity",
+    "User-Agent": "twfido-idp",
+}
 
 
 class _NoAnswer(Exception):
@@ -35,17 +39,19 @@ class _NoAnswer(Exception):
 
 class Client:
     """`reserve(syscode)` gives a tranSeq of 20 digits that was never used for that syscode; it is
-    called before every sending. `monotonic` is for the circuit breaker, in seconds."""
+    called before every sending. `monotonic` is for the circuit breaker, in seconds. `line` is
+    httpx without its client: nothing that follows redirects (whoever can redirect us could answer
+    in the ministry's place), keeps cookies or asks the environment for a proxy."""
 
     def __init__(
         self,
         settings: TwFidoSettings,
-        http: httpx.AsyncClient,
+        line: httpx.AsyncBaseTransport,
         reserve: Reserve,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._http = http
+        self._line = line
         self._reserve = reserve
         self._monotonic = monotonic
         self._in_flight = 0
@@ -54,7 +60,7 @@ class Client:
         )
         self._timeout = httpx.Timeout(
             settings.read_timeout, connect=settings.connect_timeout, pool=settings.connect_timeout
-        )
+        ).as_dict()
 
     # ── the nine interfaces (FEXCH-02 comes to us: callback) ─────────────────────────────
 
@@ -162,20 +168,20 @@ class Client:
         metrics.UPSTREAM_SECONDS.observe(now - started)
         metrics.CIRCUIT_OPEN.set(self.breaker.is_open)
 
-    async def _post(self, url: str, request: Mapping[str, str]) -> bytes:
-        async with self._http.stream(
-            "POST",
-            url,
-            json=dict(request),
-            headers=_HEADERS,
-            timeout=self._timeout,
-            follow_redirects=False,  # whoever can redirect us could answer in the ministry's place
-        ) as response:
+    async def _post(self, url: str, fields: Mapping[str, str]) -> bytes:
+        extensions = {"timeout": self._timeout}
+        request = httpx.Request(
+            "POST", url, json=dict(fields), headers=_HEADERS, extensions=extensions
+        )
+        response = await self._line.handle_async_request(request)
+        try:
             if response.status_code != httpx.codes.OK:
                 raise _NoAnswer(f"HTTP status {response.status_code}")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise _NoAnswer("a compressed answer")
             return await _read_limited(response)
+        finally:
+            await response.aclose()
 
 
 async def _read_limited(response: httpx.Response) -> bytes:

@@ -38,7 +38,7 @@ class TwFido:
     def __init__(
         self,
         settings: TwFidoSettings,
-        http: httpx.AsyncClient,
+        line: httpx.AsyncBaseTransport,
         *,
         reserve: Reserve,
         systems: Systems = _none,
@@ -50,7 +50,7 @@ class TwFido:
         self._systems = systems
         self._by_syscode = by_syscode
         self._methods = _switched_on(settings.methods)
-        self.client = Client(settings, http, reserve, monotonic)
+        self.client = Client(settings, line, reserve, monotonic)
 
     @property
     def methods(self) -> Mapping[str, Method]:
