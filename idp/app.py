@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import secrets
 from collections import defaultdict
@@ -27,7 +26,7 @@ from idp.kernel import logs, metrics
 from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock
-from idp.kernel.database import Conflict, Transaction
+from idp.kernel.database import Conflict
 from idp.kernel.errors import IdpError, Unavailable
 from idp.kernel.ground import Ground
 from idp.kernel.housekeeping import Job, expired_rows, follow_database_clock, running, sweep
@@ -232,14 +231,11 @@ class Sequences:
             now = self._ground.clock.now()
             chance = secrets.randbelow(10**10) // self.BLOCK * self.BLOCK
             block = [transeq(now, chance + i) for i in range(self.BLOCK)]
-            row = {"system": system, "sequence": block[0], "reserved_at": now}
             with contextlib.suppress(Conflict):
-                await self._ground.database.write(functools.partial(_take, row))
+                await self._ground.database.run(
+                    RESERVE_SEQUENCES, system=system, sequence=block[0], reserved_at=now
+                )
                 return block
-
-
-async def _take(block: dict[str, object], tx: Transaction) -> None:
-    await tx.run(RESERVE_SEQUENCES, **block)
 
 
 def upstream_line(settings: TwFidoSettings) -> httpx.AsyncBaseTransport:

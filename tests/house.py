@@ -154,7 +154,7 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
             "token_calls_per_minute": 10_000,
             "failed_auth_per_minute": 10_000,
         },
-        "login": {"starts_per_minute": 10_000},
+        "login": {"starts_per_minute": 10_000, "asks_per_second": 10_000},
         "twfido": {
             "base_url": SIMULATOR,
             "syscode": SYSCODE,

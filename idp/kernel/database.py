@@ -6,6 +6,7 @@ sqlite3 on the loop (4-26 µs: a thread hop would cost twenty times that).
 
     await db.one(SELECT_CLIENT, client_id="…")          → Row | None
     await db.all(SELECT_KEYS)                            → list[Row]
+    await db.run(TOUCH_SESSION, key="…")                 → the number of rows changed
     await db.write(work)                                 → what `async def work(tx)` returns
 
 `work` runs in one transaction and may be run again after a lost lock, so it must not do anything
@@ -51,17 +52,20 @@ class Reader(Protocol):
     async def all(self, statement: Executable, **params: Any) -> list[Row]: ...
 
 
-class Transaction(Reader, Protocol):
+class Writer(Reader, Protocol):
     async def run(self, statement: Executable, **params: Any) -> int:
-        """The number of rows changed: what decides a compare-and-swap."""
+        """The number of rows changed: what decides a compare-and-swap. On a Database it is a
+        transaction of its own."""
         ...
 
+
+class Transaction(Writer, Protocol):
     async def run_many(self, statement: Executable, rows: Sequence[Row]) -> None:
         """The same statement for each row of parameters, in one round trip."""
         ...
 
 
-class Database(Reader, Protocol):
+class Database(Writer, Protocol):
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T: ...
     async def time(self) -> float:
         """The store's own UTC clock, in seconds."""
@@ -123,6 +127,7 @@ async def connect(url: str, pool_size: int = 8) -> Database:
             timeout=5,
             command_timeout=STATEMENT_TIMEOUT,
             reset=_nothing_to_reset,
+            statement_cache_size=500,  # all of ours stay prepared
             server_settings={
                 "timezone": "UTC",
                 "statement_timeout": str(int(STATEMENT_TIMEOUT * 1000)),
@@ -191,10 +196,18 @@ class Postgres:
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
         return await self._with(lambda tx: tx.all(statement, **params))
 
+    async def run(self, statement: Executable, **params: Any) -> int:
+        return await self._until_done(lambda tx: tx.run(statement, **params), atomic=False)
+
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        return await self._until_done(work, atomic=True)
+
+    async def _until_done(
+        self, work: Callable[[_PostgresTransaction], Awaitable[T]], *, atomic: bool
+    ) -> T:
         for last in (False,) * RETRIES + (True,):
             try:
-                return await self._with(work, atomic=True)
+                return await self._with(work, atomic=atomic)
             except _Again:
                 if last:
                     raise Unavailable(detail="too many serialization failures") from None
@@ -288,6 +301,9 @@ class Sqlite:
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
         return await self._reader.all(statement, **params)
+
+    async def run(self, statement: Executable, **params: Any) -> int:
+        return await self.write(lambda tx: tx.run(statement, **params))
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         async with self._my_turn():

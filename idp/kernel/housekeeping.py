@@ -15,7 +15,7 @@ from sqlalchemy import Column, Table, bindparam, delete, select, tuple_
 from sqlalchemy.sql import Executable
 
 from idp.kernel.clock import Clock
-from idp.kernel.database import Database, Transaction
+from idp.kernel.database import Database
 
 log = structlog.get_logger("idp.housekeeping")
 
@@ -76,15 +76,9 @@ async def sweep(database: Database, statements: Sequence[tuple[Executable, int]]
     """Each statement with the time before which its rows are dead. Returns the rows removed."""
     removed = 0
     for statement, before in statements:
-
-        async def work(
-            tx: Transaction, statement: Executable = statement, before: int = before
-        ) -> int:
-            return await tx.run(statement, before=before)
-
         batch = SWEEP_BATCH
         while batch == SWEEP_BATCH:  # a flood leaves more than one; between two, others write
-            batch = await database.write(work)
+            batch = await database.run(statement, before=before)
             removed += batch
             await asyncio.sleep(0)
     return removed

@@ -94,8 +94,8 @@ class Arrivals:
         """A signed result that no login waits for must never be good for any other."""
         try:
             back = await self._desk.verifier.accept(None, fields)
-            await self._ground.database.write(
-                lambda tx: tx.run(store.TAKE_HANDLE, handle=back.handle, attempt_id="", seen_at=now)
+            await self._ground.database.run(
+                store.TAKE_HANDLE, handle=back.handle, attempt_id="", seen_at=now
             )
         except (errors.Disagreement, Conflict):
             return

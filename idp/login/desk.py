@@ -299,8 +299,8 @@ class Desk:
         if await self._too_many_asks(who):
             return False
         now = self._ground.clock.now()
-        won = await self._ground.database.write(
-            lambda tx: tx.run(store.ASKED, key=attempt["id"], now=now, before=before)
+        won = await self._ground.database.run(
+            store.ASKED, key=attempt["id"], now=now, before=before
         )
         if not won:
             return False

@@ -85,21 +85,19 @@ class Login:
         await self.admit(request, "login-start")
         browser, cookie = greeted or self._ground.forms.greet(request)
         login_id, now = token(16), self._ground.clock.now()
-        await self._ground.database.write(
-            lambda tx: tx.run(
-                store.INSERT_LOGIN,
-                id=login_id,
-                browser=browser,
-                reference=request.state.reference,
-                relying_party=purpose.relying_party,
-                purpose=self._sealed(purpose).dump(),
-                attempts=0,
-                attempt_id=None,
-                session_id=None,
-                created_at=now,
-                expires_at=now + self.settings.transaction_seconds,
-                finished_at=None,
-            )
+        await self._ground.database.run(
+            store.INSERT_LOGIN,
+            id=login_id,
+            browser=browser,
+            reference=request.state.reference,
+            relying_party=purpose.relying_party,
+            purpose=self._sealed(purpose).dump(),
+            attempts=0,
+            attempt_id=None,
+            session_id=None,
+            created_at=now,
+            expires_at=now + self.settings.transaction_seconds,
+            finished_at=None,
         )
         response = see_other(f"/login/{login_id}")
         if cookie:

@@ -73,13 +73,11 @@ class Returns:
         if len(text) > MAX_FIELDS_BYTES:
             raise errors.TooLarge
         landing, now = token(16), self._ground.clock.now()
-        await self._ground.database.write(
-            lambda tx: tx.run(
-                store.INSERT_LANDING,
-                id=landing,
-                fields_sealed=self._ground.vault.seal("landing", text),
-                expires_at=now + LANDING_SECONDS,
-            )
+        await self._ground.database.run(
+            store.INSERT_LANDING,
+            id=landing,
+            fields_sealed=self._ground.vault.seal("landing", text),
+            expires_at=now + LANDING_SECONDS,
         )
         return see_other(f"{self._doors.return_path}/{landing}")
 

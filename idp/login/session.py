@@ -127,7 +127,7 @@ class Sessions:
         if row is None:
             return None
         if row["seen_at"] < now - TOUCH:
-            await self._ground.database.write(lambda tx: tx.run(_TOUCH, key=row["id"], now=now))
+            await self._ground.database.run(_TOUCH, key=row["id"], now=now)
         return _read(row)
 
     async def of_person(self, person_id: str) -> list[Session]:

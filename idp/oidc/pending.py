@@ -56,17 +56,15 @@ class Waiting:
     ) -> str:
         """Stores a request and answers its id; without a browser, the first that comes owns it."""
         now, authorization_id = self._ground.clock.now(), authorization_id or token(16)
-        await self._ground.database.write(
-            lambda tx: tx.run(
-                store.INSERT_AUTHORIZATION,
-                id=authorization_id,
-                browser=browser,
-                client_id=asked.client_id,
-                request=asked.dump(),
-                created_at=now,
-                expires_at=now + AUTHORIZATION_SECONDS,
-                finished_at=None,
-            )
+        await self._ground.database.run(
+            store.INSERT_AUTHORIZATION,
+            id=authorization_id,
+            browser=browser,
+            client_id=asked.client_id,
+            request=asked.dump(),
+            created_at=now,
+            expires_at=now + AUTHORIZATION_SECONDS,
+            finished_at=None,
         )
         return authorization_id
 
@@ -106,10 +104,8 @@ class Waiting:
                 raise errors.WrongBrowser
             return asked
         asked = replace(asked, seen_session=session.id if session else "")
-        claimed = await self._ground.database.write(
-            lambda tx: tx.run(
-                store.CLAIM_AUTHORIZATION, key=row["id"], owner=browser, document=asked.dump()
-            )
+        claimed = await self._ground.database.run(
+            store.CLAIM_AUTHORIZATION, key=row["id"], owner=browser, document=asked.dump()
         )
         if not claimed:
             raise errors.WrongBrowser
