@@ -3,6 +3,7 @@ kernel's throttle and for the guard."""
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import time
 
@@ -30,6 +31,7 @@ class MemoryWindows(MemoryStorage):
         return self.storage[key]
 
 
+@functools.lru_cache(maxsize=4096)
 def source(address: str) -> str:
     """Whoever has one IPv6 address has its /64: as many as anybody can want."""
     try:

@@ -49,12 +49,13 @@ class SigningKey:
     gone_at: int | None
 
     def state(self, now: int) -> KeyState:
-        ladder = (
-            (self.gone_at, KeyState.GONE),
-            (self.retired_at, KeyState.RETIRING),
-            (self.active_at, KeyState.ACTIVE),
-        )
-        return next((s for at, s in ladder if at is not None and now >= at), KeyState.NEXT)
+        if self.gone_at is not None and now >= self.gone_at:
+            return KeyState.GONE
+        if self.retired_at is not None and now >= self.retired_at:
+            return KeyState.RETIRING
+        if self.active_at is not None and now >= self.active_at:
+            return KeyState.ACTIVE
+        return KeyState.NEXT
 
     def sign(self, typ: str, claims: Mapping[str, Any]) -> str:
         """A JWT in compact form (RFC 7515 §7.1). joserfc signs; its encoder would check and write

@@ -6,6 +6,8 @@ once a minute for each credential, whatever the number of workers.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -15,6 +17,7 @@ from idp.kernel.ground import Ground
 from idp.kernel.tables import credential_uses
 
 EVERY = 60  # seconds between two writes for one credential
+BATCH = 500  # uses written in one transaction
 MOST = 20_000  # credentials remembered; beyond that all are written again
 
 _U = credential_uses.c
@@ -53,9 +56,13 @@ class Uses:
 
     async def flush(self) -> None:
         """Raises Unavailable; what was not written then is written the next time."""
-        waiting = dict(self._waiting)
-        if not waiting:
-            return
+        # in one order everywhere, or two workers could wait for each other
+        waiting = sorted(self._waiting.items(), key=lambda item: item[0])
+        for start in range(0, len(waiting), BATCH):
+            await self._write(waiting[start : start + BATCH])
+            await asyncio.sleep(0)  # between two batches others are answered
+
+    async def _write(self, uses: Sequence[tuple[Credential, Use]]) -> None:
         rows = [
             {
                 "client_id": client_id,
@@ -63,16 +70,14 @@ class Uses:
                 "used_at": use.at,
                 "address_sealed": self._ground.vault.seal("address", use.address),
             }
-            # in one order everywhere, or two workers could wait for each other
-            for (client_id, digest), use in sorted(waiting.items(), key=lambda item: item[0])
+            for (client_id, digest), use in uses
         ]
 
         async def work(tx: Transaction) -> None:
-            for row in rows:
-                await tx.run(_NOTE, **row)
+            await tx.run_many(_NOTE, rows)
 
         await self._ground.database.write(work)
-        for credential, use in waiting.items():
+        for credential, use in uses:
             if self._waiting.get(credential) is use:
                 del self._waiting[credential]
 
