@@ -25,6 +25,7 @@ from idp.login.browsers import browser_of
 from idp.login.desk import Desk, Visitor
 from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step
 from idp.login.persons import Persons
+from idp.login.polls import Polls
 from idp.login.session import Sessions
 from idp.login.settings import LoginSettings
 from idp.login.view import HINT, METHOD_COOKIE, Here, View
@@ -51,7 +52,7 @@ class Login:
     ) -> None:
         self._ground, self.settings, self._desk = ground, settings, desk
         self.persons, self.sessions = persons, sessions
-        self._view = View(ground, desk)
+        self._view, self._polls = View(ground, desk), Polls(ground.database)
 
     @property
     def methods(self) -> list[Method]:
@@ -134,8 +135,12 @@ class Login:
     # ── looking ────────────────────────────────────────────────────────────────────────────────
 
     async def _here(self, request: Request, browser: str | None) -> Here:
-        """Raises AlreadyFinished, WrongBrowser: knowing the address gives nothing."""
+        """Raises AlreadyFinished, WrongBrowser."""
         login = await self._ground.database.one(store.LOGIN, id=request.path_params["id"])
+        return self._of(request, browser, login)
+
+    def _of(self, request: Request, browser: str | None, login: Row | None) -> Here:
+        """Knowing the address gives nothing."""
         if login is None:
             raise errors.AlreadyFinished
         if login["browser"] != browser:
@@ -171,7 +176,8 @@ class Login:
         wait = await self._ground.throttle.hit(PerSecond(1), "status", request.path_params["id"])
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
-        here = await self._here(request, self._ground.forms.browser(request))
+        login = await self._polls.login(request.path_params["id"])
+        here = self._of(request, self._ground.forms.browser(request), login)
         here = await self._asked(request, here)
         now = mark(here.login, here.step)
         done = decided(here.step) or request.query_params.get("seen", now) != now
