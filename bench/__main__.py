@@ -24,7 +24,7 @@ from tests.services.postgres import Postgres
 from tests.services.process import Missing
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
-GUARD = ("guard-seen", "guard-unseen", "guard-seen-plan")
+GUARD = ("api", "guard-seen", "guard-unseen", "guard-seen-plan")
 BRIDGE = (
     *(name for name, *_ in ENDPOINTS),
     "poll-upstream",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,29 +211,32 @@ def build(
 class Sequences:
     """Numbers (tranSeq) that a system has never used: unique by the store, not by hope. They are
     reserved in blocks, since a row for each would be a transaction for each; what a process has
-    left of a block when it ends is never used."""
+    left of a block after an hour, or when it ends, is never used."""
 
-    BLOCK = 100
+    BLOCK, SECONDS = 100, 3600
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._left = defaultdict[str, list[str]](list)
+        self._blocks: dict[str, tuple[int, list[str]]] = {}  # since when, and what is left
 
     async def reserve(self, system: str) -> str:
-        left = self._left[system]
-        if not left:
-            left += await self._block(system)
+        now = self._ground.clock.now()
+        since, left = self._blocks.get(system, (0, []))
+        if not left or now >= since + self.SECONDS:
+            left = await self._block(system, now)
+            self._blocks[system] = now, left
         return left.pop()
 
-    async def _block(self, system: str) -> list[str]:
+    async def _block(self, system: str, now: int) -> list[str]:
         while True:
-            now = self._ground.clock.now()
             chance = secrets.randbelow(10**10) // self.BLOCK * self.BLOCK
             block = [transeq(now, chance + i) for i in range(self.BLOCK)]
             with contextlib.suppress(Conflict):
                 await self._ground.database.run(
                     RESERVE_SEQUENCES, system=system, sequence=block[0], reserved_at=now
                 )
+                # a browser sees some of them: in order they would tell how many are between
+                secrets.SystemRandom().shuffle(block)
                 return block
 
 

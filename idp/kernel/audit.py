@@ -149,7 +149,7 @@ class Trail:
             "sealed_at": self._clock.now(),
         }
         try:
-            await self._database.run(_INSERT_SEAL, **seal)
+            await self._database.write(lambda tx: tx.run(_INSERT_SEAL, **seal))
         except Conflict:
             return  # another replica was first
         # the log leaves this machine: who cuts the chain's end here is found out there

@@ -1,8 +1,8 @@
 """SQL by SQLAlchemy Core, run by the drivers themselves.
 
-Statements are module constants with named parameters (no IN lists, which would be expanded at
-each run: or_ instead). Each is compiled once per dialect and then handed to asyncpg, or to
-sqlite3 on the loop (4-26 µs: a thread hop would cost twenty times that).
+Statements are module constants with named parameters (no IN over a list, which would be expanded
+at each run: or_, or a fixed number of parameters). Each is compiled once per dialect and then
+handed to asyncpg, or to sqlite3 on the loop (4-26 µs: a thread hop would cost twenty times that).
 
     await db.one(SELECT_CLIENT, client_id="…")          → Row | None
     await db.all(SELECT_KEYS)                            → list[Row]
@@ -55,7 +55,7 @@ class Reader(Protocol):
 class Writer(Reader, Protocol):
     async def run(self, statement: Executable, **params: Any) -> int:
         """The number of rows changed: what decides a compare-and-swap. On a Database it is a
-        transaction of its own."""
+        transaction of its own, which after Unavailable may have been done all the same."""
         ...
 
 
@@ -128,6 +128,7 @@ async def connect(url: str, pool_size: int = 8) -> Database:
             command_timeout=STATEMENT_TIMEOUT,
             reset=_nothing_to_reset,
             statement_cache_size=500,  # all of ours stay prepared
+            max_cached_statement_lifetime=0,
             server_settings={
                 "timezone": "UTC",
                 "statement_timeout": str(int(STATEMENT_TIMEOUT * 1000)),

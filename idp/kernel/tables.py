@@ -209,8 +209,9 @@ landings = Table(  # what a browser carried back, kept until the same browser co
     at("expires_at", index=True),
 )
 
-upstream_sequences = Table(  # every call upstream has a number of its own, reserved before it in
-    # blocks of a hundred: `sequence` is the first
+# every call upstream has a number of its own, reserved before it in blocks of a hundred; `sequence`
+# is the lowest
+upstream_sequences = Table(
     "upstream_sequences",
     metadata,
     Column("system", Text, primary_key=True),

@@ -135,12 +135,11 @@ class Login:
     # ── looking ────────────────────────────────────────────────────────────────────────────────
 
     async def _here(self, request: Request, browser: str | None) -> Here:
-        """Raises AlreadyFinished, WrongBrowser."""
         login = await self._ground.database.one(store.LOGIN, id=request.path_params["id"])
-        return self._of(request, browser, login)
+        return self._for_browser(request, browser, login)
 
-    def _of(self, request: Request, browser: str | None, login: Row | None) -> Here:
-        """Knowing the address gives nothing."""
+    def _for_browser(self, request: Request, browser: str | None, login: Row | None) -> Here:
+        """Raises AlreadyFinished, WrongBrowser: knowing the address gives nothing."""
         if login is None:
             raise errors.AlreadyFinished
         if login["browser"] != browser:
@@ -177,7 +176,7 @@ class Login:
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
         login = await self._polls.login(request.path_params["id"])
-        here = self._of(request, self._ground.forms.browser(request), login)
+        here = self._for_browser(request, self._ground.forms.browser(request), login)
         here = await self._asked(request, here)
         now = mark(here.login, here.step)
         done = decided(here.step) or request.query_params.get("seen", now) != now

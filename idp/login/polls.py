@@ -6,6 +6,7 @@ import asyncio
 from itertools import islice
 
 from idp.kernel.database import Database, Row
+from idp.kernel.errors import Unavailable
 from idp.login.store import LOGIN, LOGINS, TOGETHER
 
 
@@ -38,11 +39,16 @@ class Polls:
     async def _answer(self, asked: dict[str, asyncio.Future[Row | None]]) -> None:
         try:
             found = await self._rows(list(asked))
-        except Exception as fault:
-            for answer in asked.values():
-                answer.set_exception(fault)
+        except BaseException as fault:
+            # all who wait are told: a store that hangs must not be tried by one batch after another
+            waiting = [*asked.values(), *self._asked.values()]
+            self._asked.clear()
+            for answer in waiting:
+                answer.set_exception(Unavailable(detail="read together"))
                 answer.exception()  # told, even if whoever asked has hung up
-            return
+            if isinstance(fault, Unavailable):
+                return
+            raise
         for login_id, answer in asked.items():
             answer.set_result(found.get(login_id))
 

@@ -19,7 +19,7 @@ _LOGINS = select(  # with the attempt that counts in it: this is what every poll
     logins, *(column.label(_OF_ATTEMPT[column.name]) for column in _A)
 ).join_from(logins, attempts, _A.id == _L.attempt_id, isouter=True)
 LOGIN = _LOGINS.where(_L.id == bindparam("id"))
-TOGETHER = 32
+TOGETHER = 32  # logins that LOGINS reads: always so many, so that it is prepared once
 LOGINS = _LOGINS.where(_L.id.in_([bindparam(f"id{n}") for n in range(TOGETHER)]))
 ATTEMPT = select(attempts).where(_A.id == bindparam("id"))
 

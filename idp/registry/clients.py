@@ -31,7 +31,7 @@ ROTATED = audit.event("client.secret_rotated", "a client got a new secret")
 DISABLED = audit.event("client.disabled", "a client was disabled")
 ENABLED = audit.event("client.enabled", "a client was enabled again")
 
-REMEMBERED = 5_000  # clients in the cache of a process
+REMEMBERED = 5_000  # clients in the cache of a process; each is some kilobytes in every worker
 KEY_LIFE = 360 * 86_400  # seconds; an organisation's key has an end, unless another is chosen
 OVERLAP = 7 * 86_400  # seconds that the secret before the newest still works
 

@@ -261,6 +261,39 @@ async def test_a_last_use_is_written_once_a_minute(
     assert await at() == [first + 60]
 
 
+async def test_uses_are_written_in_batches(
+    house: TestHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the store goes away in the middle, what was written is done with and the rest is
+    written later."""
+    from idp.kernel.errors import Unavailable
+    from idp.registry import uses as module
+
+    monkeypatch.setattr(module, "BATCH", 2)
+    database, write, calls = house.ground.database, house.ground.database.write, []
+    uses, now = module.Uses(house.ground), house.clock.now()
+    ids = sorted([(await house.register_program()).id for _ in range(5)])
+    for client_id in ids:
+        uses.note((client_id, ""), now, HOME)
+
+    async def failing(work: Any) -> Any:
+        calls.append("Uses" in work.__qualname__)
+        if calls[-1] and sum(calls) == 2:
+            raise Unavailable
+        return await write(work)
+
+    async def written() -> list[str]:
+        found = await database.all(select(credential_uses).order_by(credential_uses.c.client_id))
+        return [row["client_id"] for row in found]
+
+    monkeypatch.setattr(database, "write", failing)
+    with pytest.raises(Unavailable):
+        await uses.flush()
+    assert await written() == ids[:2]
+    await uses.flush()
+    assert await written() == ids
+
+
 async def test_a_last_use_outlives_a_store_that_was_away(
     house: TestHouse, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

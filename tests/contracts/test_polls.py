@@ -79,6 +79,30 @@ async def test_later_questions_are_read_anew(database: Database, waiting: list[s
     assert (first["finished_at"], second["finished_at"]) == (None, 7)
 
 
+async def test_who_asks_during_a_read_is_read_anew(
+    database: Database, waiting: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a read under way has seen may be old already: the next one answers."""
+    polls, begun, go_on = Polls(database), asyncio.Event(), asyncio.Event()
+    one = database.one
+
+    async def slow(*args: Any, **params: Any) -> Row | None:
+        row = await one(*args, **params)
+        begun.set()
+        await go_on.wait()
+        return row
+
+    monkeypatch.setattr(database, "one", slow)
+    first = asyncio.create_task(polls.login(waiting[0]))
+    await begun.wait()
+    await database.run(store.CANCEL, key=waiting[0], now=7)
+    second = asyncio.create_task(polls.login(waiting[0]))
+    await asyncio.sleep(0)
+    go_on.set()
+    rows = await asyncio.gather(first, second)
+    assert [row and row["finished_at"] for row in rows] == [None, 7]
+
+
 async def test_who_hangs_up_takes_nobody_along(database: Database, waiting: list[str]) -> None:
     """A browser that closes its connection in the middle leaves the others their answers."""
     polls = Polls(database)
@@ -95,18 +119,22 @@ async def test_who_hangs_up_takes_nobody_along(database: Database, waiting: list
 async def test_a_store_that_is_away_is_told_to_all(
     database: Database, waiting: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everybody who asked is told; the next who asks is answered."""
-    polls = Polls(database)
+    """Everybody who waits is told by the first failure, and not one batch after another; the
+    next who asks is answered."""
+    polls, tried = Polls(database), []
 
     async def away(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        await asyncio.sleep(0.01)
         raise Unavailable
 
     with monkeypatch.context() as patch:
         patch.setattr(database, "one", away)
         patch.setattr(database, "all", away)
         found = await asyncio.gather(
-            *(polls.login(login) for login in waiting[:40]), return_exceptions=True
+            *(polls.login(login) for login in waiting), return_exceptions=True
         )
         assert {type(answer) for answer in found} == {Unavailable}
+        assert len(tried) == 1
     row = await polls.login(waiting[0])
     assert row is not None

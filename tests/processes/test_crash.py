@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import sqlite3
 import time
@@ -169,6 +170,7 @@ async def refused_meanwhile(bridge: Bridge, service: Service, tokens: dict[str, 
         lambda: service.refresh(tokens["refresh_token"]),
         lambda: service.http.get("/health/ready"),
         lambda: service.http.get("/wecard"),
+        lambda: service.http.get(f"/login/{secrets.token_urlsafe(16)}/status"),
     ]
     waiting = [asyncio.create_task(timed(call())) for call in calls * 3]
     await quick(bridge)

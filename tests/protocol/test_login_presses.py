@@ -198,3 +198,21 @@ async def test_our_own_sequence_is_never_used_twice(
     found = await asyncio.gather(*(_block(house) for _ in range(20)))
     assert len(set().union(*found)) == 2000
     assert len(await rows(house, upstream_sequences)) == 23
+
+
+async def test_calls_at_once_have_numbers_of_their_own(house: TestHouse) -> None:
+    """One worker with many calls at the end of a block, for two systems; an hour later it takes
+    a new block, so that a number's time is near the time of its call."""
+    worker = app.Sequences(house.ground)
+    calls = [worker.reserve(system) for system in (SYSCODE, "1" * 20) for _ in range(250)]
+    found = await asyncio.gather(*calls)
+    assert len(set(found[:250])) == len(set(found[250:])) == 250
+    house.clock.pass_(worker.SECONDS)
+    assert int((await worker.reserve(SYSCODE))[:10]) == house.clock.now()
+
+
+async def test_numbers_do_not_tell_how_many_are_between(house: TestHouse) -> None:
+    """A browser carries some of them to TW FidO and could count our other calls."""
+    block = await _block(house)
+    assert sorted(block) != block
+    assert sorted(block, reverse=True) != block

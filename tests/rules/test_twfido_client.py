@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from idp.kernel.errors import Disagreement, UpstreamAway
+from idp.kernel.errors import Disagreement, UpstreamAway, VerificationError
 from idp.verify import Attempt, Order
 from tests.rules.twfido_upstream import (
     PID,
@@ -125,6 +126,33 @@ async def test_the_whole_call_has_a_limit() -> None:
     with pytest.raises(UpstreamAway):
         async with asyncio.timeout(1):
             await ours.poll(ATTEMPT)
+
+
+async def test_a_call_is_plain() -> None:
+    """JSON and the headers that say so; a cookie that an answer sets is not sent back."""
+
+    class Baker(httpx.AsyncBaseTransport):
+        def __init__(self) -> None:
+            self.seen: list[httpx.Request] = []
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.seen.append(request)
+            return httpx.Response(200, json={"rcode": "9999"}, headers={"set-cookie": "a=b"})
+
+    line = Baker()
+    ours = verifier(line)
+    for _ in range(2):
+        with pytest.raises(VerificationError):
+            await ours.start(ORDER)
+    assert len(line.seen) == 2
+    for request in line.seen:
+        names = set(request.headers)
+        assert names == {
+            "host", "accept", "accept-encoding", "content-length", "content-type", "user-agent",
+        }  # fmt: skip
+        assert request.headers["host"] == request.url.netloc.decode()
+        assert request.headers["content-type"] == "application/json"
+        assert set(json.loads(request.content)) >= {"syscode", "tranSeq", "chksum"}
 
 
 async def test_an_endless_answer_is_not_read_to_its_end() -> None:
