@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from idp.kernel import audit
 from idp.kernel.clock import token
@@ -31,7 +31,7 @@ ROTATED = audit.event("client.secret_rotated", "a client got a new secret")
 DISABLED = audit.event("client.disabled", "a client was disabled")
 ENABLED = audit.event("client.enabled", "a client was enabled again")
 
-REMEMBERED = 5_000  # clients in the cache of a process; each is some kilobytes in every worker
+REMEMBERED = 20_000  # clients in the cache of a process
 KEY_LIFE = 360 * 86_400  # seconds; an organisation's key has an end, unless another is chosen
 OVERLAP = 7 * 86_400  # seconds that the secret before the newest still works
 
@@ -67,16 +67,18 @@ _C, _S, _O = clients.c, client_secrets.c, organisations.c
 _CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).select_from(
     clients.join(organisations, _O.id == _C.organisation_id, isouter=True)
 )
-_BY_ID = _CLIENTS.where(_C.client_id == bindparam("id"))
 _BY_SYSTEM = select(_C.client_id).where(_C.system_index == bindparam("index"))
 _ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
 _OWNED = _ALL.where(_C.organisation_id == bindparam("id"))
-_ALL_SECRETS = (
-    select(client_secrets)
-    .where(or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now")))
-    .order_by(_S.client_id, _S.created_at)
-)
+_UNEXPIRED = or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now"))
+_ALL_SECRETS = select(client_secrets).where(_UNEXPIRED).order_by(_S.client_id, _S.created_at)
 _SECRETS = _ALL_SECRETS.where(_S.client_id == bindparam("id"))
+_BY_ID = (  # a row for each secret, or one without
+    _CLIENTS.add_columns(_S.digest, _S.expires_at)
+    .join(client_secrets, and_(_S.client_id == _C.client_id, _UNEXPIRED), isouter=True)
+    .where(_C.client_id == bindparam("id"))
+    .order_by(_S.created_at)
+)
 _INSERT = insert(clients)
 _INSERT_SECRET = insert(client_secrets)
 _UPDATE = (
@@ -121,10 +123,11 @@ class Clients:
             return known
         if not CLIENT_ID.match(client_id):
             return None
-        row = await self._ground.database.one(_BY_ID, id=client_id)
-        if row is None:
+        now = self._ground.clock.now()
+        rows = await self._ground.database.all(_BY_ID, id=client_id, now=now)
+        if not rows:
             return None
-        client = self._read(row, await self._secrets(client_id))
+        client = self._read(rows[0], [row for row in rows if row["digest"] is not None])
         cache[client_id] = client
         if len(cache) > REMEMBERED:
             cache.popitem(last=False)

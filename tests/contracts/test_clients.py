@@ -94,17 +94,18 @@ async def test_a_change_while_it_is_read(house: TestHouse, monkeypatch: pytest.M
     """What was read before a change is not remembered after it."""
     program = await house.register_program()
     reader = Clients(house.ground)
-    really = reader._secrets
+    database = house.ground.database
+    really = database.all
 
-    async def slowly(client_id: str) -> Any:
-        secrets = await really(client_id)
+    async def slowly(*statement: Any, **params: Any) -> Any:
+        rows = await really(*statement, **params)
+        monkeypatch.undo()
         await house.house.clients.switch(program.id, enabled=False)
         reader.forget()  # the stamp came meanwhile
-        return secrets
+        return rows
 
-    monkeypatch.setattr(reader, "_secrets", slowly)
+    monkeypatch.setattr(database, "all", slowly)
     assert await reader.active(program.id) is not None
-    monkeypatch.undo()
     assert await reader.active(program.id) is None
 
 

@@ -220,6 +220,7 @@ async def test_a_crash_tells_nothing(
         raise RuntimeError("SELECT number FROM persons -- /srv/idp/secret.py")
 
     monkeypatch.setattr(type(house.ground.database), "one", broken)
+    monkeypatch.setattr(type(house.ground.database), "all", broken)
     http = house.http()
     http._transport.raise_app_exceptions = False  # type: ignore[attr-defined]
     for path in ("/authorize/x", "/login/x", service.url(client_id="other")):
@@ -240,6 +241,7 @@ async def test_a_store_that_is_away(
         raise Unavailable(detail="the cable at /dev/rack7")
 
     monkeypatch.setattr(type(house.ground.database), "one", away)
+    monkeypatch.setattr(type(house.ground.database), "all", away)
     monkeypatch.setattr(type(house.ground.database), "write", away)
     for path in ("/authorize/x", service.url(), service.url(client_id="other")):
         page = await Browser(house).open(path)
