@@ -117,6 +117,7 @@ async def compare(stage: Stage, report: Report) -> None:
         for row in rows:
             await measure(row, Effort(1, 3))  # caches filled, statements compiled
     for number, effort in enumerate(efforts, start=1):
+        report.signatures.append(servers.signature())
         for row in rows:
             _tell(f"round {number} of {len(efforts)}: {row.name} ({row.place})")
             report.of(row).add(*await measure(row, effort))
@@ -143,7 +144,7 @@ def run(options: argparse.Namespace, stack: ExitStack) -> Report | None:
         for place, url in stage.databases().items():
             profile(options.profile, place, url)
         return None
-    report = Report(servers.signature())
+    report = Report()
     if options.growth:
         for place, url in stage.databases().items():
             uvloop.run(grow(report, place, url, options.rounds))
