@@ -74,6 +74,13 @@ async def until(happened: Callable[[], Any]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def approved(house: TestHouse) -> None:
+    """Until the ministry's own callback has woken the bridge and its answer is stored."""
+    async with asyncio.timeout(5):
+        while await states(house) != ["approved"]:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.005)
+
+
 async def forget_rates(house: TestHouse) -> None:
     """Request rates go by real time; this is a second later."""
     await house.ground.throttle._limiter.storage.reset()

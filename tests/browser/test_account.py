@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Meet
 from tests.browser.look import faults
@@ -54,7 +55,7 @@ def test_a_person_puts_their_house_in_order(
     assert person.text("done").startswith("已取消同意。")
     assert person.page.locator("#consents").count() == 0
     person.press("end-2")
-    assert person.page.locator("#sessions li").count() == 1
+    expect(person.page.locator("#sessions li")).to_have_count(1)
     person.press("not-me")
     person.press("stop-all")
     assert person.title().startswith("全部停止了｜")

@@ -17,6 +17,7 @@ from tests.house import API_KEY, HOME, MINISTRY, TestHouse
 from tests.logins import (
     AT_ONCE,
     HAND,
+    approved,
     asked_for,
     call_back,
     chosen,
@@ -248,8 +249,8 @@ async def test_many_callbacks_at_once(house: TestHouse, browser: Browser, servic
     house.simulator.approve(good["qrid"])
     answers = await asyncio.gather(*(call_back(house, good) for _ in range(20)))
     assert {a.status_code for a in answers} == {200}
+    await approved(house)  # the simulator's own callback may be the one that asks
     assert len(await house.events("login.verified")) == 1
-    assert await states(house) == ["approved"]
 
 
 @SQLITE

@@ -16,6 +16,7 @@ from tests.logins import (
     HAND,
     abroad,
     again,
+    approved,
     chosen,
     let_in,
     nobody_is_in,
@@ -119,6 +120,7 @@ async def test_the_wrong_browser(
     """Who only knows the address of a login can neither see nor touch it, not even with a
     form of a login of their own."""
     page = await chosen(browser, service, "qr", AT_ONCE)
+    await approved(house)
     before = await the_login(house), await rows(house)
     thief = Browser(house)
     await thief.open(service.url())
