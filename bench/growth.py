@@ -60,7 +60,7 @@ async def _take(report: Report, row: Row, rounds: int) -> None:
         await measure(row, Effort(2, 0))  # caches filled, statements compiled
     for _ in range(rounds):
         report.of(row).add(*await measure(row, Effort(2, 0)))
-    print(report.line(report.of(row)), file=sys.stderr, flush=True)  # the whole takes an hour
+    print(report.line(report.of(row)), file=sys.stderr, flush=True)  # the whole takes minutes
 
 
 # ── clients ─────────────────────────────────────────────────────────────────────────────────────

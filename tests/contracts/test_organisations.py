@@ -283,8 +283,7 @@ async def test_uses_are_written_in_batches(
         return await write(work)
 
     async def written() -> list[str]:
-        found = await database.all(select(credential_uses).order_by(credential_uses.c.client_id))
-        return [row["client_id"] for row in found]
+        return sorted(row["client_id"] for row in await database.all(select(credential_uses)))
 
     monkeypatch.setattr(database, "write", failing)
     with pytest.raises(Unavailable):
