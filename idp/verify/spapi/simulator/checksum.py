@@ -20,12 +20,17 @@ def secret(aes_key: str) -> bytes:
     return found
 
 
+def digest(*parts: str) -> bytes:
+    """Hex SHA-256 of the concatenation; JSON may bring halves of characters."""
+    whole = "".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(whole).hexdigest().encode()
+
+
 def checksum(aes_key: str, *parts: str) -> str:
     """Hex of IV, ciphertext and tag over the hex SHA-256 of the concatenation."""
-    digest = hashlib.sha256("".join(parts).encode()).hexdigest()
     iv = os.urandom(IV)
     cipher = AES.new(secret(aes_key), AES.MODE_GCM, nonce=iv, mac_len=TAG)
-    text, tag = cipher.encrypt_and_digest(digest.encode())
+    text, tag = cipher.encrypt_and_digest(digest(*parts))
     return str((iv + text + tag).hex())
 
 
@@ -37,4 +42,4 @@ def fits(aes_key: str, given: str, *parts: str) -> bool:
         opened = cipher.decrypt_and_verify(sealed[IV:-TAG], sealed[-TAG:])
     except ValueError:
         return False
-    return bytes(opened) == hashlib.sha256("".join(parts).encode()).hexdigest().encode()
+    return bytes(opened) == digest(*parts)
