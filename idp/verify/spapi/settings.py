@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from idp.kernel.settings import Section
+from idp.verify.calls import CallLimits
 from idp.verify.spapi import evidence, wire
 from idp.verify.spapi.checksum import fault_in_key, is_sample
 from idp.verify.spapi.rules import RtnEncoding
@@ -100,7 +101,7 @@ class SpApiPaths(Section):
         return path
 
 
-class SpApiSettings(Section):
+class SpApiSettings(CallLimits):
     api_url: HttpUrl = Field(
         ...,
         description="where our server calls: https://fidoapi.moi.gov.tw,"
@@ -160,13 +161,6 @@ class SpApiSettings(Section):
     issuing_certificates: FilePath | None = Field(
         None, description="PEM file of the CAs that issue citizens' certificates, to verify them"
     )
-    connect_timeout: float = Field(2.0, gt=0, description="seconds to connect")
-    read_timeout: float = Field(5.0, gt=0, description="seconds of silence while reading")
-    total_timeout: float = Field(8.0, gt=0, description="seconds for a call, a retry included")
-    max_in_flight: int = Field(50, ge=1, description="calls at once per process; more fail at once")
-    breaker_failures: int = Field(10, ge=1, description="failures that open the circuit breaker")
-    breaker_window: float = Field(10.0, gt=0, description="seconds in which they are counted")
-    breaker_pause: float = Field(3.0, gt=0, description="seconds between probes while it is open")
     return_path: Path = Field("/spapi/return", description="path where browsers come back")
 
     @model_validator(mode="after")

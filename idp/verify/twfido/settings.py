@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from idp.kernel.settings import Section
+from idp.verify.calls import CallLimits
 from idp.verify.twfido.checksum import fault_in_key, is_sample
 
 _SYSCODE = r"^[0-9]{20}\z"
@@ -113,7 +114,7 @@ class TwFidoOpenings(Section):
     dongle: Literal["CTAP-01"] = Field("CTAP-01", description="interface of the dongle; fixed")
 
 
-class TwFidoSettings(Section):
+class TwFidoSettings(CallLimits):
     base_url: HttpUrl = Field(
         ...,
         description="where our server calls: https://fido.moi.gov.tw, https://fido-test.moi.gov.tw"
@@ -161,13 +162,6 @@ class TwFidoSettings(Section):
         description="link that opens the app on the same phone, with {content} where the QR"
         " code's content goes (percent-encoded); empty: no such link is offered",
     )
-    connect_timeout: float = Field(2.0, gt=0, description="seconds to connect")
-    read_timeout: float = Field(5.0, gt=0, description="seconds of silence while reading")
-    total_timeout: float = Field(8.0, gt=0, description="seconds for a call, a retry included")
-    max_in_flight: int = Field(50, ge=1, description="calls at once per process; more fail at once")
-    breaker_failures: int = Field(10, ge=1, description="failures that open the circuit breaker")
-    breaker_window: float = Field(10.0, gt=0, description="seconds in which they are counted")
-    breaker_pause: float = Field(3.0, gt=0, description="seconds between probes while it is open")
     callback_path: Path = Field("/twfido/callback", description="path of the result callback")
     callback_peers: tuple[Network, ...] = Field(
         ("117.56.7.69/32",), description="networks that may call back; the slides name one address"
