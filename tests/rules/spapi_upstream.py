@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 
 from idp.verify.spapi import checksum
+from idp.verify.spapi.settings import SpApiSettings
+from idp.verify.spapi.verifier import SpApi
 
 KEY = base64.b64encode(hashlib.sha256(b"a key of the tests").digest()).decode()
 OLD_KEY = base64.b64encode(hashlib.sha256(b"the key before").digest()).decode()
@@ -21,6 +23,8 @@ TICKET_ID = "TKT-0001"
 HASHED = hashlib.sha256(b"somebody").hexdigest()
 PID, OTHER = "A123456789", "B222222228"
 
+RETURN = "https://id.test/spapi/return"
+NOW = 1_790_000_000
 Answer = Callable[[str, dict[str, Any]], "httpx.Response | dict[str, Any]"]
 SUMS = {
     "ATH-01": ("sp_ticket",),
@@ -76,3 +80,61 @@ def returned(transaction_id: str, code: str = "0", **fields: str) -> dict[str, s
     whole = signed("WEB-01", transaction_id, code, **fields)
     result: Mapping[str, str] = whole["result"]
     return {"transaction_id": transaction_id, "error_code": code, **result}
+
+
+def settings(**changes: Any) -> SpApiSettings:
+    known = {"api_url": "https://upstream.test", "sp_service_id": SERVICE, "keys": (KEY,)}
+    return SpApiSettings.model_validate(known | changes)
+
+
+class Upstream:
+    """`answer(interface, request)` says what comes back: a response or a document as it is.
+    Requests are kept."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        interface, sent = PATHS[request.url.path], json.loads(request.content)
+        self.seen.append((interface, sent))
+        answer = self.answer(interface, sent)
+        return answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
+
+
+def saying(code: Any = "0", **result: Any) -> Upstream:
+    """Answers every question with this, signed."""
+    return Upstream(lambda name, sent: signed(name, sent["transaction_id"], code, **result))
+
+
+def opening(**changes: Any) -> Upstream:
+    """Opens whatever is asked for, with a ticket of these changes."""
+
+    def answer(interface: str, sent: dict[str, Any]) -> dict[str, Any]:
+        made = ticket(**{"transaction_id": sent["transaction_id"], **changes})
+        return signed(interface, sent["transaction_id"], sp_ticket=made)
+
+    return Upstream(answer)
+
+
+class Stopwatch:
+    """A monotonic clock that stands still."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def verifier(upstream: Upstream | httpx.AsyncBaseTransport, **changes: Any) -> SpApi:
+    extras = {name: changes.pop(name) for name in ("services", "by_id") if name in changes}
+    monotonic = changes.pop("monotonic", Stopwatch())
+    transport = httpx.MockTransport(upstream) if isinstance(upstream, Upstream) else upstream
+    return SpApi(
+        settings(**changes),
+        transport,
+        return_url=RETURN,
+        now=lambda: NOW,
+        monotonic=monotonic,
+        **extras,
+    )

@@ -11,14 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from idp.verify.spapi.settings import APP_LINK, SpApiSettings
 from tests.rules.certificates import certificate, pem
-from tests.rules.spapi_upstream import KEY, OLD_KEY, SERVICE
+from tests.rules.spapi_upstream import KEY, OLD_KEY, SERVICE, settings
 
 SAMPLE = base64.b64encode(bytes(range(32))).decode()
-
-
-def settings(**changes: Any) -> SpApiSettings:
-    known = {"api_url": "https://upstream.test", "sp_service_id": SERVICE, "keys": (KEY,)}
-    return SpApiSettings.model_validate(known | changes)
 
 
 REFUSED: list[dict[str, Any]] = [
@@ -49,7 +44,7 @@ REFUSED: list[dict[str, Any]] = [
     {"app_link": 'app://"{sp_ticket}'},
     {"app_link": "app://{sp_ticket"},
     {"signed_response": "require"},
-    {"signed_response": "require", "issuing_certificates": "ca.pem", "sign_type": ""},
+    {"issuing_certificates": "nowhere.pem"},
     {"paths": {"ath_02": "no-slash"}},
     {"paths": {"ath_04": "/x"}},
     {"surprise": 1},
@@ -93,13 +88,17 @@ def test_production_faults() -> None:
 
 
 def test_issuing_certificates(tmp_path: Path) -> None:
-    """The file of issuers is read; one without a CA's certificate is refused."""
+    """The file of issuers is read at the start; without a CA's certificate in it, or without a
+    signature to ask for, nobody could ever meet the requirement."""
     file = tmp_path / "issuers.pem"
     file.write_bytes(pem(certificate("issuing ca", "issuing ca", ca=True)))
-    assert len(settings(issuing_certificates=file).issuers()) == 1
+    made = settings(issuing_certificates=file, signed_response="require")
+    assert len(made.issuers()) == 1
+    with pytest.raises(ValidationError):
+        settings(issuing_certificates=file, signed_response="require", sign_type="")
     file.write_text("words")
-    with pytest.raises(ValueError, match=r"."):
-        settings(issuing_certificates=file).issuers()
+    with pytest.raises(ValidationError):
+        settings(issuing_certificates=file)
 
 
 def test_every_setting_is_described() -> None:

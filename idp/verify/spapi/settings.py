@@ -83,6 +83,14 @@ def _app_link(template: str) -> str:
     return template
 
 
+def _issuers(file: FilePath) -> FilePath:
+    try:
+        evidence.issuers_of(file.read_bytes())
+    except OSError as fault:
+        raise ValueError(f"cannot be read: {fault.strerror}") from None
+    return file
+
+
 Key = Annotated[SecretStr, AfterValidator(_usable_key)]
 
 
@@ -158,7 +166,7 @@ class SpApiSettings(CallLimits):
         description="require: nobody is let in unless signature and chain were verified; record:"
         " the audit trail says what was",
     )
-    issuing_certificates: FilePath | None = Field(
+    issuing_certificates: Annotated[FilePath, AfterValidator(_issuers)] | None = Field(
         None, description="PEM file of the CAs that issue citizens' certificates, to verify them"
     )
     return_path: Path = Field("/spapi/return", description="path where browsers come back")
@@ -181,7 +189,6 @@ class SpApiSettings(CallLimits):
         return self.web_url or self.api_url
 
     def issuers(self) -> tuple[x509.Certificate, ...]:
-        """ValueError or OSError if the file cannot be used."""
         file = self.issuing_certificates
         return evidence.issuers_of(file.read_bytes()) if file else ()
 

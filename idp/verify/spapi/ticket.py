@@ -24,10 +24,12 @@ _OURS = ("transaction_id", "sp_service_id", "op_code", "op_mode", "hint")
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """`text` is what the QR code carries, `said` the fields that repeat our request as far as they
-    are there; `sp_name` is what the phone shows; `hashed_id_num` is "" where there is none."""
+    """`text` is what the QR code carries and `plain` what can be read in it; `said` are the fields
+    that repeat our request, as far as they are there; `sp_name` is what the phone shows;
+    `hashed_id_num` is "" where there is none."""
 
     text: str = field(repr=False)
+    plain: str = field(repr=False)
     sp_ticket_id: str
     sp_name: str
     said: Mapping[str, str]
@@ -57,6 +59,7 @@ def read(text: str) -> Ticket:
     said = {name: wire.scalar(fields[name]) for name in _OURS if fields.get(name) is not None}
     return Ticket(
         text=text,
+        plain=" ".join(map(wire.scalar, fields.values())),
         sp_ticket_id=ticket_id,
         sp_name=wire.text(fields, "sp_name"),
         said=said,
