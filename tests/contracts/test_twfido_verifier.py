@@ -30,6 +30,7 @@ from idp.verify import (
 )
 from tests.contracts.ministry import Ministry
 from tests.contracts.paper_passport import PaperPassport
+from tests.contracts.successor import Successor
 
 HAND = "A123456789"  # decides on the phone page
 HASTY = 0.4  # a time limit, seconds, that six slow seconds exceed
@@ -81,7 +82,14 @@ def passport_case() -> Case:
     return Case(made, " 123456789 ", made.decide)
 
 
-@pytest.fixture(params=[twfido_case, passport_case], ids=["twfido", "passport"])
+def spapi_case() -> Case:
+    made = Successor()
+    return Case(made.verifier, " ａ123456789", made.decide)
+
+
+@pytest.fixture(
+    params=[twfido_case, spapi_case, passport_case], ids=["twfido", "spapi", "passport"]
+)
 def case(request: pytest.FixtureRequest) -> Case:
     make: Callable[[], Case] = request.param
     return make()

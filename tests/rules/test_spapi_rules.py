@@ -185,6 +185,7 @@ def test_why_nothing_was_opened(code: str, why: type[VerificationError]) -> None
         ("SPTKTID_SPTKT_RDM", State.ENDED, Failed),
         ("SPTKTID_SPTKT_NF", State.ENDED, Failed),
         ("IDNUM_DEVPROF_NF", State.ENDED, Failed),
+        ("UNDEFINED", State.ENDED, UpstreamAway),
     ],
 )
 @pytest.mark.parametrize("method", ["push", "qr", "web"])

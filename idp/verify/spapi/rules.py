@@ -69,6 +69,7 @@ _ENDED: Mapping[str, type[VerificationError]] = {
     "APP_USER_CANCEL": Denied,
     "APP_SIGN_FAILURE": Failed,
     "SPTKT_OVD": Expired,
+    "UNDEFINED": UpstreamAway,  # a database that is away (DB_…) comes back: that is still pending
     "SPTKTID_SPTKT_NF": Failed,
     "SPTKTID_SPTKT_RDM": Failed,
     "IDNUM_USERPROF_NF": Failed,  # the person has left the service meanwhile
