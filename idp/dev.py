@@ -29,9 +29,9 @@ from idp.members.commands import import_members
 from idp.registry.clients import Clients
 from idp.registry.metadata import ClientMetadata
 from idp.settings import Settings, read_settings
-from idp.verify.twfido.numbers import canonical
-from idp.verify.twfido.settings import RETURN_PATH
-from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+from idp.verify.numbers import canonical
+from idp.verify.simulators import section_for, simulator_of
+from idp.verify.spapi.simulator import Authority
 
 REALM = "TDXConnect"
 AGENCY, PROGRAM = "demo-agency", "demo-program"
@@ -57,6 +57,7 @@ class Plan:
     port: int
     simulator_port: int
     demo_port: int
+    scheme: str = "twfido"
 
     @property
     def issuer(self) -> str:
@@ -76,6 +77,10 @@ class Plan:
     def config(self) -> Path:
         return self.state / "idp.toml"
 
+    @property
+    def issuers(self) -> Path:
+        return self.state / "issuers.pem"
+
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
@@ -89,10 +94,15 @@ async def run(plan: Plan) -> None:
     """Until interrupted. Raises PortTaken."""
     for port in (plan.port, plan.simulator_port, plan.demo_port):
         _must_be_free(plan.host, port)
+    authority = Authority()
+    plan.state.mkdir(parents=True, exist_ok=True)
+    plan.issuers.write_bytes(authority.pem)
     settings, known = await prepare(plan)
+    upstream = settings.upstreams[plan.scheme]
+    simulator = simulator_of(upstream, settings.issuer, plan.simulator, authority)
     servers = [
         _server(create_app(settings), plan.host, plan.port),
-        _server(simulator_for(plan, settings), plan.host, plan.simulator_port),
+        _server(simulator, plan.host, plan.simulator_port),
         _server(agency_for(plan, known), plan.host, plan.demo_port),
     ]
     await _serve_all(servers, card(plan, known))
@@ -102,12 +112,13 @@ async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
     """Configuration, schema, clients, members: made where missing, left alone where there."""
     plan.state.mkdir(parents=True, exist_ok=True)
     plan.state.chmod(0o700)
-    if not plan.config.exists() or f'issuer = "{plan.issuer}"' not in plan.config.read_text():
+    needed = (f'issuer = "{plan.issuer}"', f"[{plan.scheme}]")
+    if not plan.config.exists() or not all(part in plan.config.read_text() for part in needed):
         plan.config.write_text(configuration(plan), encoding="utf-8")
         plan.config.chmod(0o600)
     settings = read_settings([plan.config])
-    found, needed = revision.current(settings.database.url)
-    if found != needed:
+    found, newest = revision.current(settings.database.url)
+    if found != newest:
         schema.upgrade(settings.database.url)
     known = _secrets(plan)
     async with open_services(settings) as services:
@@ -150,14 +161,7 @@ per_day = 10000
 pause_after_denial = 0
 per_address = 100000
 
-[twfido]
-base_url = "http://127.0.0.1:{plan.simulator_port}"
-browser_base_url = "{plan.simulator}"
-syscode = "2020082010095126{secrets.randbelow(10000):04d}"
-api_keys = ["{secrets.token_hex(16).upper()}"]
-system_name = "國家圖書館 館藏服務（開發）"
-callback_peers = ["127.0.0.0/8", "::1/128"]
-
+{_upstream(plan)}
 [members.wecard.{APPLICATION}]
 name = "國家圖書館 電子閱覽證"
 path = "{secrets.token_urlsafe(18)}"
@@ -167,6 +171,12 @@ allowed_sources = ["127.0.0.0/8", "::1/128"]
 fields = ["telephone", "email"]
 credential = "either"
 """
+
+
+def _upstream(plan: Plan) -> str:
+    name = "國家圖書館 館藏服務（開發）"
+    server = f"http://127.0.0.1:{plan.simulator_port}"
+    return section_for(plan.scheme, server, plan.simulator, name, str(plan.issuers))
 
 
 def _secrets(plan: Plan) -> Secrets:
@@ -214,18 +224,6 @@ def program_client() -> ClientMetadata:
         scopes=("transport:read", "library:read"),
         roles=("basic",),
     )
-
-
-def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
-    own = settings.twfido.own_system
-    system = SimulatedSystem(
-        syscode=own.syscode,
-        api_key=own.keys[0],
-        name=own.name,
-        success_url=plan.issuer + RETURN_PATH,
-        callback_url=plan.issuer + settings.twfido.callback_path,
-    )
-    return create_simulator([system], public_url=plan.simulator, beside_issuer=settings.issuer)
 
 
 def agency_for(plan: Plan, known: Secrets) -> ASGIApp:

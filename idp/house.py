@@ -24,12 +24,18 @@ from idp.registry.clients import Clients
 from idp.settings import Settings
 from idp.verify import Ports, Verifier
 from idp.verify.schemes import Schemes
+from idp.verify.spapi.verifier import SpApi
 from idp.verify.twfido.verifier import TwFido
 
 
 def schemes_of(settings: Settings, ports: Ports) -> list[Verifier]:
     """One line for each scheme, in the order of preference."""
-    return [TwFido(settings.twfido, ports)]
+    found: list[Verifier] = []
+    if settings.twfido:
+        found.append(TwFido(settings.twfido, ports))
+    if settings.spapi:
+        found.append(SpApi(settings.spapi, ports))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ def build(
         reserve=Sequences(services.database, services.clock).reserve,
         accounts=Accounts(clients),
         monotonic=services.clock.monotonic,
+        now=services.clock.now,
+        issuer=settings.issuer,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
     persons, sessions = Persons(services), Sessions(services, settings.login.session)

@@ -10,6 +10,8 @@ from idp.kernel.settings import BadSettings, KernelSettings, load
 from idp.login.settings import LoginSettings
 from idp.members.settings import MembersSettings
 from idp.oidc.settings import OidcSettings
+from idp.verify.settings import UpstreamSettings
+from idp.verify.spapi.settings import SpApiSettings
 from idp.verify.twfido.settings import TwFidoSettings
 
 
@@ -19,7 +21,14 @@ class Settings(KernelSettings):
     login: LoginSettings = LoginSettings()
     oidc: OidcSettings = OidcSettings()
     members: MembersSettings = MembersSettings()
-    twfido: TwFidoSettings
+    twfido: TwFidoSettings | None = None
+    spapi: SpApiSettings | None = None
+
+    @property
+    def upstreams(self) -> dict[str, UpstreamSettings]:
+        """Of the schemes that are configured, in the order of preference."""
+        found = {"twfido": self.twfido, "spapi": self.spapi}
+        return {scheme: section for scheme, section in found.items() if section}
 
 
 def read_settings(files: Sequence[Path] = ()) -> Settings:
@@ -44,10 +53,15 @@ def unsafe(settings: Settings) -> list[str]:
         faults.append("issuer: must be https, or http on loopback for development")
     elif parts.scheme != "https" and settings.environment == "production":
         faults.append("issuer: production needs https")
+    if not settings.upstreams:
+        faults.append("twfido or spapi: a section for at least one scheme is needed")
+    unknown = set(settings.login.schemes) - set(settings.upstreams)
+    faults += [f"login.schemes: there is no section [{name}]" for name in sorted(unknown)]
     if settings.environment == "production":
         # a key that a machine makes for itself is lost with the machine, and so are the data
         if settings.keys.master_key is None:
             faults.append("keys.master_key: production needs it (openssl rand -hex 32), as a file")
-        faults += [f"twfido.{fault}" for fault in settings.twfido.production_faults()]
+        for scheme, section in settings.upstreams.items():
+            faults += [f"{scheme}.{fault}" for fault in section.production_faults()]
         faults += [f"members.{fault}" for fault in settings.members.production_faults()]
     return faults

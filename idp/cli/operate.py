@@ -16,6 +16,7 @@ from idp.kernel.keyring import ALGORITHMS, KeyState
 from idp.kernel.services import Services, open_services
 from idp.kernel.vault import VaultBroken
 from idp.settings import Settings
+from idp.verify.settings import UpstreamSettings
 from idp.verify.twfido import checksum
 
 db_group = typer.Typer(no_args_is_help=True, help="The database.")
@@ -122,7 +123,7 @@ async def _living(settings: Settings) -> list[Finding]:
         found.append(("fail", "database", away.detail))
     except VaultBroken:
         found.append(("fail", "master key", ANOTHER_KEY))
-    found.append(await _upstream(settings))
+    found += [await _upstream(name, section) for name, section in settings.upstreams.items()]
     return found
 
 
@@ -136,12 +137,14 @@ def _keys(services: Services) -> Iterator[Finding]:
         yield ("ok" if active == 1 and waiting else "fail"), f"signing keys {alg}", seen
 
 
-async def _upstream(settings: Settings) -> Finding:
+async def _upstream(scheme: str, section: UpstreamSettings) -> Finding:
     """Whether anything answers there; what it answers to a bare GET does not matter."""
-    line = settings.twfido.transport()
-    async with httpx.AsyncClient(transport=line, timeout=5, trust_env=False) as upstream:
+    url = section.server_url
+    async with httpx.AsyncClient(
+        transport=section.transport(), timeout=5, trust_env=False
+    ) as upstream:
         try:
-            answer = await upstream.get(settings.twfido.base_url)
+            answer = await upstream.get(url)
         except Exception as away:  # DNS, TLS, refused, timed out: all of them are the finding
-            return "fail", "upstream", f"{settings.twfido.base_url}: {type(away).__name__}"
-    return "ok", "upstream", f"{settings.twfido.base_url}: HTTP {answer.status_code}"
+            return "fail", f"upstream {scheme}", f"{url}: {type(away).__name__}"
+    return "ok", f"upstream {scheme}", f"{url}: HTTP {answer.status_code}"

@@ -17,8 +17,7 @@ from idp.cli.common import Stop, chosen, schema_of, with_services
 from idp.cli.workers import run
 from idp.kernel import logs, metrics
 from idp.settings import Settings
-from idp.verify.twfido.settings import RETURN_PATH
-from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+from idp.verify.simulators import simulator_of
 
 DRAIN = 25  # seconds that open requests may finish in
 Host = Annotated[str, typer.Option(help="address to listen on")]
@@ -77,17 +76,24 @@ def dev_(
     state: Annotated[Path, typer.Option(help="where its state and configuration live")] = Path(
         ".idp-dev"
     ),
-    simulator_port: Annotated[int, typer.Option(help="the pretend TW FidO")] = 8100,
+    simulator_port: Annotated[int, typer.Option(help="the pretend upstream")] = 8100,
     demo_port: Annotated[int, typer.Option(help="the demo agency application")] = 8200,
+    scheme: Annotated[str, typer.Option(help="whose service is simulated: twfido, sp-api")] = (
+        "twfido"
+    ),
 ) -> None:
     """Bridge, simulator and demo application, with seeded people: for trying out."""
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise Stop("idp dev listens on loopback only: its keys and people are known to all")
+    wanted = scheme.replace("-", "")
+    if wanted not in ("twfido", "spapi"):
+        raise Stop(f"there is no scheme {scheme}: twfido or sp-api")
     logs.configure(production=False)
     from idp import dev  # here only: it brings the demo application and Authlib's client
 
     try:
-        asyncio.run(dev.run(dev.Plan(state.resolve(), host, port, simulator_port, demo_port)))
+        ports = (port, simulator_port, demo_port)
+        asyncio.run(dev.run(dev.Plan(state.resolve(), host, *ports, wanted)))
     except dev.PortTaken as taken:
         raise Stop(str(taken)) from None
 
@@ -96,21 +102,16 @@ def simulate(
     context: typer.Context,
     host: Host = "127.0.0.1",
     port: Port = 8100,
+    scheme: Annotated[str, typer.Option(help="whose service; the house's if left out")] = "",
 ) -> None:
-    """The pretend TW FidO alone, for the system of the configuration."""
+    """The pretend service alone, for the account of the configuration."""
     settings = chosen(context).settings()
-    own = settings.twfido.own_system
-    system = SimulatedSystem(
-        syscode=own.syscode,
-        api_key=own.keys[0],
-        name=own.name or "simulated system",
-        success_url=settings.issuer + RETURN_PATH,
-        callback_url=settings.issuer + settings.twfido.callback_path,
-    )
+    name = scheme or next(iter(settings.login.schemes or settings.upstreams))
+    section = settings.upstreams.get(name)
+    if section is None:
+        raise Stop(f"there is no section [{name}] in the configuration")
     try:
-        simulator = create_simulator(
-            [system], public_url=f"http://localhost:{port}", beside_issuer=settings.issuer
-        )
+        simulator = simulator_of(section, settings.issuer, f"http://localhost:{port}")
     except ValueError as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"simulator on http://{host}:{port}", err=True)

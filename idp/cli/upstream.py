@@ -15,7 +15,7 @@ from idp.cli.common import Stop, chosen, show
 from idp.house import build
 from idp.kernel.errors import IdpError
 from idp.kernel.services import open_services
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 from idp.verify.twfido.verifier import TwFido
 
 group = typer.Typer(no_args_is_help=True, help="Questions to TW FidO, for operators.")

@@ -31,8 +31,8 @@ class Arrivals:
         """The login that a browser comes back to. Raises WrongBrowser."""
         now = self._services.clock.now()
         fitting = await self._fitting(verifier, fields, who, now)
-        for attempt, back in fitting:
-            if attempt["handle"] == back.handle:  # reloaded: the page shows what became of it
+        for attempt, back in fitting:  # reloaded, or only led back: the page shows how it stands
+            if attempt["handle"] == back.handle and (attempt["brought"] or not back.code):
                 return str(attempt["login_id"])
         for attempt, back in fitting:
             if attempt["state"] == AttemptState.PENDING and now < attempt["expires_at"] + GRACE:
@@ -53,7 +53,7 @@ class Arrivals:
         )
         for attempt in recent:
             method = self._desk.method_of(attempt)
-            if method is None or method.scheme != verifier.scheme or method.shows != "leave":
+            if method is None or method.scheme != verifier.scheme:
                 continue
             try:
                 back = await verifier.accept(self._desk.as_asked(attempt), fields)
@@ -68,9 +68,10 @@ class Arrivals:
         sealed = self._services.vault.seal("attempt", back.number) if back.number else None
 
         async def work(tx: Transaction) -> None:
-            await tx.run(
-                store.TAKE_HANDLE, handle=back.handle, attempt_id=attempt["id"], seen_at=now
-            )
+            if attempt["handle"] is None:  # else it was taken when the attempt was opened
+                await tx.run(
+                    store.TAKE_HANDLE, handle=back.handle, attempt_id=attempt["id"], seen_at=now
+                )
             if not await tx.run(
                 store.BROUGHT_BACK,
                 key=attempt["id"],
@@ -97,10 +98,17 @@ class Arrivals:
         """A signed result that no login waits for must never be good for any other."""
         try:
             back = await verifier.accept(None, fields)
+        except errors.Disagreement:
+            return
+        try:
             await self._services.database.run(
                 store.TAKE_HANDLE, handle=back.handle, attempt_id="", seen_at=now
             )
-        except (errors.Disagreement, Conflict):
+        except Conflict:
+            row = await self._services.database.one(store.BY_HANDLE, handle=back.handle)
+            if row and not row["brought"]:
+                # whoever approved was led to the upstream's page of somebody else's login
+                await self._alarm(who, "result in another browser than began")
             return
         await self._alarm(who, "result without a login")
 

@@ -121,7 +121,7 @@ class Desk:
         """Who rings a phone and looks away before it says no would never be told of a denial:
         before it rings again, the upstream is asked how the last calls ended."""
         now = self._services.clock.now()
-        before = now - self._settings.ask_seconds
+        before = now - max(self._settings.ask_seconds, method.ask_seconds)
         for attempt in await self._services.database.all(
             store.UNHEARD,
             index=self._persons.index(number),
@@ -272,8 +272,10 @@ class Desk:
         Between two questions, and beyond the budget of this worker, the stored outcome stands.
         Whether the upstream answered."""
         now = self._services.clock.now()
+        method = self.method_of(attempt)
         # a hundred callbacks at once are one reason to ask, not a hundred
-        before = now - (1 if woken else self._settings.ask_seconds)
+        least = method.ask_seconds if method else 1
+        before = now - (least if woken else max(least, self._settings.ask_seconds))
         due = worth_asking(attempt, now) and attempt["asked_at"] <= before
         return due and await self._inquire(attempt, before, who)
 
@@ -328,7 +330,7 @@ class Desk:
             moved = await self._store(tx, attempt, outcome, method)
             event = self._event(outcome) if moved else LATE
             detail = {"method": method.name, "code": outcome.code, "alarm": outcome.alarm or ""}
-            await self._services.trail.write(tx, who.entry(event, **detail))
+            await self._services.trail.write(tx, who.entry(event, **detail, **outcome.evidence))
             return moved
 
         if await self._services.database.write(work):

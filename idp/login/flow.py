@@ -119,9 +119,15 @@ def _waiting(attempt: Row) -> Step:
     if attempt["state"] == AttemptState.OPENING:
         return Step.OPENING
     shows = Picture.read(attempt["challenge"]).shows
-    if shows == "leave" and attempt["handle"]:
+    if shows == "leave" and attempt["brought"]:
         return Step.WAIT  # the browser is back; only the upstream's word is missing
     return _PENDING[shows]
+
+
+def _away(attempt: Row) -> bool:
+    """Whether the browser was sent to the upstream and has not come back: until it has, nobody
+    may learn from us what somebody else approved there."""
+    return not attempt["brought"] and Picture.read(attempt["challenge"]).shows == "leave"
 
 
 def ending(attempt: Row) -> type[VerificationError]:
@@ -140,7 +146,7 @@ def decided(step: Step) -> bool:
 
 def worth_asking(attempt: Row, now: int) -> bool:
     """Undecided, and once more after its time: who approved in the last second has approved."""
-    if attempt["state"] != AttemptState.PENDING or not attempt["handle"]:
+    if attempt["state"] != AttemptState.PENDING or not attempt["handle"] or _away(attempt):
         return False
     ends = attempt["expires_at"]
     return bool(now < ends or (attempt["asked_at"] < ends and now < ends + GRACE))

@@ -118,7 +118,8 @@ USED = _move(AttemptState.APPROVED, AttemptState.USED, _A.expires_at > bindparam
 BROUGHT_BACK = _move(
     AttemptState.PENDING,
     AttemptState.PENDING,
-    _A.handle.is_(None),
+    _A.brought == "",
+    or_(_A.handle.is_(None), _A.handle == bindparam("handle")),
     handle=bindparam("handle"),
     brought=bindparam("code"),
     number_index=func.coalesce(_A.number_index, bindparam("index", type_=Text)),

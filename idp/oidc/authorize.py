@@ -240,6 +240,7 @@ class Authorize:
             return_to=f"/authorize/{authorization_id}",
             cancel_to=f"/authorize/{authorization_id}/cancelled",
             language=asked.ui_locales,
+            schemes=scene.client.metadata.schemes,
             methods=tuple(method.id for method in wished(scene)),
             number_hint=self._services.vault.open_text(HINT, hint) if hint else "",
             form_targets=(origin_of(asked.redirect_uri),),

@@ -53,9 +53,8 @@ def routes(
     answers: Answers,
 ) -> list[Route]:
     issuer = services.settings.issuer
-    rules = Rules(
-        settings.scopes, tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
-    )
+    levels = dict.fromkeys(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
+    rules = Rules(settings.scopes, tuple(levels))
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
     people = People(services, directory, login.masked)
     core = register(Core(tokens, clients))

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import Field
 
 from idp.kernel import metrics
 from idp.kernel.errors import UpstreamAway
-from idp.kernel.settings import Section
 from idp.kernel.strictjson import MOST_BYTES, NotStrict, read_object
 from idp.verify.breaker import Breaker
+from idp.verify.settings import UpstreamSettings
 
 T = TypeVar("T")
 
@@ -28,18 +27,6 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": "twfido-idp",
 }
-
-
-class CallLimits(Section):
-    """What every scheme lets an operator decide about its calls."""
-
-    connect_timeout: float = Field(2.0, gt=0, description="seconds to connect")
-    read_timeout: float = Field(5.0, gt=0, description="seconds of silence while reading")
-    total_timeout: float = Field(8.0, gt=0, description="seconds for a call, a retry included")
-    max_in_flight: int = Field(50, ge=1, description="calls at once per process; more fail at once")
-    breaker_failures: int = Field(10, ge=1, description="failures that open the circuit breaker")
-    breaker_window: float = Field(10.0, gt=0, description="seconds in which they are counted")
-    breaker_pause: float = Field(3.0, gt=0, description="seconds between probes while it is open")
 
 
 class _NoAnswer(Exception):
@@ -53,7 +40,7 @@ class Calls:
 
     def __init__(
         self,
-        limits: CallLimits,
+        limits: UpstreamSettings,
         line: httpx.AsyncBaseTransport,
         monotonic: Callable[[], float],
     ) -> None:

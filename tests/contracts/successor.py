@@ -7,17 +7,20 @@ import asyncio
 import base64
 import html
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 from pydantic import SecretStr
 
-from idp.verify import Challenge
+from idp.verify import Challenge, Ports
 from idp.verify.spapi.rules import Handle
 from idp.verify.spapi.settings import SpApiSettings
 from idp.verify.spapi.simulator import Authority, SimulatedService, create_simulator
 from idp.verify.spapi.verifier import SpApi
+from tests.contracts.ministry import NoAccounts
+from tests.rules.twfido_upstream import Numbers
 
 SERVICE_ID = "SP-TEST-0001"
 KEY = base64.b64encode(b"a key of the tests, of 32 bytes.").decode()
@@ -55,9 +58,14 @@ class Successor:
                 issuing_certificates=issuers,
                 signed_response="require" if require else "record",
             ),
-            line,
-            return_url=RETURN,
-            now=lambda: int(self.now),
+            Ports(
+                line,
+                Numbers(),
+                NoAccounts(),
+                time.monotonic,
+                lambda: int(self.now),
+                "https://idp.test",
+            ),
         )
 
     async def decide(self, handle: str, yes: bool) -> None:

@@ -51,7 +51,7 @@ async def hasty() -> AsyncIterator[Successor]:
 
 
 async def begun(ministry: Successor, method: str, number: str) -> Attempt:
-    order = Order("rp", method, number)
+    order = Order("rp", f"spapi:{method}", number)
     return attempt_of(await ministry.verifier.start(order), order)
 
 
@@ -137,7 +137,7 @@ async def test_our_client_never_uses_an_iv_or_a_transaction_twice(ministry: Succ
 
 async def returned(ministry: Successor, **form: str) -> tuple[Attempt, dict[str, str]]:
     """A redirect that went to the ministry and came back."""
-    order = Order("rp", "web")
+    order = Order("rp", "spapi:web")
     challenge = await ministry.verifier.start(order)
     return attempt_of(challenge, order), await ministry.browse(challenge, **form)
 
@@ -147,7 +147,7 @@ async def test_by_way_of_the_browser(ministry: Successor) -> None:
     attempt, fields = await returned(ministry, action="approve", pid=HAND)
     assert (await ministry.verifier.poll(attempt)).state is PENDING
     back = await ministry.verifier.accept(attempt, fields)
-    brought = replace(attempt, brought=back.code, number=back.number)
+    brought = replace(attempt, returned_code=back.code, number=back.number)
     outcome = await ministry.verifier.poll(brought)
     assert (outcome.state, outcome.number) == (APPROVED, HAND)
 
@@ -156,7 +156,7 @@ async def test_a_denial_by_way_of_the_browser(ministry: Successor) -> None:
     """Even a denial is believed from ATH-02 only, and names nobody."""
     attempt, fields = await returned(ministry, action="deny", pid=HAND)
     back = await ministry.verifier.accept(attempt, fields)
-    outcome = await ministry.verifier.poll(replace(attempt, brought=back.code))
+    outcome = await ministry.verifier.poll(replace(attempt, returned_code=back.code))
     assert (back.number, outcome.state, outcome.why) == (None, ENDED, Denied)
 
 
@@ -166,7 +166,7 @@ async def test_a_result_replayed_in_another_login(ministry: Successor) -> None:
     victim, _ = await returned(ministry, action="deny", pid=HAND)
     with pytest.raises(Disagreement):
         await ministry.verifier.accept(victim, fields)
-    forged = replace(victim, brought="0", number=HAND)
+    forged = replace(victim, returned_code="0", number=HAND)
     assert (await ministry.verifier.poll(forged)).number is None
 
 
@@ -189,7 +189,7 @@ async def test_by_the_link_on_the_same_phone(
     ministry: Successor, decision: str, state: State
 ) -> None:
     """The link opens the app, which leads back to the login that began."""
-    order = Order("rp", "qr", HAND)
+    order = Order("rp", "spapi:qr", HAND)
     challenge = await ministry.verifier.start(order)
     attempt = attempt_of(challenge, order)
     led = await ministry.open_link(challenge, decision)

@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx
 
+from idp.verify import Ports
 from idp.verify.spapi import checksum
 from idp.verify.spapi.settings import SpApiSettings
 from idp.verify.spapi.verifier import SpApi
+from tests.rules.twfido_upstream import Book, Numbers, Stopwatch
 
 KEY = base64.b64encode(hashlib.sha256(b"a key of the tests").digest()).decode()
 OLD_KEY = base64.b64encode(hashlib.sha256(b"the key before").digest()).decode()
@@ -117,24 +119,9 @@ def opening(**changes: Any) -> Upstream:
     return Upstream(answer)
 
 
-class Stopwatch:
-    """A monotonic clock that stands still."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def verifier(upstream: Upstream | httpx.AsyncBaseTransport, **changes: Any) -> SpApi:
-    extras = {name: changes.pop(name) for name in ("services", "by_id") if name in changes}
+    book = Book(changes.pop("of", {}), changes.pop("named", {}))
     monotonic = changes.pop("monotonic", Stopwatch())
     transport = httpx.MockTransport(upstream) if isinstance(upstream, Upstream) else upstream
-    return SpApi(
-        settings(**changes),
-        transport,
-        return_url=RETURN,
-        now=lambda: NOW,
-        monotonic=monotonic,
-        **extras,
-    )
+    ports = Ports(transport, Numbers(), book, monotonic, lambda: NOW, "https://id.test")
+    return SpApi(settings(**changes), ports)

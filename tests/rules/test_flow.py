@@ -27,7 +27,7 @@ def login(**changes: Any) -> dict[str, Any]:
 def attempt(state: str = "pending", shows: str = "wait", **changes: Any) -> dict[str, Any]:
     picture = Picture(shows).dump()
     known = {"state": state, "challenge": picture, "handle": "h", "why": "", "asked_at": 0}
-    return {**known, "expires_at": ENDS, **changes}
+    return {**known, "brought": "", "expires_at": ENDS, **changes}
 
 
 attempts = st.builds(
@@ -35,6 +35,7 @@ attempts = st.builds(
     st.sampled_from([state.value for state in AttemptState]),
     st.sampled_from(SHOWS),
     handle=st.sampled_from([None, "h"]),
+    brought=st.sampled_from(["", "0000"]),
     why=st.sampled_from(["", "Nonsense", *flow.ENDINGS]),
     asked_at=times,
 )
@@ -47,7 +48,8 @@ WAYS: list[tuple[str, dict[str, Any] | None, int, Step]] = [
     ("push", attempt(), NOW, Step.WAIT),
     ("qr", attempt(shows="scan"), NOW, Step.SCAN),
     ("left", attempt(shows="leave", handle=None), NOW, Step.LEAVE),
-    ("came back", attempt(shows="leave"), NOW, Step.WAIT),
+    ("left, known by its handle", attempt(shows="leave"), NOW, Step.LEAVE),
+    ("came back", attempt(shows="leave", brought="0000"), NOW, Step.WAIT),
     ("last second", attempt(), ENDS - 1, Step.WAIT),
     ("time over", attempt(), ENDS, Step.EXPIRED),
     ("approved", attempt("approved"), NOW, Step.APPROVED),
@@ -100,9 +102,10 @@ def test_every_page_of_a_failure_has_its_reason(row: dict[str, Any], now: int) -
 
 @given(attempts, times)
 def test_what_is_worth_asking(row: dict[str, Any], now: int) -> None:
-    """The upstream is asked about undecided attempts that it knows, never for ever, and only once
-    after their time."""
+    """The upstream is asked about undecided attempts that it knows and whose browser is not away
+    there, never for ever, and only once after their time."""
     if flow.worth_asking(row, now):
+        assert row["brought"] or Picture.read(row["challenge"]).shows != "leave"
         assert (row["state"], row["handle"]) == (AttemptState.PENDING, "h")
         assert now < ENDS + GRACE
         assert now < ENDS or not flow.worth_asking({**row, "asked_at": now}, now)

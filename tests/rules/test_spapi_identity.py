@@ -25,7 +25,6 @@ from idp.kernel.errors import (
 from idp.verify import Attempt, Challenge, Order, Outcome, State
 from idp.verify.spapi import checksum
 from idp.verify.spapi.rules import Handle, signed_words
-from idp.verify.spapi.settings import SpService
 from tests.rules.certificates import certificate, der, key, pem, signature
 from tests.rules.spapi_upstream import (
     HASHED,
@@ -39,7 +38,6 @@ from tests.rules.spapi_upstream import (
     TICKET_ID,
     TRANSACTION,
     Answer,
-    Stopwatch,
     Upstream,
     opening,
     returned,
@@ -49,8 +47,10 @@ from tests.rules.spapi_upstream import (
     verifier,
 )
 from tests.rules.spapi_upstream import settings as settings_of
+from tests.rules.twfido_upstream import Stopwatch
 
 NOBODY = saying("20002")
+PUSH, QR, WEB = "spapi:push", "spapi:qr", "spapi:web"
 
 
 def attempt_of(challenge: Challenge, order: Order, **changes: Any) -> Attempt:
@@ -65,7 +65,7 @@ def attempt_of(challenge: Challenge, order: Order, **changes: Any) -> Attempt:
 
 
 async def begun(method: str = "push", **changes: Any) -> Attempt:
-    order = Order("rp", method, None if method == "web" else PID)
+    order = Order("rp", f"spapi:{method}", None if method == "web" else PID)
     challenge = await verifier(opening()).start(order)
     return attempt_of(challenge, order, **changes)
 
@@ -77,7 +77,7 @@ async def begun(method: str = "push", **changes: Any) -> Attempt:
 async def test_openings(method: str, interface: str) -> None:
     """QR and push open a ticket each; the challenge shows the name that phones show."""
     upstream = opening()
-    challenge = await verifier(upstream).start(Order("rp", method, PID))
+    challenge = await verifier(upstream).start(Order("rp", f"spapi:{method}", PID))
     ((asked, sent),) = upstream.seen
     assert asked == interface
     assert (sent["op_code"], sent.get("op_mode")) == ("ATH", "I-SCAN" if method == "qr" else None)
@@ -89,21 +89,21 @@ async def test_openings(method: str, interface: str) -> None:
 
 async def test_the_qr_code_and_the_link() -> None:
     """Both carry the ticket; the link leads back to us with the transaction, in base64url."""
-    challenge = await verifier(opening()).start(Order("rp", "qr", PID))
+    challenge = await verifier(opening()).start(Order("rp", QR, PID))
     transaction = Handle.read(challenge.handle or "").transaction_id
     assert challenge.qr == ticket(transaction)
     query = parse_qs(urlsplit(challenge.app_link).query)
     assert query["sp_ticket"] == [challenge.qr]
     led = [base64.urlsafe_b64decode(query[n][0] + "==").decode() for n in ("rtn_url", "rtn_val")]
     assert led == [RETURN, transaction]
-    assert (await verifier(opening(), app_link="").start(Order("rp", "qr", PID))).app_link == ""
+    assert (await verifier(opening(), app_link="").start(Order("rp", QR, PID))).app_link == ""
 
 
 async def test_the_browser_is_sent_with_signed_fields() -> None:
     """A redirect calls nobody: the browser gets an address and signed fields without a number,
     even if one was typed, and the transaction is ours from the start."""
     ours = verifier(NOBODY, web_url="https://browser.test")
-    challenge = await ours.start(Order("rp", "web", PID))
+    challenge = await ours.start(Order("rp", WEB, PID))
     fields = dict(challenge.fields)
     assert challenge.action == "https://browser.test/fidoRedirect/web"
     assert "id_num" not in fields
@@ -115,7 +115,7 @@ async def test_the_browser_is_sent_with_signed_fields() -> None:
 async def test_without_a_signature() -> None:
     """Where no signature is asked for, nothing to sign is sent."""
     upstream = opening()
-    await verifier(upstream, sign_type="").start(Order("rp", "push", PID))
+    await verifier(upstream, sign_type="").start(Order("rp", PUSH, PID))
     assert "sign_info" not in upstream.seen[0][1]
 
 
@@ -125,16 +125,16 @@ async def test_nothing_is_asked_for_a_number_that_is_nobodys(number: str | None)
     upstream = opening()
     for method in ("push", "qr", "fax"):
         with pytest.raises(NotStarted):
-            await verifier(upstream).start(Order("rp", method, number))
+            await verifier(upstream).start(Order("rp", f"spapi:{method}", number))
     assert upstream.seen == []
 
 
 async def test_a_method_that_is_off() -> None:
     """A method that is not configured is not offered and cannot be started."""
     ours = verifier(opening(), methods=("qr",))
-    assert list(ours.methods) == ["qr"]
+    assert list(ours.methods) == [QR]
     with pytest.raises(NotStarted):
-        await ours.start(Order("rp", "push", PID))
+        await ours.start(Order("rp", PUSH, PID))
 
 
 OPENINGS: dict[str, tuple[Upstream, type[VerificationError]]] = {
@@ -159,7 +159,7 @@ async def test_openings_that_fail(case: tuple[Upstream, type[VerificationError]]
     """Not enrolled, unreachable and unknown look alike; a ticket that is not ours is an alarm."""
     upstream, why = case
     with pytest.raises(VerificationError) as failed:
-        await verifier(upstream).start(Order("rp", "push", PID))
+        await verifier(upstream).start(Order("rp", PUSH, PID))
     assert type(failed.value) is why
     assert PID not in str(failed.value)
 
@@ -167,8 +167,8 @@ async def test_openings_that_fail(case: tuple[Upstream, type[VerificationError]]
 async def test_a_number_in_the_qr_code() -> None:
     """A ticket that says the number is not drawn on a screen; on a phone it does no harm."""
     with pytest.raises(Disagreement):
-        await verifier(opening(sp_name=f"x{PID}")).start(Order("rp", "qr", PID))
-    assert await verifier(opening(sp_name=f"x{PID}")).start(Order("rp", "push", PID))
+        await verifier(opening(sp_name=f"x{PID}")).start(Order("rp", QR, PID))
+    assert await verifier(opening(sp_name=f"x{PID}")).start(Order("rp", PUSH, PID))
 
 
 # ── poll ────────────────────────────────────────────────────────────────────────────────────────
@@ -215,10 +215,10 @@ async def test_lies_end_the_attempt_with_an_alarm(upstream: Upstream) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"method": "fax"},
+        {"method": "spapi:fax"},
         {"number": None},
         {"handle": "x"},
-        {"handle": TRANSACTION, "brought": "0"},
+        {"handle": TRANSACTION, "returned_code": "0"},
         {"system": "SP-ELSEWHERE"},
     ],
     ids=str,
@@ -242,10 +242,10 @@ async def test_a_redirect_logs_in_whom_its_return_named() -> None:
     """After the return, ATH-02 is asked with the transaction alone, and the number is the one that
     the signed return named."""
     upstream = saying(hashed_id_num=HASHED)
-    outcome = await verifier(upstream).poll(await begun("web", number=PID, brought="0"))
+    outcome = await verifier(upstream).poll(await begun("web", number=PID, returned_code="0"))
     assert (outcome.state, outcome.number) == (State.APPROVED, PID)
     assert upstream.seen[0][1].get("sp_ticket_id", "") == ""
-    failed = await begun("web", number=PID, brought="APP_USER_CANCEL")
+    failed = await begun("web", number=PID, returned_code="APP_USER_CANCEL")
     assert refuses(await verifier(saying()).poll(failed))
 
 
@@ -358,11 +358,7 @@ async def test_there_is_no_callback(body: bytes) -> None:
 
 # ── whose account ───────────────────────────────────────────────────────────────────────────────
 
-THEIRS = SpService("SP-AGENCY", (OLD_KEY,), "別的服務")
-
-
-async def theirs(asked: str) -> SpService | None:
-    return THEIRS if asked in ("agency", "SP-AGENCY") else None
+THEIRS = {"sp_service_id": "SP-AGENCY", "keys": [OLD_KEY], "name": "別的服務"}
 
 
 async def test_a_relying_party_with_its_own_service() -> None:
@@ -376,8 +372,8 @@ async def test_a_relying_party_with_its_own_service() -> None:
         return signed(interface, transaction, key=OLD_KEY, sp_ticket=made)
 
     upstream = Upstream(answer)
-    ours = verifier(upstream, services=theirs, by_id=theirs)
-    order = Order("agency", "push", PID)
+    ours = verifier(upstream, of={"agency": THEIRS}, named={"SP-AGENCY": THEIRS})
+    order = Order("agency", PUSH, PID)
     challenge = await ours.start(order)
     assert (challenge.system, challenge.only_for) == ("SP-AGENCY", "agency")
     assert challenge.display_name == "別的服務"
@@ -413,7 +409,7 @@ async def test_openings_are_never_sent_twice(kind: str) -> None:
     for method in ("push", "qr"):
         upstream = Upstream(NO_ANSWER[kind])
         with pytest.raises(UpstreamAway) as away:
-            await verifier(upstream).start(Order("rp", method, PID))
+            await verifier(upstream).start(Order("rp", f"spapi:{method}", PID))
         assert len(upstream.seen) == 1
         assert PID not in str(away.value)
 
@@ -448,7 +444,7 @@ async def test_every_opening_has_a_transaction_of_its_own() -> None:
     upstream = opening()
     ours = verifier(upstream)
     for _ in range(20):
-        await ours.start(Order("rp", "push", PID))
+        await ours.start(Order("rp", PUSH, PID))
     assert len({sent["transaction_id"] for _, sent in upstream.seen}) == 20
     assert len({sent["sp_checksum"][:24] for _, sent in upstream.seen}) == 20
 
@@ -460,13 +456,13 @@ async def test_the_circuit_opens_and_closes_by_itself() -> None:
     ours = verifier(upstream, monotonic=clock)
     for _ in range(10):
         with pytest.raises(UpstreamAway):
-            await ours.start(Order("rp", "push", PID))
+            await ours.start(Order("rp", PUSH, PID))
     with pytest.raises(UpstreamAway, match="circuit"):
-        await ours.start(Order("rp", "push", PID))
+        await ours.start(Order("rp", PUSH, PID))
     assert len(upstream.seen) == 10
     clock.now += 3
     upstream.answer = opening().answer
-    assert await ours.start(Order("rp", "push", PID))
+    assert await ours.start(Order("rp", PUSH, PID))
 
 
 async def test_nothing_personal_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -474,7 +470,7 @@ async def test_nothing_personal_in_the_log(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.DEBUG):
         for upstream in (saying("DB_CONN_ERR"), Upstream(boom), opening(op_code="SIGN")):
             with pytest.raises(VerificationError):
-                await verifier(upstream).start(Order("rp", "push", PID))
+                await verifier(upstream).start(Order("rp", PUSH, PID))
     assert not any(secret in caplog.text for secret in (PID, KEY, TICKET_ID))
 
 
@@ -494,6 +490,8 @@ async def test_device_status() -> None:
 def test_life_and_maintenance() -> None:
     """A ticket lives for the configured time, and an announced end is told."""
     ours = verifier(NOBODY, time_limit=600, maintenance_until="2026-11-22T06:00+08:00")
-    assert (ours.life, ours.closed_until) == (600, 1_795_298_400)
+    assert {m.life for m in ours.methods.values()} == {600}
+    assert {m.ask_seconds for m in ours.methods.values()} == {4}
+    assert ours.closed_until == 1_795_298_400
     assert verifier(NOBODY).closed_until == 0
     assert ours.closed_until > NOW

@@ -41,8 +41,8 @@ ELSEWHERE = TRANSACTION.replace("4", "5")
 def attempt(method: str, **changes: Any) -> Attempt:
     handle = TRANSACTION if method == "web" else str(HANDLE)
     known: dict[str, Any] = {"relying_party": "rp", "system": SERVICE, "handle": handle}
-    known |= {"number": PID, "brought": "0" if method == "web" else ""}
-    return Attempt(method=method, **(known | changes))
+    known |= {"number": PID, "returned_code": "0" if method == "web" else ""}
+    return Attempt(method=f"spapi:{method}", **(known | changes))
 
 
 # ── methods ─────────────────────────────────────────────────────────────────────────────────────
@@ -51,13 +51,14 @@ def attempt(method: str, **changes: Any) -> Attempt:
 @pytest.mark.parametrize("name", rules.METHODS)
 def test_levels_are_those_of_the_first_interface(name: str) -> None:
     """A client that demands a level gets it from either interface: same words, same order."""
-    ours, theirs = rules.METHODS[name], FIRST[name]
+    ours = rules.METHODS[name]
+    theirs = FIRST[f"twfido:{ours.name}"]
     assert (ours.acr, ours.amr, ours.rank) == (theirs.acr, theirs.amr, theirs.rank)
 
 
 def test_there_is_no_dongle() -> None:
     """The interface has no USB dongle, so none is offered."""
-    assert set(rules.METHODS) == {"push", "qr", "web"}
+    assert {method.name for method in rules.METHODS.values()} == {"push", "qr", "web"}
 
 
 # ── handles ─────────────────────────────────────────────────────────────────────────────────────
@@ -223,8 +224,12 @@ REFUSED: dict[str, tuple[Attempt, Handle, Result]] = {
     "no number": (attempt("push", number=None), HANDLE, APPROVED),
     "no such method": (attempt("dongle"), HANDLE, APPROVED),
     "no ticket": (attempt("push"), Handle(TRANSACTION), APPROVED),
-    "nothing brought": (attempt("web", brought=""), Handle(TRANSACTION), APPROVED),
-    "a failure brought": (attempt("web", brought="APP_USER_CANCEL"), Handle(TRANSACTION), APPROVED),
+    "nothing brought": (attempt("web", returned_code=""), Handle(TRANSACTION), APPROVED),
+    "a failure brought": (
+        attempt("web", returned_code="APP_USER_CANCEL"),
+        Handle(TRANSACTION),
+        APPROVED,
+    ),
     "nobody brought": (attempt("web", number=None), Handle(TRANSACTION), APPROVED),
 }
 

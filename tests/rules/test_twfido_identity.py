@@ -18,8 +18,8 @@ from idp.kernel.errors import (
     VerificationError,
 )
 from idp.verify import Attempt, Order, State
+from idp.verify.numbers import mask
 from idp.verify.twfido.checksum import chksum
-from idp.verify.twfido.numbers import mask
 from idp.verify.twfido.settings import System
 from tests.rules.twfido_upstream import (
     KEY,

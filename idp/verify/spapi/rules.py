@@ -26,7 +26,7 @@ import base64
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
@@ -45,6 +45,7 @@ from idp.verify.spapi import checksum, wire
 from idp.verify.spapi.answers import BrowserAnswer, Result
 from idp.verify.spapi.ticket import Ticket
 
+SCHEME = "spapi"
 _APP = ("swk", "user", "mca")  # RFC 8176 §2: software key, user presence, another channel
 # The levels of the first interface: it is the same service, the same enrolment, the same act of
 # the person. A client that demands one need not be told which interface its people came by.
@@ -52,12 +53,21 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         method.id: method
         for method in (
-            Method("push", "urn:twfido:push", _APP, 1, "wait", needs_number=True, disturbs=True),
-            Method("qr", "urn:twfido:qr", _APP, 2, "scan", needs_number=True),
-            Method("web", "urn:twfido:web", ("swk", "user"), 3, "leave", needs_number=False),
+            Method(SCHEME, "push", "urn:twfido:push", _APP, 1, "wait", True, disturbs=True),
+            Method(SCHEME, "qr", "urn:twfido:qr", _APP, 2, "scan", needs_number=True),
+            Method(SCHEME, "web", "urn:twfido:web", ("swk", "user"), 3, "leave", False),
         )
     }
 )
+
+
+def methods(names: Sequence[str], life: int, ask_seconds: int) -> Mapping[str, Method]:
+    """Those that are on, by id."""
+    ids = [f"{SCHEME}:{name}" for name in names]
+    return MappingProxyType(
+        {id: replace(METHODS[id], life=life, ask_seconds=ask_seconds) for id in ids}
+    )
+
 
 # Our configuration or our numbering is at fault, or somebody between changed what we sent.
 _OURS = frozenset(
@@ -169,7 +179,7 @@ def _identity_fault(
         return "the attempt was not opened by us"
     if method.shows == "leave":
         # a signed failure names nobody: the upstream must not approve what it said had failed
-        failed = attempt.brought != wire.SUCCESS
+        failed = attempt.returned_code != wire.SUCCESS
         return "ATH-02 approves what the browser said had failed" if failed else None
     if not handle.sp_ticket_id:
         return "the attempt has no ticket"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from string import Formatter
@@ -11,7 +12,6 @@ from typing import Annotated, Any, Literal, Self
 from cryptography import x509
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BeforeValidator,
     Field,
     SecretStr,
@@ -19,11 +19,10 @@ from pydantic import (
 )
 
 from idp.kernel.settings import Section
-from idp.verify.calls import CallLimits
+from idp.verify.settings import NO_APPS, HttpUrl, Path, UpstreamSettings, words
 from idp.verify.spapi import evidence, wire
 from idp.verify.spapi.checksum import fault_in_key, is_sample
 from idp.verify.spapi.rules import RtnEncoding
-from idp.verify.twfido.settings import NO_APPS, HttpUrl, Path
 
 MethodId = Literal["qr", "push", "web"]
 LINK_NAMES = ("sp_ticket", "rtn_url", "rtn_val")
@@ -42,6 +41,11 @@ class SpService:
     keys: tuple[str, ...] = field(repr=False)
     name: str = ""
 
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> SpService:
+        """As the operator's command stored it for a relying party."""
+        return cls(document["sp_service_id"], tuple(document["keys"]), document["name"])
+
 
 def usable_service_id(value: str) -> str:
     if not wire.fits("sp_service_id", value):
@@ -57,11 +61,6 @@ def _usable_key(key: SecretStr) -> SecretStr:
     if fault := fault_in_key(key.get_secret_value()):
         raise ValueError(fault)
     return key
-
-
-def _words(value: Any) -> Any:
-    """A secret file holds one text: keys in it stand apart by blanks, commas or lines."""
-    return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
 
 
 def _hint(value: str) -> str:
@@ -109,7 +108,7 @@ class SpApiPaths(Section):
         return path
 
 
-class SpApiSettings(CallLimits):
+class SpApiSettings(UpstreamSettings):
     api_url: HttpUrl = Field(
         ...,
         description="where our server calls: https://fidoapi.moi.gov.tw,"
@@ -126,7 +125,7 @@ class SpApiSettings(CallLimits):
     sp_service_id: Annotated[str, AfterValidator(usable_service_id)] = Field(
         ..., description="our own service, as the ministry registered it"
     )
-    keys: Annotated[tuple[Key, ...], BeforeValidator(_words)] = Field(
+    keys: Annotated[tuple[Key, ...], BeforeValidator(words)] = Field(
         ...,
         min_length=1,
         max_length=2,
@@ -141,11 +140,6 @@ class SpApiSettings(CallLimits):
     time_limit: int = Field(180, ge=30, le=600, description="seconds that a ticket lives")
     poll_seconds: int = Field(
         4, ge=4, le=60, description="seconds between two questions about one ticket"
-    )
-    maintenance_until: AwareDatetime | None = Field(
-        None,
-        description="while the service is being maintained: when it is expected back, with its"
-        " zone; until then nothing begins, and the page says so",
     )
     qr_op_mode: Literal["I-SCAN", "APP2APP", "MWEB2APP"] = Field(
         "I-SCAN", description="op_mode of the ticket that QR code and app link share"
@@ -166,6 +160,11 @@ class SpApiSettings(CallLimits):
         description="require: nobody is let in unless signature and chain were verified; record:"
         " the audit trail says what was",
     )
+    hashed_id_num: Literal["refuse", "follow"] = Field(
+        "refuse",
+        description="when the service calls a person by another hashed_id_num than before, an alarm"
+        " is raised; refuse: and nobody is let in; follow: the new one is remembered",
+    )
     issuing_certificates: Annotated[FilePath, AfterValidator(_issuers)] | None = Field(
         None, description="PEM file of the CAs that issue citizens' certificates, to verify them"
     )
@@ -185,6 +184,10 @@ class SpApiSettings(CallLimits):
         return SpService(self.sp_service_id, keys, self.system_name)
 
     @property
+    def server_url(self) -> str:
+        return self.api_url
+
+    @property
     def browser_url(self) -> str:
         return self.web_url or self.api_url
 
@@ -193,7 +196,6 @@ class SpApiSettings(CallLimits):
         return evidence.issuers_of(file.read_bytes()) if file else ()
 
     def production_faults(self) -> list[str]:
-        """What must not start in production; empty if all is well."""
         faults = []
         if any(is_sample(key.get_secret_value()) for key in self.keys):
             faults.append("keys: a key that is printed in public")

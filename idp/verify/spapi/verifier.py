@@ -6,75 +6,66 @@ is decided in `rules`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
-
-import httpx
 
 from idp.kernel.errors import Disagreement, Failed, NotStarted
-from idp.verify import Attempt, Challenge, Method, Order, Outcome, Returned, State, Wakeup
+from idp.verify import (
+    Alias,
+    App,
+    Attempt,
+    Challenge,
+    Method,
+    Order,
+    Outcome,
+    Ports,
+    Returned,
+    State,
+    UpstreamPaths,
+    Wakeup,
+    numbers,
+)
 from idp.verify.spapi import answers, evidence, rules, wire
 from idp.verify.spapi.client import Client, transaction
 from idp.verify.spapi.rules import Handle
 from idp.verify.spapi.settings import SpApiSettings, SpService
 from idp.verify.spapi.ticket import Ticket
-from idp.verify.twfido import numbers
 
-Services = Callable[[str], Awaitable[SpService | None]]
 _OPENS = {"qr": "ATH-01", "push": "ATH-03"}
 
 
-def _switched_on(names: Sequence[str]) -> Mapping[str, Method]:
-    return MappingProxyType({name: rules.METHODS[name] for name in names})
-
-
-async def _none(_: str) -> SpService | None:
-    return None
-
-
-def _wall_clock() -> int:
-    return int(time.time())
-
-
 class SpApi:
-    """`services` gives a relying party's own account, `by_id` the account of an sp_service_id;
-    None means ours. `return_url` is where the app leads people back; `now` is UTC seconds."""
+    """A relying party may have its own account; all others share ours. The keys of both are read
+    anew each time, so a change needs no restart."""
 
-    def __init__(
-        self,
-        settings: SpApiSettings,
-        line: httpx.AsyncBaseTransport,
-        *,
-        return_url: str,
-        services: Services = _none,
-        by_id: Services = _none,
-        now: Callable[[], int] = _wall_clock,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    scheme = rules.SCHEME
+    app = App("行動自然人憑證", "TW FidO", "https://fido.moi.gov.tw")
+
+    def __init__(self, settings: SpApiSettings, ports: Ports) -> None:
         self._settings = settings
         self._own = settings.own_service
         self._issuers = settings.issuers()
-        self._return_url = return_url
-        self._services = services
-        self._by_id = by_id
-        self._now = now
-        self._methods = _switched_on(settings.methods)
-        self.client = Client(settings, line, monotonic)
+        self._accounts = ports.accounts
+        self._now = ports.now
+        self._return_url = ports.issuer + settings.return_path
+        self._methods = rules.methods(settings.methods, settings.time_limit, settings.poll_seconds)
+        self._transport = ports.transport or settings.transport()
+        self.client = Client(settings, self._transport, ports.monotonic)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
     @property
     def methods(self) -> Mapping[str, Method]:
         return self._methods
 
     @property
-    def life(self) -> int:
-        return self._settings.time_limit
+    def paths(self) -> UpstreamPaths:
+        return UpstreamPaths(returns=self._settings.return_path)
 
     @property
     def closed_until(self) -> int:
-        until = self._settings.maintenance_until
-        return int(until.timestamp()) if until else 0
+        return self._settings.closed_until
 
     def canonical_number(self, typed: str) -> str | None:
         return numbers.canonical(typed)
@@ -93,7 +84,7 @@ class SpApi:
         number = (order.number or "") if method.needs_number else ""
         if method.needs_number and not numbers.valid(number):
             raise NotStarted(detail="not a number")
-        theirs = await self._services(order.relying_party)
+        theirs = await self._theirs(order.relying_party)
         service, only_for = theirs or self._own, order.relying_party if theirs else ""
         if method.shows == "leave":
             challenge = self._send_browser(service)
@@ -115,7 +106,7 @@ class SpApi:
         )
 
     async def _open(self, method: Method, service: SpService, number: str) -> Challenge:
-        interface, transaction_id = _OPENS[method.id], transaction()
+        interface, transaction_id = _OPENS[method.name], transaction()
         asked = self.client.opening(service, transaction_id, id_num=number)
         opened = await self.client.open(interface, service, asked)
         if opened.ticket is None:
@@ -156,7 +147,7 @@ class SpApi:
             return Outcome(State.PENDING)
         try:
             handle = Handle.read(attempt.handle)
-            if not handle.sp_ticket_id and not attempt.brought:
+            if not handle.sp_ticket_id and not attempt.returned_code:
                 return Outcome(State.PENDING)  # the browser is still away
             service = await self._service_of(attempt)
             result = await self.client.result(service, handle.transaction_id, handle.sp_ticket_id)
@@ -167,16 +158,18 @@ class SpApi:
         return self._weighed(outcome, handle, result) if approved else outcome
 
     def _weighed(self, outcome: Outcome, handle: Handle, result: answers.Result) -> Outcome:
-        """An approval with what the person's own signature adds to it."""
+        """An approval with what the person's own signature adds to it, and by what name."""
         words = rules.signed_words(handle.transaction_id) if self._settings.sign_type else ""
         found = evidence.examine(
             words, result.signed_response, result.cert, self._issuers, self._now()
         )
+        noted = {"signature": found.signature.value, "chain": found.chain.value}
         if self._settings.signed_response == "require" and not found.complete:
-            return rules.contradiction(
-                result.code, f"signature {found.signature}, chain {found.chain}"
-            )
-        return outcome
+            refused = rules.contradiction(result.code, "the person's signature is not verified")
+            return replace(refused, evidence=noted)
+        binding = self._settings.hashed_id_num == "refuse"
+        alias = Alias(result.hashed_id_num, binding) if result.hashed_id_num else None
+        return replace(outcome, evidence=noted, alias=alias)
 
     # ── what comes to us: a wake-up, never proof ─────────────────────────────────────────────────
 
@@ -206,7 +199,7 @@ class SpApi:
 
     async def registered(self, number: str, relying_party: str = "") -> answers.DeviceStatus:
         """LF-01: whether a phone is bound. Never for callers: it lists who is enrolled."""
-        theirs = await self._services(relying_party) if relying_party else None
+        theirs = await self._theirs(relying_party) if relying_party else None
         status = await self.client.device_status(theirs or self._own, number)
         if status.code in ("IDNUM_USERPROF_NF", "IDNUM_DEVPROF_NF"):
             return answers.DeviceStatus(wire.SUCCESS)
@@ -217,15 +210,19 @@ class SpApi:
 
     # ── whose keys ───────────────────────────────────────────────────────────────────────────────
 
+    async def _theirs(self, relying_party: str) -> SpService | None:
+        found = await self._accounts.of(self.scheme, relying_party)
+        return SpService.read(found) if found else None
+
     async def _service_of(self, attempt: Attempt) -> SpService:
         """The account that opened the attempt, even if the relying party has another by now."""
         if attempt.system == self._own.sp_service_id:
             return self._own
-        theirs = await self._services(attempt.relying_party)
+        theirs = await self._theirs(attempt.relying_party)
         if theirs and theirs.sp_service_id == attempt.system:
             return theirs
-        if named := await self._by_id(attempt.system):
-            return named
+        if named := await self._accounts.named(self.scheme, attempt.system):
+            return SpService.read(named)
         raise Disagreement(detail="the account that opened this attempt is gone")
 
 

@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 from idp.kernel.errors import Disagreement
+from idp.verify import numbers
 from idp.verify.spapi import checksum
-from idp.verify.twfido import numbers
 
 
 @dataclass(frozen=True, slots=True)

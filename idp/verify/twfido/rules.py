@@ -22,8 +22,7 @@ from idp.kernel.errors import (
     UpstreamAway,
     VerificationError,
 )
-from idp.verify import Attempt, Method, Outcome, State
-from idp.verify.twfido import numbers
+from idp.verify import Attempt, Method, Outcome, State, numbers
 from idp.verify.twfido.answers import SUCCESS, BrowserAnswer, Opened, Result
 from idp.verify.twfido.settings import QR_NAMES
 

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-import httpx
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BeforeValidator,
     Field,
     SecretStr,
@@ -21,12 +18,11 @@ from pydantic import (
 )
 
 from idp.kernel.settings import Section
-from idp.verify.calls import CallLimits
+from idp.verify.settings import NO_APPS, HttpUrl, Path, UpstreamSettings, words
 from idp.verify.twfido.checksum import fault_in_key, is_sample
 
 RETURN_PATH = "/twfido/return"  # where browsers come back; the ministry registers it
 _SYSCODE = r"^[0-9]{20}\z"
-NO_APPS = ("http", "javascript", "data", "vbscript", "file", "blob", "about", "mailto")
 QR_NAMES = ("qrid", "op", "sysaction", "sysname")  # never a pid in a QR code
 
 MethodId = Literal["qr", "push", "web", "dongle"]
@@ -50,24 +46,10 @@ class System:
         return cls(document["syscode"], tuple(document["keys"]), document["name"])
 
 
-def _http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("an http or https URL is needed")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("no user name, query or fragment, please")
-    return url.rstrip("/")
-
-
 def _usable_key(key: SecretStr) -> SecretStr:
     if fault := fault_in_key(key.get_secret_value()):
         raise ValueError(fault)
     return key
-
-
-def _words(value: Any) -> Any:
-    """A secret file holds one text: keys in it stand apart by blanks, commas or lines."""
-    return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
 
 
 def _network(value: str) -> str:
@@ -90,8 +72,6 @@ def _app_link(template: str) -> str:
     return template
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Path = Annotated[str, Field(pattern=r"^/[!-~]*\z")]
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
 Network = Annotated[str, AfterValidator(_network)]
 
@@ -122,7 +102,7 @@ class TwFidoOpenings(Section):
     dongle: Literal["CTAP-01"] = Field("CTAP-01", description="interface of the dongle; fixed")
 
 
-class TwFidoSettings(CallLimits):
+class TwFidoSettings(UpstreamSettings):
     base_url: HttpUrl = Field(
         ...,
         description="where our server calls: https://fido.moi.gov.tw, https://fido-test.moi.gov.tw"
@@ -142,7 +122,7 @@ class TwFidoSettings(CallLimits):
         "post", description="how the browser carries the request of web and dongle"
     )
     syscode: str = Field(..., pattern=_SYSCODE, description="our own system code, 20 digits")
-    api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_words)] = Field(
+    api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(words)] = Field(
         ...,
         min_length=1,
         max_length=2,
@@ -152,11 +132,6 @@ class TwFidoSettings(CallLimits):
         "", max_length=100, description="name registered for our syscode, as phones show it"
     )
     expires_in: int = Field(180, ge=10, le=3600, description="seconds that a transaction lives")
-    maintenance_until: AwareDatetime | None = Field(
-        None,
-        description="while TW FidO is being maintained: when it is expected back, with its zone"
-        " (2026-11-22T06:00+08:00); until then nothing begins, and the page says so",
-    )
     strict_echo: bool = Field(
         True, description="an answer must repeat the tranSeq of its request; the slides' do not"
     )
@@ -200,17 +175,15 @@ class TwFidoSettings(CallLimits):
         keys = tuple(key.get_secret_value() for key in self.api_keys)
         return System(self.syscode, keys, self.system_name)
 
-    def transport(self) -> httpx.AsyncBaseTransport:
-        """Connections to the ministry's host; no proxy from the environment."""
-        limits = httpx.Limits(max_connections=self.max_in_flight)
-        return httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+    @property
+    def server_url(self) -> str:
+        return self.base_url
 
     @property
     def browser_url(self) -> str:
         return self.browser_base_url or self.base_url
 
     def production_faults(self) -> list[str]:
-        """What must not start in production; empty if all is well."""
         faults = []
         if any(is_sample(key.get_secret_value()) for key in self.api_keys):
             faults.append("api_keys: the key printed in the slides is public")

@@ -23,8 +23,9 @@ from idp.verify import (
     State,
     UpstreamPaths,
     Wakeup,
+    numbers,
 )
-from idp.verify.twfido import answers, callback, numbers, rules, wire
+from idp.verify.twfido import answers, callback, rules, wire
 from idp.verify.twfido.client import Client
 from idp.verify.twfido.settings import RETURN_PATH, System, TwFidoSettings
 
@@ -69,8 +70,7 @@ class TwFido:
 
     @property
     def closed_until(self) -> int:
-        until = self._settings.maintenance_until
-        return int(until.timestamp()) if until else 0
+        return self._settings.closed_until
 
     def canonical_number(self, typed: str) -> str | None:
         return numbers.canonical(typed)
