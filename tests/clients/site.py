@@ -32,10 +32,11 @@ class Site(Service):
         self.changes |= {f"--port {said}": f"--port {self.port}"}
         self.variables: dict[str, str] = {}
 
-    def register(self, lab: Lab) -> None:
+    def register(self, lab: Lab, containing: str = "client create") -> None:
         """As the page says; the program finds what came of it in its environment."""
-        words = self.page.registration(self.filled(self.page.section("Register")))
-        client_id, secret = lab.client(*words)
+        block = self.page.block("Register", "sh", containing)
+        words = self.page.registration(self.filled(block), containing=containing)
+        self.client = client_id, secret = lab.client(*words)
         self.variables |= {"ISSUER": lab.issuer, "CLIENT_ID": client_id, "CLIENT_SECRET": secret}
 
     def filled(self, text: str) -> Mapping[str, str]:
@@ -83,6 +84,13 @@ def shown(page: Page) -> dict[str, Any]:
     assert page.status == 200, page.html
     found: dict[str, Any] = json.loads(page.texts.get("claims", page.html))
     return found
+
+
+def program_token(lab: Lab, client: tuple[str, str]) -> str:
+    """What the bridge gives a program for its own id and secret."""
+    form = {"grant_type": "client_credentials"}
+    answer = httpx.post(f"{lab.issuer}/token", data=form, auth=client, trust_env=False)
+    return str(answer.raise_for_status().json()["access_token"])
 
 
 def call(url: str, token: str = "") -> httpx.Response:
