@@ -13,6 +13,7 @@ APPROVES = "A100000010"  # the simulator's person who has approved at once, with
 STRANGER = "A100000127"  # approves at once too, is in no directory: neither name nor e-mail
 REJECTS = "A100000038"
 STEPS = 25
+COOKIE = 4096  # characters of name and value; a browser drops a longer one without a word
 
 
 class Person:
@@ -68,6 +69,8 @@ class Person:
         for _ in range(STEPS):
             headers = {} if method == "GET" else {"origin": self._origin()}
             answer = self._http.request(method, url, data=fields, headers=headers)
+            cookies = answer.headers.get_list("set-cookie")
+            assert all(len(c.partition(";")[0]) <= COOKIE for c in cookies), cookies
             if not answer.has_redirect_location:
                 page = Page(answer, url)
                 self.pages.append(page)
