@@ -18,6 +18,8 @@ LOCKS = [
     "requirements-dev.lock",
     "tests/node/nodejs.lock",
     "tests/node/package-lock.json",
+    "tests/clients/python/requirements.lock",
+    "tests/clients/python/proxy/package-lock.json",
 ]
 
 

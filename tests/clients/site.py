@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from tests.clients.blocks import Recipe, pasted
 from tests.clients.lab import HERE, Lab, installed, run
 from tests.services.bridge import environment
 from tests.services.fixtures import needs
-from tests.services.process import LOOPBACK, Service, free_port, listening
+from tests.services.process import LOOPBACK, Service, free_port
 
 BIN = HERE / "python" / ".venv" / "bin"
 
@@ -63,8 +64,14 @@ class Site(Service):
             run(self.command(line), self.folder, **self.variables)
         env = environment(**self.variables)
         self.start([*self.command(last), *more], env=env, cwd=self.folder)
-        self.wait_until(lambda: listening(self.port), seconds=90)
+        self.wait_until(self.answers, seconds=90)
         return self
+
+    def answers(self) -> bool:
+        """Whether the program itself answers, and not only a proxy before it."""
+        with contextlib.suppress(httpx.TransportError):
+            return call(self.url).status_code < 500
+        return False
 
 
 class Django(Site):
@@ -95,5 +102,5 @@ def program_token(lab: Lab, client: tuple[str, str]) -> str:
 
 def call(url: str, token: str = "") -> httpx.Response:
     """A call of an API, with a token or without one."""
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+    headers = {"authorization": f"Bearer {token}".encode()} if token else {}
     return httpx.get(url, headers=headers, trust_env=False, timeout=20)
