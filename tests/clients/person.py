@@ -3,6 +3,7 @@ redirects, answers the bridge's pages, and ends where the program leaves them.""
 
 from __future__ import annotations
 
+import ssl
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -17,12 +18,18 @@ COOKIE = 4096  # characters of name and value; a browser drops a longer one with
 
 
 class Person:
-    """`bridge` is the issuer; cookies are kept per host, as a browser does."""
+    """`bridge` is the issuer; cookies are kept per host, as a browser does. `ca` is the file of
+    the only authority that this browser trusts."""
 
-    def __init__(self, bridge: str, number: str = APPROVES, method: str = "qr") -> None:
+    def __init__(
+        self, bridge: str, number: str = APPROVES, method: str = "qr", ca: str | None = None
+    ) -> None:
         self._bridge, self._number, self._method = urlsplit(bridge).netloc, number, method
         self._http = httpx.Client(
-            headers={"accept": "text/html", "accept-language": "en"}, trust_env=False, timeout=30
+            headers={"accept": "text/html", "accept-language": "en"},
+            trust_env=False,
+            timeout=30,
+            verify=ssl.create_default_context(cafile=ca) if ca else True,
         )
         self.pages: list[Page] = []  # every page seen, the newest last
 
