@@ -21,7 +21,6 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from idp.app import Settings
 from idp.cli import app as command_line
 from idp.kernel import metrics
 from idp.kernel.audit import CATALOGUE
@@ -34,6 +33,7 @@ from idp.kernel.errors import (
 )
 from idp.oidc.scopes import CLAIMS
 from idp.registry.metadata import ClientMetadata
+from idp.settings import Settings
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
 from idp.verify.twfido.simulator.personas import PERSONAS

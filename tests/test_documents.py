@@ -15,12 +15,12 @@ import pytest
 from starlette.routing import Mount, Route
 
 from docs import generate
-from idp.app import Settings, unsafe
 from idp.kernel import schema
 from idp.kernel.answers import Answers
 from idp.kernel.audit import CATALOGUE
 from idp.kernel.errors import IdpError, all_errors
 from idp.kernel.settings import load
+from idp.settings import Settings, unsafe
 from tests.house import running, settings_for
 
 ROOT = Path(__file__).parents[1]
@@ -112,7 +112,7 @@ async def paths(tmp_path: Path) -> list[str]:
     url = f"sqlite:///{tmp_path}/idp.sqlite3"
     schema.upgrade(url)
     async with running(settings_for(url)) as house:
-        answers = Answers(house.ground.templates)
+        answers = Answers(house.services.templates)
         edge: Any = house.app
         routes = [*edge._app._app.routes, *house.house.routes(answers)]
         return [route.path for route in routes if isinstance(route, Route | Mount)]
