@@ -24,7 +24,7 @@ from idp.kernel.settings import load
 from tests.house import running, settings_for
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "keys/README.md", *(ROOT / "docs").rglob("*.md")])
 COMMANDS = dict(generate.commands())
 ROUTE_PAGES = ("protocol.md", "twfido.md", "wecard.md")
 
@@ -210,6 +210,14 @@ def anchors(file: Path) -> set[str]:
     """As GitHub makes them of headings."""
     heads = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@in_file(*PAGES)
+def test_make_targets_in_the_pages_exist(file: Path) -> None:
+    """A target of `make` that a page names is in the Makefile."""
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", file.read_text(encoding="utf-8"), re.M)
+    assert {a or b for a, b in named} - known == set()
 
 
 @in_file(*PAGES)
