@@ -56,7 +56,7 @@ format: $(READY) ## Put the code into the house's format
 .PHONY: docs
 docs: $(READY) ## Write the tables that docs/ and config/default.toml take from the code
 	@$(BIN)/python -m cogapp -r -I . -p 'from docs import generate' \
-	    config/default.toml $(wildcard docs/*.md)
+	    config/default.toml $(wildcard docs/*.md) docs/decisions/README.md
 
 .PHONY: bench
 bench: $(READY) services ## Measure (results depend on the machine)

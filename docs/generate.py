@@ -7,6 +7,7 @@ tests/test_documents.py fails while that would change anything.
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -291,3 +292,14 @@ def interfaces_table() -> str:
         for row in wire.INTERFACES.values()
     ]
     return table(("interface", "request checksum", "answer checksum", "sent again"), rows)
+
+
+def decisions_table() -> str:
+    """The index of docs/decisions, from the head of each file."""
+    rows = []
+    for file in sorted((Path(__file__).parent / "decisions").glob("[0-9]*.md")):
+        text = file.read_text(encoding="utf-8")
+        told = dict(re.findall(r"^- ([\w ]+): (.+)$", text, re.M))
+        title = text.partition("\n")[0].removeprefix("# ")[5:]
+        rows.append((f"[{file.name[:4]}]({file.name})", title, told["Status"], told["Date"]))
+    return table(("no.", "decision", "status", "date"), rows)
