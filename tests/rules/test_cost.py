@@ -20,7 +20,7 @@ from limits.aio.storage import MemoryStorage
 from idp.kernel.vault import Vault
 from idp.login import qr
 from idp.verify import Order
-from idp.windows import MemoryWindows
+from idp.rates import MemoryWindows
 from tests.rules.test_tokens import Ring
 from tests.rules.twfido_upstream import PID, Upstream, opened, verifier
 
@@ -76,7 +76,7 @@ async def test_a_call_upstream_needs_no_client() -> None:
     """A call upstream goes through httpx's transport: nothing of httpx's client runs."""
     fido = verifier(Upstream(lambda *_: opened()))
     with counted() as found:
-        await fido.start(Order("rp", "push", PID))
+        await fido.start(Order("rp", "twfido:push", PID))
     files = {name.rpartition("httpx/")[2] for name in found if "httpx/" in name}
     assert "_models.py" in files
     assert "_client.py" not in files
