@@ -8,8 +8,8 @@ import pytest
 
 from tests.clients.blocks import Recipe
 from tests.clients.lab import Lab
-from tests.clients.person import STRANGER
-from tests.clients.site import Site, shown
+from tests.clients.logs_in import LogsIn
+from tests.clients.site import Site
 
 
 @pytest.fixture(scope="module")
@@ -20,35 +20,5 @@ def site(lab: Lab) -> Iterator[Site]:
         yield site.run("flask")
 
 
-def test_a_person_without_name_and_email_logs_in(lab: Lab, site: Site) -> None:
-    """The subject and the level are read, and nothing else is needed."""
-    claims = shown(lab.person(number=STRANGER).walk(site.url + "/login"))
-    assert claims["sub"]
-    assert claims["acr"] == "urn:twfido:qr"
-    assert not claims.keys() & {"name", "email"}
-
-
-def test_whoever_cancels_sees_the_programs_own_page(lab: Lab, site: Site) -> None:
-    """A refusal is shown, and nobody is logged in."""
-    person = lab.person()
-    page = person.cancel(site.url + "/login")
-    assert (page.status, page.texts["error"]) == (403, "access_denied")
-    assert page.url.startswith(site.url)
-    assert "claims" not in person.open(site.url).texts
-
-
-def test_a_refresh_tells_the_claims_anew(lab: Lab, site: Site) -> None:
-    """The refresh token gives an access token with which UserInfo answers."""
-    person = lab.person()
-    before = shown(person.walk(site.url + "/login"))
-    assert before["name"] == "王小明"
-    assert shown(person.press(person.pages[-1], "renew")) == before
-
-
-def test_logout_ends_both_sessions_and_returns(lab: Lab, site: Site) -> None:
-    """The person is back at the application, and the next login asks them again."""
-    person = lab.person()
-    page = person.press(person.walk(site.url + "/login"), "leave")
-    assert page.url == site.url + "/"
-    assert "claims" not in page.texts
-    assert "continue" in person.open(site.url + "/login").buttons()
+class TestFlask(LogsIn):
+    """It logs people in, renews and lets them go."""

@@ -8,8 +8,8 @@ import pytest
 
 from tests.clients.blocks import Recipe
 from tests.clients.lab import Lab
-from tests.clients.person import STRANGER
-from tests.clients.site import Site, shown
+from tests.clients.logs_in import LogsIn
+from tests.clients.site import Site
 
 
 @pytest.fixture(scope="module")
@@ -21,33 +21,8 @@ def site(lab: Lab) -> Iterator[Site]:
         yield site.run("flask")
 
 
-def test_a_person_without_name_and_email_logs_in(lab: Lab, site: Site) -> None:
-    """The subject is read, and nothing else is needed."""
-    claims = shown(lab.person(number=STRANGER).walk(site.url + "/idp"))
-    assert claims["sub"]
-    assert not claims.keys() & {"name", "email"}
+class TestFlaskDance(LogsIn):
+    """It logs people in, renews by itself and lets them go; it does not look at the ID token."""
 
-
-def test_whoever_cancels_sees_the_programs_own_page(lab: Lab, site: Site) -> None:
-    """A refusal is shown, and nobody is logged in."""
-    person = lab.person()
-    page = person.cancel(site.url + "/idp")
-    assert (page.status, page.texts["error"]) == (403, "access_denied")
-    assert "claims" not in person.open(site.url).texts
-
-
-def test_an_access_token_that_is_over_is_renewed_by_itself(lab: Lab, site: Site) -> None:
-    """The next call redeems the refresh token and then reads UserInfo."""
-    person = lab.person()
-    before = shown(person.walk(site.url + "/idp"))
-    assert before["name"] == "王小明"
-    assert shown(person.press(person.pages[-1], "renew")) == before
-
-
-def test_logout_ends_both_sessions_and_returns(lab: Lab, site: Site) -> None:
-    """The person is back at the application, and the next login asks them again."""
-    person = lab.person()
-    page = person.press(person.walk(site.url + "/idp"), "leave")
-    assert page.url == site.url + "/"
-    assert "claims" not in page.texts
-    assert "continue" in person.open(site.url + "/idp").buttons()
+    start = "/idp"
+    level = None
