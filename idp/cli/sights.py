@@ -83,7 +83,7 @@ class Studio:
             trail=Trail(none, self.vault, self.clock),
             throttle=Throttle(None),
             keyring=KeyRing(none, self.vault, self.clock),
-            forms=Forms(Cookies(secure=True), ISSUER, self.vault.secret("forms")),
+            forms=Forms(Cookies(secure=True), ISSUER, self.vault.secrets("forms")),
             templates=self.templates,
         )
         desk = build(self.services, self.settings, httpx.AsyncBaseTransport()).desk

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import sqlite_file
 
-HEAD = "c3d9a7e04f21"  # the newest of the migrations
+HEAD = "b8c5e5f4a6d7"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:
