@@ -18,6 +18,7 @@ LOCKS = [
     "requirements-dev.lock",
     "tests/node/nodejs.lock",
     "tests/node/package-lock.json",
+    "tests/clients/js/package-lock.json",
 ]
 
 
