@@ -85,20 +85,3 @@ def shown(page: Page) -> Any:
 def logged_in(lab: Lab, app: Program, **who: str) -> Any:
     """What the program shows to a person who has just logged in."""
     return shown(lab.person(**who).walk(f"{app.url}/login"))
-
-
-def logged_out(lab: Lab, app: Program) -> Any:
-    """What the program shows after the logout; the bridge must not know the person any more."""
-    person = lab.person()
-    person.walk(f"{app.url}/login")
-    page = person.open(f"{app.url}/logout")
-    assert page.url.rstrip("/") == app.url
-    assert "continue" in person.open(f"{app.url}/login").buttons()
-    return shown(page)
-
-
-def refreshed(lab: Lab, app: Program) -> tuple[Any, Any]:
-    """What the program shows to a person after the login, and after a refresh."""
-    person = lab.person()
-    before = shown(person.walk(f"{app.url}/login"))
-    return before, shown(person.open(f"{app.url}/refresh"))
