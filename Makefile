@@ -11,6 +11,7 @@ READY := $(VENV)/.stamp
 CONFIG ?=
 JOBS ?= auto
 ARGS ?=
+T ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -28,7 +29,12 @@ serve: $(READY) ## Run the bridge alone: make serve CONFIG=idp.toml
 
 .PHONY: test
 test: $(READY) services ## Install what is missing and run every test (ARGS='-k …' to choose)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=15 $(ARGS)
+
+.PHONY: one
+one: $(READY) ## Run one test or file on SQLite, in seconds: make one T=path::name
+	@test -n '$(T)' || { echo 'Say which: make one T=tests/rules/test_vault.py'; exit 2; }
+	@TEST_DATABASES=sqlite $(BIN)/python -m pytest -q '$(T)' $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## Rules and protocol on SQLite, nothing installed, minutes
@@ -49,7 +55,8 @@ format: $(READY) ## Put the code into the house's format
 
 .PHONY: docs
 docs: $(READY) ## Write the tables that docs/ and config/default.toml take from the code
-	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m cogapp -r -I . -p 'from docs import generate' \
+	    config/default.toml $(wildcard docs/*.md) docs/decisions/README.md
 
 .PHONY: bench
 bench: $(READY) services ## Measure (results depend on the machine)

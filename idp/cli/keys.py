@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from idp.app import Settings
-from idp.cli.common import Stop, chosen, on_the_ground, when
+from idp.cli.common import Stop, chosen, when, with_services
 from idp.kernel import audit
-from idp.kernel.ground import Ground
 from idp.kernel.keyring import RotationRefused, SigningKey
+from idp.kernel.services import Services
+from idp.settings import Settings
 
 group = typer.Typer(no_args_is_help=True, help="Signing keys.")
 
@@ -22,11 +22,11 @@ REMOVED = audit.event("keys.removed", "a signing key was removed in an emergency
 def list_(context: typer.Context) -> None:
     """Every key with its state."""
 
-    async def work(ground: Ground) -> tuple[list[SigningKey], int]:
-        await ground.keyring.ensure()
-        return await ground.keyring.history(), ground.clock.now()
+    async def work(services: Services) -> tuple[list[SigningKey], int]:
+        await services.keyring.ensure()
+        return await services.keyring.history(), services.clock.now()
 
-    keys, now = on_the_ground(context, work)
+    keys, now = with_services(context, work)
     for key in keys:
         published = when(key.published_at)
         typer.echo(f"{key.state(now).value.ljust(9)} {key.alg}  {key.kid}  published {published}")
@@ -44,14 +44,14 @@ def rotate(
     # twice as long as anybody may keep a JWKS
     lead, keep = 2 * settings.oidc.jwks_seconds, settings.oidc.keep_keys_seconds
 
-    async def work(ground: Ground) -> int:
-        await ground.keyring.ensure()
-        at = await ground.keyring.rotate(lead, keep, immediately=now)
-        await ground.trail.note(audit.entry(ROTATED, at=at))
-        return at - ground.clock.now()
+    async def work(services: Services) -> int:
+        await services.keyring.ensure()
+        at = await services.keyring.rotate(lead, keep, immediately=now)
+        await services.trail.note(audit.entry(ROTATED, at=at))
+        return at - services.clock.now()
 
     try:
-        wait = on_the_ground(context, work)
+        wait = with_services(context, work)
     except RotationRefused as refused:
         raise Stop(str(refused)) from None
     typer.echo("the next keys sign now" if wait <= 0 else f"the next keys sign in {wait} s")
@@ -61,12 +61,12 @@ def rotate(
 def remove(context: typer.Context, kid: str) -> None:
     """Emergency: unpublish a key at once; whatever it signed is refused from now on."""
 
-    async def work(ground: Ground) -> None:
-        await ground.keyring.remove(kid)
-        await ground.trail.note(audit.entry(REMOVED, kid=kid))
+    async def work(services: Services) -> None:
+        await services.keyring.remove(kid)
+        await services.trail.note(audit.entry(REMOVED, kid=kid))
 
     try:
-        on_the_ground(context, work)
+        with_services(context, work)
     except RotationRefused as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"{kid} is gone")

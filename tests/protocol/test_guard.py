@@ -94,8 +94,8 @@ async def test_the_issuer_may_go_away_and_keys_may_change(house: TestHouse) -> N
     """The last good key set is kept; a new kid is fetched as soon as the issuer is back."""
     api, before = Api(house), await token(house)
     assert (await api.get("/v1/stops", before)).status_code == 200
-    await house.ground.keyring.rotate(0, 86_400, immediately=True)
-    await house.ground.keyring.rotate(0, 86_400, immediately=True)
+    await house.services.keyring.rotate(0, 86_400, immediately=True)
+    await house.services.keyring.rotate(0, 86_400, immediately=True)
     after = await token(house)
     api.away = True
     house.clock.pass_(400)
@@ -153,7 +153,7 @@ async def test_a_key_that_was_taken_back(house: TestHouse) -> None:
     also those that it has seen before."""
     api, good = Api(house), await token(house)
     assert (await api.get("/v1/stops", good)).status_code == 200
-    await house.ground.keyring.remove(str(jws.extract_compact(good.encode()).headers()["kid"]))
+    await house.services.keyring.remove(str(jws.extract_compact(good.encode()).headers()["kid"]))
     house.clock.pass_(house.settings.oidc.jwks_seconds)
     assert (await api.get("/v1/stops", good)).status_code == 401
     assert (await api.get("/v1/stops", await token(house))).status_code == 200
