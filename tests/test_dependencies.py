@@ -20,6 +20,7 @@ LOCKS = [
     "tests/node/package-lock.json",
     "tests/clients/python/requirements.lock",
     "tests/clients/python/proxy/package-lock.json",
+    "tests/clients/js/package-lock.json",
 ]
 
 
