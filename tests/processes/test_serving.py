@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from idp import serving
 from tests.services.bridge import Bridge
-from tests.services.process import LOOPBACK
+from tests.services.process import LOOPBACK, free_port, listening
 
 BODY = b"grant_type=client_credentials&client_id=nobody&client_secret=x"
 HEAD = (
@@ -89,3 +92,28 @@ def test_who_never_ends_the_head_is_hung_up(bridge: Bridge) -> None:
             for _ in range(10):
                 trickling.sendall(b"X")
                 time.sleep(0.1)
+
+
+def test_a_predecessor_that_drains_does_not_stop_its_successor() -> None:
+    """The metrics port is still taken: the successor serves, and takes the port over."""
+    port = free_port()
+    script = (
+        "import time; from idp.kernel import metrics; "
+        f"metrics.listen('127.0.0.1', {port}); print('serving', flush=True); time.sleep(60)"
+    )
+    with socket.create_server((LOOPBACK, port)) as predecessor:
+        child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        try:
+            assert child.stdout is not None
+            while "serving" not in child.stdout.readline():
+                assert child.poll() is None
+            predecessor.close()
+            deadline = time.monotonic() + 10
+            while not listening(port):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            text = httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False).text
+            assert "idp_alarms" in text
+        finally:
+            child.kill()
+            child.wait()
