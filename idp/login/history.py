@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from idp.kernel import errors
 from idp.kernel.database import Database, Reader, Row, Transaction
-from idp.kernel.housekeeping import SWEEP_BATCH, expired_rows
+from idp.kernel.housekeeping import SWEEP_BATCH, Retention, expired_rows
 from idp.kernel.tables import attempts, history, logins
 from idp.login.flow import AttemptState, Heard, Why, why_code, why_of
 from idp.login.session import Session
@@ -148,8 +148,12 @@ _MOVE_TO_HISTORY = (  # two workers may sweep at once: the rows are the same
     )
     .on_conflict_do_nothing(index_elements=[_H.id])
 )
-EXPIRED = expired_rows(_H.at)
 _DELETE_ATTEMPTS = delete(attempts).where(_A.expires_at <= bindparam("upto"))
+
+
+def retention(days: int) -> Retention:
+    """How long a person can see what was."""
+    return Retention(expired_rows(_H.at), days * 86_400)
 
 
 async def write(tx: Transaction, use: Use, now: int) -> None:
