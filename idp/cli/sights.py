@@ -16,6 +16,7 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
+from idp.account.pages import DONE, GONE
 from idp.house import build
 from idp.kernel import errors
 from idp.kernel.answers import Answers
@@ -35,7 +36,6 @@ from idp.login.desk import FIELDS
 from idp.login.flow import AttemptState, Picture, Purpose, next_step
 from idp.login.history import Result
 from idp.login.view import Here, View
-from idp.oidc.account import DONE, GONE
 from idp.registry.metadata import ClientMetadata
 from idp.settings import Settings
 

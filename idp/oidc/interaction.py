@@ -63,8 +63,8 @@ def acceptable(scene: Scene) -> Sequence[Method]:
 def wished(scene: Scene) -> Sequence[Method]:
     """Of the acceptable ones those as strong as acr_values would like, if there are any:
     voluntary, so the answer tells what really happened (OIDC Core §3.1.2.1)."""
-    levels, able = scene.request.levels, acceptable(scene)
-    wish = min((method.rank for method in scene.methods if method.acr in levels), default=0)
+    values, able = scene.request.acr_values, acceptable(scene)
+    wish = min((method.rank for method in scene.methods if method.acr in values), default=0)
     return [method for method in able if method.rank >= wish] or able
 
 
@@ -87,7 +87,7 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     return [
         ("asked to log in again", again and not scene.fresh),
         ("verified for another service", session.only_for not in ("", scene.client.client_id)),
-        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected)),
+        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected_subjects)),
         ("by a method that is not enough", not _by(acceptable(scene), session)),
         ("weaker than wished", not polite and not _by(wished(scene), session)),
         ("too old", too_old and not scene.fresh),

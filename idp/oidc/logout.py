@@ -126,12 +126,7 @@ class Logout:
 
     async def _end(self, request: Request, session: Session) -> None:
         now = self._services.clock.now()
-        entry = audit.entry(
-            LOGGED_OUT,
-            reference=caller_of(request).reference,
-            person_id=session.person_id,
-            address=caller_of(request).address,
-        )
+        entry = caller_of(request).entry(LOGGED_OUT, person_id=session.person_id)
 
         async def work(tx: Transaction) -> None:
             await store.end_session(tx, session.id, session.root, now)

@@ -28,8 +28,7 @@ from idp.login.history import Line
 from idp.login.pages import Login
 from idp.login.session import COOKIE, Session
 from idp.login.view import purpose_of_our_own
-from idp.oidc import store
-from idp.oidc.settings import OidcSettings
+from idp.oidc import consents, store
 from idp.registry.clients import Clients
 
 ENDED = audit.event("account.sessions_ended", "a person ended sessions of their own")
@@ -50,10 +49,10 @@ Act = Callable[[Request, Session, Params], Awaitable[Response]]
 
 
 class Account:
-    def __init__(
-        self, services: Services, settings: OidcSettings, clients: Clients, login: Login
-    ) -> None:
-        self._services, self._settings = services, settings
+    """`seconds` is how long the page opens after a verification."""
+
+    def __init__(self, services: Services, seconds: int, clients: Clients, login: Login) -> None:
+        self._services, self._seconds = services, seconds
         self._clients, self._login = clients, login
 
     # ── who may look ───────────────────────────────────────────────────────────────────────────
@@ -62,7 +61,7 @@ class Account:
         """decisions/0022: verified by our own account, and not long ago."""
         if session is None or session.only_for:
             return False
-        return self._services.clock.now() - session.auth_time <= self._settings.account_seconds
+        return self._services.clock.now() - session.auth_time <= self._seconds
 
     async def _begin(self, request: Request) -> Response:
         purpose = purpose_of_our_own(self._services.templates, request, SERVICE, PATH, LEFT)
@@ -85,11 +84,11 @@ class Account:
         async def endpoint(request: Request) -> Response:
             form = (await read_form(request)).once()
             self._services.forms.check(request, form)
-            mark = self._services.forms.signed(form.get("session", ""))
+            proof = self._services.forms.signed(form.get("session", ""))
             session = await self._login.sessions.current(request)
             if session is None:  # ended meanwhile, perhaps by the first of two clicks
                 return see_other(LEFT)
-            if not self._entitled(session) or mark != _mark(session):
+            if not self._entitled(session) or proof != _proof(session):
                 return see_other(PATH)
             return await act(request, session, form)
 
@@ -124,9 +123,9 @@ class Account:
         index, reader = person["number_index"], self._services.database
         found = await history.of(reader, index, now, since, after, LINES + 1)
         more = found[LINES - 1].cursor if len(found) > LINES else ""
-        return [await self._told(line) for line in found[:LINES]], more
+        return [await self._line(line) for line in found[:LINES]], more
 
-    async def _told(self, line: Line) -> dict[str, Any]:
+    async def _line(self, line: Line) -> dict[str, Any]:
         return {
             "service": await self._named(line.client_id),
             "when": moment(line.at),
@@ -160,10 +159,10 @@ class Account:
         }
 
     async def _consents(self, session: Session) -> list[dict[str, Any]]:
-        rows = await self._services.database.all(store.CONSENTS, person=session.person_id)
+        given = await consents.of_person(self._services.database, session.person_id)
         return [
-            {"service": await self._named(row["client_id"]), "since": moment(row["granted_at"])}
-            for row in rows
+            {"service": await self._named(one.client_id), "since": moment(one.granted_at)}
+            for one in given
         ]
 
     async def withdraw_page(self, request: Request, session: Session, params: Params) -> Response:
@@ -187,7 +186,7 @@ class Account:
         browser, _ = self._services.forms.greet(request)
         sign = self._services.forms.sign
         return self._services.templates.page(
-            request, name, csrf=sign(browser), session=sign(_mark(session)), at=PATH, **context
+            request, name, csrf=sign(browser), session=sign(_proof(session)), at=PATH, **context
         )
 
     # ── acting ─────────────────────────────────────────────────────────────────────────────────
@@ -206,7 +205,7 @@ class Account:
                 await store.end_session(tx, chosen.id, chosen.root, now)
                 count = 1
             if count:
-                await self._tell(tx, ENDED, request, session, count=count)
+                await self._record(tx, ENDED, request, session, count=count)
 
         await self._services.database.write(work)
         if chosen and chosen.id == session.id:
@@ -215,13 +214,11 @@ class Account:
 
     async def withdraw(self, request: Request, session: Session, form: Params) -> Response:
         """POST /account/withdraw: the consent, and every token that came of it."""
-        now, of = self._services.clock.now(), {"person": session.person_id}
-        client_id = form.get("client", "")
+        client_id, now = form.get("client", ""), self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
-            if await tx.run(store.WITHDRAW_CONSENT, client=client_id, **of):
-                await tx.run(store.REVOKE_OF_CONSENT, client=client_id, now=now, **of)
-                await self._tell(tx, WITHDRAWN, request, session, client_id)
+            if await consents.withdraw(tx, session.person_id, client_id, now):
+                await self._record(tx, WITHDRAWN, request, session, client_id=client_id)
 
         await self._services.database.write(work)
         return self._after(request, PATH, "withdrawn")
@@ -232,8 +229,8 @@ class Account:
 
         async def work(tx: Transaction) -> None:
             await self._login.disown(tx, person)
-            await tx.run(store.REVOKE_OF_PERSON, person=person["id"], now=now)
-            await self._tell(tx, NOT_ME, request, session)
+            await store.revoke_grants_of(tx, session.person_id, now)
+            await self._record(tx, NOT_ME, request, session)
 
         await self._services.database.write(work)
         return self._gone(request, "not-me")
@@ -244,7 +241,7 @@ class Account:
 
         async def work(tx: Transaction) -> None:
             await pause.end(tx, person)
-            await self._tell(tx, RESUMED, request, session)
+            await self._record(tx, RESUMED, request, session)
 
         if person["push_paused_at"] is not None:
             await self._services.database.write(work)
@@ -259,11 +256,11 @@ class Account:
     def _after(self, request: Request, path: str, done: str) -> Response:
         return see_other(path, done=self._services.forms.sign(self._word(request, done)))
 
-    def _said(self, request: Request, known: tuple[str, ...], stamped: str) -> str:
+    def _said(self, request: Request, known: tuple[str, ...], signed: str) -> str:
         """What has been done, in this very browser. A link from elsewhere must not tell anybody
         that all is over."""
         try:
-            word = self._services.forms.signed(stamped)
+            word = self._services.forms.signed(signed)
         except ForgedRequest:
             return ""
         return next((done for done in known if word == self._word(request, done)), "")
@@ -278,27 +275,14 @@ class Account:
         """Names a session on its person's page, and is good for nothing else."""
         return self._services.vault.mac("session-handle", session.id)
 
-    async def _tell(
-        self,
-        tx: Transaction,
-        event: str,
-        request: Request,
-        session: Session,
-        client_id: str = "",
-        **detail: int,
+    async def _record(
+        self, tx: Transaction, event: str, request: Request, session: Session, **detail: Any
     ) -> None:
-        entry = audit.entry(
-            event,
-            reference=caller_of(request).reference,
-            client_id=client_id,
-            person_id=session.person_id,
-            address=caller_of(request).address,
-            **detail,
-        )
+        entry = caller_of(request).entry(event, person_id=session.person_id, **detail)
         await self._services.trail.write(tx, entry)
 
 
-def _mark(session: Session) -> str:
+def _proof(session: Session) -> str:
     return f"account:{digest(session.id)[:22]}"
 
 
