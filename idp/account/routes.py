@@ -16,7 +16,7 @@ def routes(
     services: Services, seconds: int, clients: Clients, login: Login, answers: Answers
 ) -> list[Route]:
     account = Account(services, seconds, clients, login)
-    looking, acting = account.looking, account.acting
+    looking, acting = account.own.looking, account.own.acting
 
     def page(path: str, **handlers: Endpoint) -> Route:
         return Route(path, answers.page(by_method(handlers)), methods=list(handlers))

@@ -16,7 +16,8 @@ from idp.kernel.database import Row
 from idp.kernel.errors import IdpError, ProtocolError
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
-from idp.kernel.web import BROWSER, origin_of, see_other
+from idp.kernel.templates import LANGUAGE_COOKIE
+from idp.kernel.web import BROWSER, forget, origin_of, see_other
 from idp.login.flow import Purpose
 from idp.login.pages import Login
 from idp.login.session import Session
@@ -29,7 +30,7 @@ from idp.oidc.interaction import Next, Scene, next_step, wished
 from idp.oidc.pending import Pending, Waiting
 from idp.oidc.people import People
 from idp.oidc.request import AuthorizationRequest, Rules
-from idp.oidc.responses import ReplyTo, answer, cleaned, refusal, reply_to
+from idp.oidc.responses import ReplyTo, answer, refusal, reply_to
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
@@ -120,7 +121,7 @@ class Authorize:
         person = await self._login.persons.row(self._services.database, session.person_id)
         agreed = Agreement(pending, session, person, caller_of(request))
         ended = await self._endings.declined(agreed, self._login.sessions.presented(request))
-        return self._sent_back(request, pending, ended, errors.AccessDenied())
+        return self._refused(request, pending, ended, errors.AccessDenied())
 
     async def cancelled(self, request: Request) -> Response:
         """Where the login's cancel button leads; also good for whoever guesses the path: it
@@ -219,17 +220,25 @@ class Authorize:
     async def _to_client(self, request: Request, agreed: Agreement) -> Response:
         """With a code. Raises LoginRequired, ConsentRequired, AlreadyFinished."""
         ended = await self._endings.granted(agreed, self._login.sessions.presented(request))
-        to = reply_to(agreed.pending)
-        response = answer(self._services, request, to, {"code": ended.code})
-        return cleaned(self._services, request, response, to, session_gone=ended.session_gone)
+        reply = answer(self._services, request, reply_to(agreed.pending), {"code": ended.code})
+        return self._cleaned(request, agreed.pending, ended, reply)
 
     async def _give_up(self, request: Request, pending: Pending, error: IdpError) -> Response:
         ended = await self._endings.given_up(pending, self._login.sessions.presented(request))
-        return self._sent_back(request, pending, ended, error)
+        return self._refused(request, pending, ended, error)
 
-    def _sent_back(
+    def _refused(
         self, request: Request, pending: Pending, ended: Ended, error: IdpError
     ) -> Response:
-        to = reply_to(pending)
-        response = refusal(self._services, request, to, error)
-        return cleaned(self._services, request, response, to, session_gone=ended.session_gone)
+        reply = refusal(self._services, request, reply_to(pending), error)
+        return self._cleaned(request, pending, ended, reply)
+
+    def _cleaned(
+        self, request: Request, pending: Pending, ended: Ended, response: Response
+    ) -> Response:
+        """The browser of a shared screen keeps nothing of who was in front of it."""
+        if ended.session_gone:
+            self._login.sessions.erase_cookie(response)
+        if pending.client.metadata.kiosk:
+            forget(request, response, LANGUAGE_COOKIE)
+        return response

@@ -12,7 +12,6 @@ from idp.kernel.database import Row
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Forms
 from idp.kernel.templates import Templates
-from idp.kernel.vault import digest
 from idp.kernel.web import origin_of
 from idp.login.browsers import browser_of
 from idp.login.session import Session
@@ -49,14 +48,14 @@ class ConsentPage:
             long_lived="offline_access" in asked.scope,
             authorization_id=pending.id,
             csrf=self._forms.sign(pending.browser),
-            session=self._forms.sign(_proof(pending, session)),
+            session=self._forms.sign(session.form_proof(pending.path)),
         )
 
     def shown_to(self, form: Mapping[str, str], pending: Pending, session: Session | None) -> bool:
         """Whether the form was shown to whoever is logged in now. Raises ForgedRequest if we
         never showed it: who writes the field by hand wants a code without being asked."""
         proof = self._forms.signed(form.get("session", ""))
-        return session is not None and proof == _proof(pending, session)
+        return session is not None and proof == session.form_proof(pending.path)
 
     def _shown(self, name: str, value: object) -> str:
         """On a screen that others may see, the number is masked; what is given is the whole."""
@@ -69,10 +68,6 @@ def allowed(form: Mapping[str, str]) -> bool:
     if decision not in ("allow", "deny"):
         raise InvalidRequest("decision must be allow or deny")
     return decision == "allow"
-
-
-def _proof(pending: Pending, session: Session) -> str:
-    return f"consent:{pending.id}:{digest(session.id)[:22]}"
 
 
 def _withheld(released: Collection[str]) -> list[str]:

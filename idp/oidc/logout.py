@@ -15,7 +15,7 @@ from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
 from idp.kernel.web import BROWSER, origin_of, see_other
 from idp.login.pages import Login
-from idp.login.session import COOKIE, Session
+from idp.login.session import Session
 from idp.oidc import store
 from idp.oidc.request import MOST_ECHO
 from idp.oidc.responses import away, extended
@@ -121,7 +121,7 @@ class Logout:
         else:
             client = leaving.client.metadata if leaving.client else None
             response = self._services.templates.page(request, "oidc/logged_out.html", client=client)
-        self._services.forms.cookies.erase(response, COOKIE)
+        self._login.sessions.erase_cookie(response)
         return response
 
     async def _end(self, request: Request, session: Session) -> None:

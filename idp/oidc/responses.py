@@ -11,9 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from idp.kernel.answers import say
 from idp.kernel.errors import IdpError
 from idp.kernel.services import Services
-from idp.kernel.templates import LANGUAGE_COOKIE
-from idp.kernel.web import forget, no_store, origin_of
-from idp.login.session import COOKIE
+from idp.kernel.web import no_store, origin_of
 from idp.oidc.pending import Pending
 from idp.registry.metadata import ClientMetadata
 
@@ -87,17 +85,6 @@ def reply_to(pending: Pending) -> ReplyTo:
         asked.ui_locales,
         silent="none" in asked.prompt,
     )
-
-
-def cleaned(
-    services: Services, request: Request, response: Response, to: ReplyTo, *, session_gone: bool
-) -> Response:
-    """The browser of a shared screen keeps nothing of who was in front of it."""
-    if session_gone:
-        services.forms.cookies.erase(response, COOKIE)
-    if to.client.kiosk:
-        forget(request, response, LANGUAGE_COOKIE)
-    return response
 
 
 def refusal(services: Services, request: Request, to: ReplyTo, error: IdpError) -> Response:
