@@ -66,5 +66,5 @@ async def sweep_expired(house: House) -> None:
     """Rows that are of no use any more. What a person may see of an attempt stays behind it."""
     services, now = house.services, house.services.clock.now()
     await history.sweep_attempts(services.database, now - 2 * DAY)
-    seen = Retention(history.EXPIRED, house.settings.login.history_days * DAY)
+    seen = history.retention(house.settings.login.history_days)
     await sweep(services.database, (*RETENTION, seen), now)

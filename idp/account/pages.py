@@ -17,15 +17,16 @@ from starlette.responses import Response
 from idp.kernel import audit
 from idp.kernel.caller import caller_of
 from idp.kernel.clock import moment
-from idp.kernel.database import Row, Transaction
+from idp.kernel.database import Transaction
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.web import see_other
 from idp.login import history, pause
-from idp.login.history import Line
+from idp.login.entrance import Entrance
+from idp.login.history import HistoryLine
 from idp.login.own_pages import OwnPage, OwnPages, unrestricted
-from idp.login.pages import Login
+from idp.login.persons import Person
 from idp.login.session import Session
 from idp.oidc import consents, store
 from idp.registry.clients import Clients
@@ -48,7 +49,7 @@ _CURSOR = re.compile(r"\A(\d{1,12})\.([A-Za-z0-9_-]{1,64})\Z", re.ASCII)
 class Account:
     """`seconds` is how long the page opens after a verification."""
 
-    def __init__(self, services: Services, seconds: int, clients: Clients, login: Login) -> None:
+    def __init__(self, services: Services, seconds: int, clients: Clients, login: Entrance) -> None:
         self._services, self._seconds = services, seconds
         self._clients, self._login = clients, login
         self.own = OwnPages(services, login.sessions, login, PLACE, self._entitled)
@@ -65,7 +66,7 @@ class Account:
         person = await self._person(session)
         lines, more = await self._lines(person, params)
         sessions = await self._login.sessions.of_person(session.person_id)
-        paused = person["push_paused_at"]
+        paused = person.push_paused_at
         return self.own.page(
             request,
             session,
@@ -81,16 +82,16 @@ class Account:
             done=self.own.done(request, DONE),
         )
 
-    async def _lines(self, person: Row, params: Params) -> tuple[list[dict[str, Any]], str]:
+    async def _lines(self, person: Person, params: Params) -> tuple[list[dict[str, Any]], str]:
         """(a page of the history, the cursor of the next one or "")."""
         after, now = _cursor(params), self._services.clock.now()
         since = now - self._login.settings.history_days * DAY
-        index, reader = person["number_index"], self._services.database
+        index, reader = person.number_index, self._services.database
         found = await history.of(reader, index, now, since, after, LINES + 1)
         more = found[LINES - 1].cursor if len(found) > LINES else ""
         return [await self._line(line) for line in found[:LINES]], more
 
-    async def _line(self, line: Line) -> dict[str, Any]:
+    async def _line(self, line: HistoryLine) -> dict[str, Any]:
         return {
             "service": await self._named(line.client_id),
             "when": moment(line.at),
@@ -113,6 +114,7 @@ class Account:
         }
 
     async def _shown(self, other: Session, own: Session) -> dict[str, Any]:
+        sole = other.sole_relying_party
         return {
             "handle": self._handle(other),
             "this": other.id == own.id,
@@ -120,7 +122,7 @@ class Account:
             "method": self._login.method_name(other.method),
             "since": moment(other.auth_time),
             "seen": moment(other.seen_at),
-            "only_for": await self._named(other.only_for) if other.only_for else None,
+            "only_for": await self._named(sole) if sole else None,
         }
 
     async def _consents(self, session: Session) -> list[dict[str, Any]]:
@@ -162,7 +164,7 @@ class Account:
             if which == "others":
                 count = await store.end_others(tx, session, now)
             elif chosen:
-                await store.end_session(tx, chosen.id, chosen.root, now)
+                await store.end_session(tx, chosen.id, chosen.first_session, now)
                 count = 1
             if count:
                 await self._record(tx, ENDED, request, session, count=count)
@@ -203,12 +205,12 @@ class Account:
             await pause.end(tx, person)
             await self._record(tx, RESUMED, request, session)
 
-        if person["push_paused_at"] is not None:
+        if person.push_paused_at is not None:
             await self._services.database.write(work)
         return self.own.after(request, PATH, "resumed")
 
-    async def _person(self, session: Session) -> Row:
-        return await self._login.persons.row(self._services.database, session.person_id)
+    async def _person(self, session: Session) -> Person:
+        return await self._login.persons.get(self._services.database, session.person_id)
 
     def _handle(self, session: Session) -> str:
         """Names a session on its person's page, and is good for nothing else."""

@@ -7,13 +7,13 @@ from starlette.routing import Route
 from idp.account.pages import Account
 from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.services import Services
-from idp.login.pages import Login
+from idp.login.entrance import Entrance
 from idp.oidc.routes import by_method
 from idp.registry.clients import Clients
 
 
 def routes(
-    services: Services, seconds: int, clients: Clients, login: Login, answers: Answers
+    services: Services, seconds: int, clients: Clients, login: Entrance, answers: Answers
 ) -> list[Route]:
     account = Account(services, seconds, clients, login)
     looking, acting = account.own.looking, account.own.acting

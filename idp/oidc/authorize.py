@@ -12,14 +12,14 @@ from starlette.responses import Response
 from idp.kernel import errors
 from idp.kernel.caller import caller_of
 from idp.kernel.clock import token
-from idp.kernel.database import Row
 from idp.kernel.errors import IdpError, ProtocolError
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
 from idp.kernel.templates import LANGUAGE_COOKIE
 from idp.kernel.web import BROWSER, forget, origin_of, see_other
+from idp.login.entrance import Entrance
 from idp.login.flow import Purpose
-from idp.login.pages import Login
+from idp.login.persons import Person
 from idp.login.session import Session
 from idp.oidc import consents
 from idp.oidc import request as reading
@@ -42,7 +42,7 @@ class Authorize:
         clients: Clients,
         tokens: Tokens,
         people: People,
-        login: Login,
+        login: Entrance,
         rules: Rules,
     ) -> None:
         self._services, self._clients, self._tokens = services, clients, tokens
@@ -118,7 +118,7 @@ class Authorize:
             return see_other(pending.path)
         if allowed(form):
             return await self._redirecting(request, pending, session, by_press=True)
-        person = await self._login.persons.row(self._services.database, session.person_id)
+        person = await self._login.persons.get(self._services.database, session.person_id)
         agreed = Agreement(pending, session, person, caller_of(request))
         ended = await self._endings.declined(agreed, self._login.sessions.presented(request))
         return self._refused(request, pending, ended, errors.AccessDenied())
@@ -161,13 +161,13 @@ class Authorize:
             self._services.forms.cookies.write(response, BROWSER, pending.cookie)
         return response
 
-    async def _person(self, session: Session | None) -> Row | None:
+    async def _person(self, session: Session | None) -> Person | None:
         if session is None:
             return None
-        return await self._login.persons.row(self._services.database, session.person_id)
+        return await self._login.persons.get(self._services.database, session.person_id)
 
     async def _scene(
-        self, pending: Pending, session: Session | None, person: Row | None, by_press: bool
+        self, pending: Pending, session: Session | None, person: Person | None, by_press: bool
     ) -> Scene:
         client, consented = pending.client, frozenset[str]()
         if session:
@@ -177,7 +177,7 @@ class Authorize:
             client=client,
             request=pending.request,
             session=session,
-            subject=self._tokens.subject(client, person["number_index"]) if person else "",
+            subject=self._tokens.subject(client, person.number_index) if person else "",
             consented=consented,
             methods=tuple(self._login.methods),
             now=self._services.clock.now(),
@@ -210,7 +210,7 @@ class Authorize:
         return response
 
     async def _to_consent(
-        self, request: Request, pending: Pending, session: Session, person: Row
+        self, request: Request, pending: Pending, session: Session, person: Person
     ) -> Response:
         if pending.id:
             return await self._page.show(request, pending, session, person)

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from idp.kernel.clock import moment
-from idp.kernel.database import Row
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Forms
 from idp.kernel.templates import Templates
 from idp.kernel.web import origin_of
 from idp.login.browsers import browser_of
+from idp.login.persons import Person
 from idp.login.session import Session
 from idp.oidc import scopes
 from idp.oidc.pending import Pending
@@ -26,12 +26,12 @@ class ConsentPage:
         self._people, self._mask = people, mask
 
     async def show(
-        self, request: Request, pending: Pending, session: Session, person: Row
+        self, request: Request, pending: Pending, session: Session, person: Person
     ) -> Response:
         asked, templates = pending.request, self._templates
         kiosk = pending.client.metadata.kiosk
         values = await self._people.claims(
-            person["number_index"], person["number_sealed"], asked.scope, pending.requested
+            person.number_index, person.number_sealed, asked.scope, pending.requested
         )
         return templates.page(
             request,

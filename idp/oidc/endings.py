@@ -9,11 +9,12 @@ from idp.kernel import audit, errors
 from idp.kernel.audit import Entry
 from idp.kernel.caller import Caller
 from idp.kernel.clock import token
-from idp.kernel.database import Row, Transaction
+from idp.kernel.database import Transaction
 from idp.kernel.services import Services
 from idp.kernel.vault import digest
 from idp.login import history
 from idp.login.history import Use
+from idp.login.persons import Person
 from idp.login.session import Session, Sessions
 from idp.oidc import authorizations, consents, store
 from idp.oidc.pending import Pending
@@ -38,7 +39,7 @@ class Agreement:
 
     pending: Pending
     session: Session
-    person: Row
+    person: Person
     caller: Caller
     by_press: bool = False
 
@@ -48,7 +49,7 @@ class Agreement:
 
     def use(self, id_: str, state: str, claims: tuple[str, ...] = ()) -> Use:
         """What the person's history says of it."""
-        client_id, index = self.pending.client.client_id, self.person["number_index"]
+        client_id, index = self.pending.client.client_id, self.person.number_index
         return Use(id_, index, client_id, self.session, state, claims)
 
 

@@ -14,7 +14,7 @@ from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
 from idp.kernel.web import BROWSER, origin_of, see_other
-from idp.login.pages import Login
+from idp.login.entrance import Entrance
 from idp.login.session import Session
 from idp.oidc import store
 from idp.oidc.request import MOST_ECHO
@@ -45,7 +45,9 @@ class Leaving:
 
 
 class Logout:
-    def __init__(self, services: Services, clients: Clients, tokens: Tokens, login: Login) -> None:
+    def __init__(
+        self, services: Services, clients: Clients, tokens: Tokens, login: Entrance
+    ) -> None:
         self._services, self._clients = services, clients
         self._tokens, self._login = tokens, login
 
@@ -56,8 +58,8 @@ class Logout:
         if session is None and leaving.subject:
             return self._bye(request, leaving)
         if session and leaving.client and leaving.subject:
-            row = await self._login.persons.row(self._services.database, session.person_id)
-            own = self._tokens.subject(leaving.client, row["number_index"])
+            person = await self._login.persons.get(self._services.database, session.person_id)
+            own = self._tokens.subject(leaving.client, person.number_index)
             if own == leaving.subject:
                 await self._end(request, session)
                 return self._bye(request, leaving)
@@ -129,7 +131,7 @@ class Logout:
         entry = caller_of(request).entry(LOGGED_OUT, person_id=session.person_id)
 
         async def work(tx: Transaction) -> None:
-            await store.end_session(tx, session.id, session.root, now)
+            await store.end_session(tx, session.id, session.first_session, now)
             await self._services.trail.write(tx, entry)
 
         await self._services.database.write(work)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.services import Services
-from idp.login.pages import Login
+from idp.login.entrance import Entrance
 from idp.oidc import authenticate, userinfo
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.authorize import Authorize
@@ -244,7 +244,7 @@ def routes(
     services: Services,
     settings: OidcSettings,
     clients: Clients,
-    login: Login,
+    login: Entrance,
     profiles: Profiles,
     answers: Answers,
 ) -> list[Route]:
@@ -263,7 +263,11 @@ def cors_paths(settings: OidcSettings) -> dict[str, bool]:
 
 
 def _parts(
-    services: Services, settings: OidcSettings, clients: Clients, login: Login, profiles: Profiles
+    services: Services,
+    settings: OidcSettings,
+    clients: Clients,
+    login: Entrance,
+    profiles: Profiles,
 ) -> Parts:
     issuer, database = services.settings.issuer, services.database
     acr_values = tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))

@@ -11,7 +11,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from idp.kernel.database import Reader, Row, Transaction
 from idp.kernel.housekeeping import kept
 from idp.kernel.tables import codes, grants, persons, revoked_tokens, sessions, spent_assertions
-from idp.login.session import END, END_OTHERS, Session
+from idp.login import endings
+from idp.login.endings import Ending
+from idp.login.session import Session
 from idp.oidc.preload import Code, Grant
 from idp.oidc.request import AuthorizationRequest
 
@@ -288,12 +290,12 @@ async def revoke_grants_of(tx: Transaction, person_id: str, now: int) -> None:
 
 async def end_session(tx: Transaction, session_id: str, root: str, now: int) -> None:
     """The session and what hangs on it; what was asked for offline use stays (OIDC Core §11)."""
-    await tx.run(END, key=session_id, now=now)
+    await endings.end(tx, session_id, Ending.LOGGED_OUT, now)
     await tx.run(_REVOKE_OF_SESSION, root=root, now=now)
 
 
 async def end_others(tx: Transaction, session: Session, now: int) -> int:
     """The same for all other sessions of its person. How many there were."""
-    ended = await tx.run(END_OTHERS, person=session.person_id, key=session.id, now=now)
-    await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.root, now=now)
+    ended = await endings.end_others(tx, session.person_id, session.id, Ending.LOGGED_OUT, now)
+    await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.first_session, now=now)
     return ended

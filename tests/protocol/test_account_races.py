@@ -8,7 +8,8 @@ import pytest
 
 from idp.kernel.database import Reader, Transaction
 from idp.kernel.tables import grants
-from idp.login.session import END
+from idp.login import endings
+from idp.login.endings import Ending
 from idp.oidc import consents
 from tests.actors import Browser, Service
 from tests.asking import BOB, is_sent_back, live_sessions, logged_in
@@ -35,7 +36,7 @@ async def test_no_grant_is_made_of_what_has_ended(
             if ended == "consent":
                 await consents.withdraw(tx, person_id, client_id, house.clock.now())
             else:
-                await tx.run(END, key=session["id"], now=house.clock.now())
+                await endings.end(tx, session["id"], Ending.LOGGED_OUT, house.clock.now())
 
         await house.services.database.write(work)
         return found
@@ -52,9 +53,8 @@ async def test_a_push_at_the_moment_of_not_me(house: TestHouse, service: Service
     no phone."""
     await logged_in(house, service, BOB)
     login, database = house.house.login, house.services.database
-    person_id = await login.persons.find(BOB)
-    assert person_id
-    person = await login.persons.row(database, person_id)
+    person = await login.persons.find(BOB)
+    assert person
     stopped, go_on = asyncio.Event(), asyncio.Event()
 
     async def work(tx: Transaction) -> None:
