@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 from starlette.routing import Route
 
+from idp.account.routes import routes as account_routes
 from idp.kernel.answers import Answers
 from idp.kernel.services import Services
 from idp.login.asking import AttemptPoller
@@ -54,12 +55,19 @@ class House:
             *oidc_routes(
                 self.services, self.settings.oidc, self.clients, self.login, self.directory, answers
             ),
+            *account_routes(
+                self.services, self.settings.oidc.account_seconds, self.clients, self.login, answers
+            ),
             *self.pages.routes(answers),
             *self.returns.routes(answers),
             *member_routes(
                 self.services, self.settings.members, self.login, self.directory, answers
             ),
         ]
+
+    async def allows_origin(self, origin: str) -> bool:
+        """Whether a browser program of this origin may read the answers of the token endpoint."""
+        return origin in self.settings.oidc.cors_origins
 
 
 def build(

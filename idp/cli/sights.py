@@ -16,6 +16,7 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
+from idp.account.pages import DONE, GONE
 from idp.house import build
 from idp.kernel import errors
 from idp.kernel.answers import Answers
@@ -44,7 +45,6 @@ from idp.login.history import Result
 from idp.login.offer import Offers
 from idp.login.sealing import Sealing
 from idp.login.view import LoginRenderer, LoginView
-from idp.oidc.account import DONE, GONE
 from idp.registry.metadata import ClientMetadata
 from idp.settings import Settings
 

@@ -202,8 +202,10 @@ async def log_out(deed: Deed) -> None:
 
 
 async def withdraw_consent(deed: Deed) -> None:
-    fields = {"person": deed.person_id, "client": "service", "now": deed.house.clock.now()}
-    await deed.house.services.database.write(lambda tx: tx.run(store.REVOKE_OF_CONSENT, **fields))
+    now = deed.house.clock.now()
+    await deed.house.services.database.write(
+        lambda tx: store.revoke_grants_to(tx, deed.person_id, "service", now)
+    )
 
 
 BETWEEN = {
