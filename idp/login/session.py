@@ -43,6 +43,10 @@ class Session:
     agent: str = ""  # the browser, in words of ours
     seen_at: int = 0
 
+    def form_proof(self, page: str) -> str:
+        """Signed into the forms of a page: they act for this session or for none."""
+        return f"{page}:{digest(self.id)[:22]}"
+
 
 _S = sessions.c
 _LIVE = (
@@ -192,6 +196,10 @@ class Sessions:
 
     def hand_out(self, response: Response, value: str) -> None:
         self._services.forms.cookies.write(response, COOKIE, value)
+
+    def erase_cookie(self, response: Response) -> None:
+        """After the session of this very browser has ended. Nobody else erases it."""
+        self._services.forms.cookies.erase(response, COOKIE)
 
 
 def _read(row: Row) -> Session:
