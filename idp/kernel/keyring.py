@@ -18,13 +18,13 @@ from joserfc.jwk import ECKey, Key, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64encode, urlsafe_b64encode
 from sqlalchemy import bindparam, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import Executable
 
+from idp.kernel import stamps
 from idp.kernel.clock import Clock
 from idp.kernel.database import Conflict, Database, Row, Transaction
 from idp.kernel.errors import Unavailable
-from idp.kernel.tables import signing_keys, stamps
+from idp.kernel.tables import signing_keys
 from idp.kernel.vault import Vault
 
 ALGORITHMS = ("RS256", "ES256")
@@ -116,12 +116,6 @@ _RETIRE = (
     .values(retired_at=bindparam("at"), gone_at=bindparam("gone"))
 )
 STAMP = "keys"
-BUMP = (
-    upsert(stamps)
-    .values(name=bindparam("name"), value=1)
-    .on_conflict_do_update(index_elements=[stamps.c.name], set_={"value": stamps.c.value + 1})
-)
-READ_STAMPS = select(stamps)
 
 
 class KeyRing:
@@ -155,10 +149,10 @@ class KeyRing:
 
         async def work(tx: Transaction) -> None:
             # the marker row lets one of several first starts win
-            await tx.run(insert(stamps), name=f"keys-{alg}", value=1)
+            await stamps.claim(tx, f"keys-{alg}")
             for row in rows:
                 await tx.run(_INSERT, **row)
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
 
         try:
             await self._database.write(work)
@@ -239,7 +233,7 @@ class KeyRing:
             for alg, key in upcoming.items():
                 await self._change(tx, self.signer(alg), key, at, at + keep)
                 await tx.run(_INSERT, **self._new(alg, now))
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
 
         await self._database.write(work)
         await self.load()
@@ -276,7 +270,7 @@ class KeyRing:
                 raise RotationRefused("another removal was first")
             if lost.state(now) is not KeyState.RETIRING:
                 await self._replace(tx, lost, now)
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
 
         await self._database.write(work)
         await self.load()

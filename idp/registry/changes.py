@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from idp.kernel import audit, stored
+from idp.kernel import audit, stamps, stored
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock, token
 from idp.kernel.database import Database, Transaction
-from idp.kernel.keyring import BUMP
 from idp.kernel.tables import client_secrets, clients
 from idp.kernel.vault import Vault
 from idp.registry.clients import Client, Clients
@@ -199,7 +198,7 @@ class Registrar:
         )
 
     async def _note(self, tx: Transaction, event: str, client_id: str) -> None:
-        await tx.run(BUMP, name=STAMP)
+        await stamps.bump(tx, STAMP)
         await self._trail.write(tx, audit.entry(event, client_id=client_id))
 
     async def _again(self, client_id: str) -> Client:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from sqlalchemy import bindparam, func, insert, select, update
 
-from idp.kernel import audit, stored
+from idp.kernel import audit, stamps, stored
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock, token
 from idp.kernel.database import Database, Row, Transaction
-from idp.kernel.keyring import BUMP
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.registry.metadata import CLIENT_ID, ClientMetadata
 from idp.registry.registration import Label, Name
@@ -103,7 +102,7 @@ class Organisations:
         async def work(tx: Transaction) -> None:
             if not await tx.run(_SWITCH, key=key, at=None if enabled else now, now=now):
                 raise LookupError(key)
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
             event = ENABLED if enabled else DISABLED
             await self._trail.write(tx, audit.entry(event, organisation=key))
 
