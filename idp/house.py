@@ -8,19 +8,28 @@ from dataclasses import dataclass
 import httpx
 from starlette.routing import Route
 
+from idp.account.routes import routes as account_routes
 from idp.kernel.answers import Answers
 from idp.kernel.services import Services
-from idp.login.desk import Desk
-from idp.login.pages import Login
+from idp.login.asking import AttemptPoller
+from idp.login.budgets import Budgets
+from idp.login.complete import Completion
+from idp.login.entrance import Entrance
+from idp.login.offer import Offers
+from idp.login.opening import AttemptOpener
+from idp.login.pages import LoginPages
 from idp.login.persons import Persons
 from idp.login.returns import Returns
+from idp.login.sealing import Sealing
 from idp.login.sequences import Sequences
 from idp.login.session import Sessions
 from idp.members.directory import Directory
 from idp.members.routes import routes as member_routes
 from idp.oidc.routes import routes as oidc_routes
 from idp.registry.accounts import Accounts
+from idp.registry.changes import Registrar
 from idp.registry.clients import Clients
+from idp.registry.organisations import Organisations
 from idp.settings import Settings
 from idp.verify import Ports, Verifier
 from idp.verify.schemes import Schemes
@@ -38,14 +47,47 @@ def schemes_of(settings: Settings, ports: Ports) -> list[Verifier]:
     return found
 
 
+def clients_of(services: Services) -> Clients:
+    return Clients(services.database, services.clock, services.vault)
+
+
+def registrar_of(services: Services, clients: Clients | None = None) -> Registrar:
+    """For commands, and whatever else changes clients. `clients`: the cache to be kept true."""
+    return Registrar(
+        clients or clients_of(services),
+        services.database,
+        services.clock,
+        services.vault,
+        services.trail,
+    )
+
+
+def organisations_of(services: Services) -> Organisations:
+    return Organisations(services.database, services.clock, services.trail)
+
+
+def persons_of(services: Services) -> Persons:
+    return Persons(services.database, services.vault, services.clock)
+
+
+def directory_of(services: Services) -> Directory:
+    return Directory(
+        services.database,
+        services.clock,
+        services.vault,
+        services.trail,
+        persons_of(services),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     services: Services
     settings: Settings
     clients: Clients
     schemes: Schemes
-    desk: Desk
-    login: Login
+    login: Entrance
+    pages: LoginPages
     returns: Returns
     directory: Directory
 
@@ -54,12 +96,19 @@ class House:
             *oidc_routes(
                 self.services, self.settings.oidc, self.clients, self.login, self.directory, answers
             ),
-            *self.login.routes(answers),
+            *account_routes(
+                self.services, self.settings.oidc.account_seconds, self.clients, self.login, answers
+            ),
+            *self.pages.routes(answers),
             *self.returns.routes(answers),
             *member_routes(
                 self.services, self.settings.members, self.login, self.directory, answers
             ),
         ]
+
+    async def allows_origin(self, origin: str) -> bool:
+        """Whether a browser program of this origin may read the answers of the token endpoint."""
+        return origin in self.settings.oidc.cors_origins
 
 
 def build(
@@ -69,7 +118,7 @@ def build(
     further: Sequence[Verifier] = (),
 ) -> House:
     """`transport` replaces the network to every upstream; `further` schemes come first."""
-    clients = Clients(services)
+    clients = clients_of(services)
     ports = Ports(
         transport=transport,
         reserve=Sequences(services.database, services.clock).reserve,
@@ -79,9 +128,30 @@ def build(
         issuer=settings.issuer,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
-    persons, sessions = Persons(services), Sessions(services, settings.login.session)
-    desk = Desk(services, settings.login, schemes, persons)
-    login = Login(services, settings.login, desk, persons, sessions)
-    returns = Returns(services, desk, schemes)
-    directory = Directory(services)
-    return House(services, settings, clients, schemes, desk, login, returns, directory)
+    persons = persons_of(services)
+    sessions = Sessions(
+        services.database, services.clock, services.forms.cookies, settings.login.session
+    )
+    login = Entrance(services, settings.login, schemes, persons, sessions)
+    pages, returns = _login_doors(services, login, schemes)
+    directory = directory_of(services)
+    return House(services, settings, clients, schemes, login, pages, returns, directory)
+
+
+def _login_doors(
+    services: Services, login: Entrance, schemes: Schemes
+) -> tuple[LoginPages, Returns]:
+    """What a browser meets during a login, and where the upstream reaches us."""
+    settings, persons, budgets = login.settings, login.persons, Budgets(login.settings)
+    poller = AttemptPoller(services, settings, schemes, persons, budgets)
+    opener = AttemptOpener(services, settings, schemes, persons, budgets, poller)
+    completion = Completion(
+        services.database,
+        services.trail,
+        services.clock,
+        persons,
+        login.sessions,
+        Sealing(services.vault),
+    )
+    pages = LoginPages(services, login, Offers(schemes, budgets), poller, opener, completion)
+    return pages, Returns(services, poller, schemes, persons)

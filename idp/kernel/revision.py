@@ -10,9 +10,9 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from idp.kernel.sqlite import sqlite_file
+from idp.kernel.sqlite import private, sqlite_file
 
-HEAD = "c3d9a7e04f21"  # the newest of the migrations
+HEAD = "e5f2b2c1d3a4"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:
@@ -31,8 +31,7 @@ def _revision(connection: Connection) -> str | None:
 
 def with_connection(url: str, act: Callable[[Connection], object]) -> None:
     if url.startswith("sqlite:"):
-        file = sqlite_file(url)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = private(sqlite_file(url))
         engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 10})
         with engine.connect() as connection:
             # one migration at a time, and all of it or nothing

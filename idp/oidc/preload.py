@@ -1,0 +1,120 @@
+"""What the core is given, and what it answers: preloaded rows in, effects out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from idp.kernel.audit import Entry
+from idp.kernel.caller import Caller
+from idp.registry.clients import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a person gave a client. `alive` already accounts for everything that can have ended
+    it but its client: whether that is disabled is the caller's to ask. `session_alive` is told
+    apart, since a grant may outlive its session."""
+
+    id: str
+    client_id: str
+    person_id: str
+    number_index: str
+    number_sealed: str
+    scope: tuple[str, ...]
+    claims: dict[str, tuple[str, ...]]
+    nonce: str
+    acr: str
+    amr: tuple[str, ...]
+    auth_time: int
+    expires_at: int
+    generation: int
+    rotated_at: int | None
+    refreshed_at: int
+    alive: bool
+    session_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An authorization code as it is stored: only its digest is."""
+
+    digest: str
+    grant: Grant
+    redirect_uri: str
+    code_challenge: str
+    expires_at: int
+    spent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preloaded:
+    """Everything a token request can ask for, read before the core decides."""
+
+    now: int
+    caller: Caller
+    client: Client
+    code: Code | None = None
+    refresh: Grant | None = None
+    generation: int = -1  # of the refresh token presented; -1: we never issued it
+    signed_claims: Mapping[str, object] = field(default_factory=dict)  # for the ID token
+
+
+# ── effects: each is one change in the one transaction; the first three decide a race ─────────────
+
+
+@dataclass(frozen=True, slots=True)
+class SpendCode:
+    """The code cannot be used again; if it was used meanwhile, its family ends."""
+
+    digest: str
+    grant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Use of a refresh token of `generation`; `rotate` makes the next generation."""
+
+    grant_id: str
+    generation: int
+    rotate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpendAssertion:
+    """The `jti` of a client's assertion, remembered until it expires (RFC 7523 §3)."""
+
+    client_id: str
+    jti: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeGrant:
+    """The whole refresh family and its access tokens."""
+
+    grant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An audit entry; written with the other effects if there are any, else in the next batch."""
+
+    entry: Entry
+
+
+Effect = SpendCode | Refresh | SpendAssertion | RevokeGrant | Record
+
+
+@dataclass(slots=True)
+class Effects:
+    """Appended to while the core decides."""
+
+    wanted: list[Effect] = field(default_factory=list)
+
+    def add(self, effect: Effect) -> None:
+        self.wanted.append(effect)
+
+    @property
+    def changes(self) -> bool:
+        return any(not isinstance(effect, Record) for effect in self.wanted)
