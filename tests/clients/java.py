@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
 
 from tests.clients.blocks import Recipe, pasted
 from tests.clients.lab import HERE, Lab, installed, run
@@ -65,3 +69,48 @@ def unlike_the_source(page: Recipe) -> list[str]:
 def _words(text: str) -> str:
     """The text whatever its indentation."""
     return " ".join(text.split())
+
+
+class Keycloak(Service):
+    """The server, with an empty database in memory, at `url`."""
+
+    admin = "admin"
+
+    def __init__(self) -> None:
+        with needs("clients"):
+            folder = installed("jvm", "target/keycloak")
+        super().__init__("keycloak")
+        self.program = next(folder.glob("target/keycloak/keycloak-*/bin/kc.sh"))
+        self.port = free_port()
+        self.url = f"http://{LOOPBACK}:{self.port}"
+
+    def __enter__(self) -> Self:
+        here = ["--http-enabled=true", f"--http-host={LOOPBACK}", f"--http-port={self.port}"]
+        alone = ["--hostname-strict=false", "--cache=local"]
+        env = environment(
+            JAVA_OPTS_APPEND=" ".join(QUICK),
+            KC_BOOTSTRAP_ADMIN_USERNAME=self.admin,
+            KC_BOOTSTRAP_ADMIN_PASSWORD=self.admin,
+        )
+        self.start([str(self.program), "start", "--optimized", *here, *alone], env=env)
+        self.wait_until(lambda: listening(self.port), seconds=120)
+        return self
+
+    def administer(self, lines: str, folder: Path) -> None:
+        """Commands of a page, with the programs of the server, in a folder that is a home too."""
+        run(
+            ["sh", "-ec", lines],
+            folder,
+            HOME=str(folder),
+            PATH=f"{self.program.parent}:{os.environ['PATH']}",
+            KC_OPTS=" ".join(QUICK),
+            KC_CLI_PASSWORD=self.admin,
+        )
+
+    def form(self, realm: str, endpoint: str, **fields: str) -> dict[str, Any]:
+        """A form to an endpoint of a realm; the JSON that comes back."""
+        url = f"{self.url}/realms/{realm}/protocol/openid-connect/{endpoint}"
+        answer = httpx.post(url, data=fields, trust_env=False, timeout=60)
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from functools import cache
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from tests.actors import Page
 from tests.clients.blocks import Recipe
-from tests.clients.java import SpringBoot, unlike_the_source
+from tests.clients.java import JVM, SpringBoot, unlike_the_source
 from tests.clients.lab import Lab
 from tests.clients.person import STRANGER, Person
+from tests.clients.site import call
 
 LOGIN, API, KEY = (
     Recipe(name) for name in ("spring-boot", "spring-resource-server", "spring-private-key-jwt")
@@ -32,7 +35,9 @@ def app(lab: Lab, request: pytest.FixtureRequest) -> Iterator[SpringBoot]:
 def key_app(lab: Lab, request: pytest.FixtureRequest) -> Iterator[SpringBoot]:
     with SpringBoot(request.param) as app:
         app.make_key(KEY)
-        yield app.serve(lab, KEY, *SHORT, SPRING_PROFILES_ACTIVE="key,pkce")
+        beside = {"SPRING_PROFILES_ACTIVE": "key,pkce"}
+        beside |= {"SERVER_FORWARD_HEADERS_STRATEGY": "framework"}
+        yield app.serve(lab, KEY, *SHORT, **beside)
 
 
 def entered(person: Person, app: SpringBoot) -> Page:
@@ -43,8 +48,17 @@ def entered(person: Person, app: SpringBoot) -> Page:
 
 @pytest.mark.parametrize("page", [LOGIN, API, KEY], ids=lambda page: page.name)
 def test_the_page_prints_what_is_run(page: Recipe) -> None:
-    """Each code block is in the sources that were built."""
+    """Each code block is in the sources that were built, and the versions are theirs."""
     assert unlike_the_source(page) == []
+    assert f"Spring Boot {version(3)} and {version(4)}" in page.section("Tried with")
+
+
+def version(major: int) -> str:
+    """Of Spring Boot, in the file that builds the application."""
+    pom = (JVM / f"spring-boot-{major}" / "pom.xml").read_text(encoding="utf-8")
+    found = re.search(r"<parent>.*<version>(.+?)</version>.*</parent>", pom, re.S)
+    assert found
+    return found[1]
 
 
 def test_a_person_of_the_directory_logs_in(lab: Lab, app: SpringBoot) -> None:
@@ -101,33 +115,30 @@ def test_a_refused_refresh_leads_to_a_new_login(lab: Lab, app: SpringBoot) -> No
     assert "issued" in person.go_on(page).texts
 
 
-AT_JWT = {" --access-token-typ JWT": ""}
-FOREIGN = {"--audience https://api.example.gov.tw": "--audience https://other.example.gov.tw"}
-ADMIN = {"--role basic": "--role admin"}
-UNSCOPED = {"transport:read": "library:read"}
+AT_JWT = (" --access-token-typ JWT", "")
+FOREIGN = ("--audience https://api.example.gov.tw", "--audience https://other.example.gov.tw")
+ADMIN = ("--role basic", "--role admin")
+UNSCOPED = ("transport:read", "library:read")
+NAMED = ("client create", "client create --client-id the-caller")
 
 
-def token(lab: Lab, changes: Mapping[str, str] | None = None) -> str:
+@cache
+def token(lab: Lab, *changes: tuple[str, str]) -> str:
     """Of a program that is registered as the page says, with these changes."""
-    client = lab.client(*API.registration(changes or {}))
+    client = lab.client(*API.registration(dict(changes)))
     form = {"grant_type": "client_credentials"}
     answer = httpx.post(lab.issuer + "/token", data=form, auth=client, trust_env=False)
     return str(answer.raise_for_status().json()["access_token"])
 
 
-def call(app: SpringBoot, path: str, token: str = "") -> httpx.Response:
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx.get(app.url + path, headers=headers, trust_env=False)
-
-
 def test_an_api_by_properties_alone_takes_tokens_of_typ_jwt(lab: Lab, app: SpringBoot) -> None:
     """What is registered with --access-token-typ JWT needs no code in Spring."""
-    assert call(app, "/v1/whoami", token(lab)).status_code == 200
+    assert call(app.url + "/v1/whoami", token(lab)).status_code == 200
 
 
 def test_such_an_api_says_why_it_takes_no_at_jwt(lab: Lab, app: SpringBoot) -> None:
     """The message is the one that the page explains."""
-    answer = call(app, "/v1/whoami", token(lab, AT_JWT))
+    answer = call(app.url + "/v1/whoami", token(lab, AT_JWT, NAMED))
     assert answer.status_code == 401
     said = answer.headers["www-authenticate"]
     assert any(words in said for words in ("at+jwt not allowed", "needs to be one of [JWT]"))
@@ -135,19 +146,15 @@ def test_such_an_api_says_why_it_takes_no_at_jwt(lab: Lab, app: SpringBoot) -> N
 
 def test_roles_are_authorities(lab: Lab, app: SpringBoot) -> None:
     """The scope opens what it is for, the role what is for it."""
-    assert call(app, "/v1/admin/whoami", token(lab)).status_code == 403
-    assert call(app, "/v1/admin/whoami", token(lab, ADMIN)).status_code == 200
+    assert call(app.url + "/v1/admin/whoami", token(lab)).status_code == 403
+    assert call(app.url + "/v1/admin/whoami", token(lab, ADMIN)).status_code == 200
 
 
-@pytest.mark.parametrize("typ", [{}, AT_JWT], ids=["JWT", "at+jwt"])
-def test_an_api_with_its_decoder_takes_both_types(
-    lab: Lab, app: SpringBoot, typ: dict[str, str]
-) -> None:
+def test_an_api_with_its_decoder_takes_both_types(lab: Lab, app: SpringBoot) -> None:
     """It knows the program by its client id."""
-    client_id = f"caller-{app.port}-{len(typ)}"
-    named = {"client create": f"client create --client-id {client_id}"}
-    answer = call(app, "/v2/whoami", token(lab, typ | named))
-    assert (answer.status_code, answer.text) == (200, client_id)
+    assert call(app.url + "/v2/whoami", token(lab)).status_code == 200
+    answer = call(app.url + "/v2/whoami", token(lab, AT_JWT, NAMED))
+    assert (answer.status_code, answer.text) == (200, "the-caller")
 
 
 @pytest.mark.parametrize("path", ["/v1/whoami", "/v2/whoami"])
@@ -157,14 +164,22 @@ def test_an_api_refuses_what_is_not_for_it(lab: Lab, app: SpringBoot, path: str)
     head, body, signature = good.split(".")
     broken = f"{head}.{body}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
     for bad in ("", "nonsense", broken, token(lab, FOREIGN)):
-        assert call(app, path, bad).status_code == 401
-    assert call(app, path, token(lab, UNSCOPED)).status_code == 403
+        assert call(app.url + path, bad).status_code == 401
+    assert call(app.url + path, token(lab, UNSCOPED)).status_code == 403
 
 
 def test_a_key_in_place_of_the_secret(lab: Lab, key_app: SpringBoot) -> None:
-    """The login and the refresh are signed with the key, and the request has a PKCE challenge."""
-    started = httpx.get(key_app.url + "/oauth2/authorization/idp", trust_env=False)
-    assert "code_challenge_method=S256" in started.headers["location"]
+    """The login and the refresh are signed with the key."""
     person = lab.person()
     entered(person, key_app)
     assert refreshed(person, key_app)
+
+
+def test_what_the_page_says_for_pkce_and_for_proxies(key_app: SpringBoot) -> None:
+    """The request has a challenge, and the address under which the proxy was asked."""
+    start = key_app.url + "/oauth2/authorization/idp"
+    proxied = {"x-forwarded-proto": "https", "x-forwarded-host": "service.example.gov.tw"}
+    asked = httpx.get(start, headers=proxied, trust_env=False).headers["location"]
+    query = {name: value[0] for name, value in parse_qs(urlsplit(asked).query).items()}
+    assert query["code_challenge_method"] == "S256"
+    assert query["redirect_uri"] == "https://service.example.gov.tw/login/oauth2/code/idp"

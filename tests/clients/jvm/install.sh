@@ -21,6 +21,7 @@ flock 9
 echo "Building the client programs for the JVM (once; a minute or two)"
 rm -rf target
 # Without the network where everything was fetched before.
-mvn -q -B -o package >/dev/null 2>&1 || mvn -q -B package
-target/keycloak/keycloak-*/bin/kc.sh build --db=dev-mem
+mvn -q -B -o package >/dev/null 2>&1 || mvn -q -B -Dstyle.color=never package
+target/keycloak/keycloak-*/bin/kc.sh build --db=dev-mem >target/keycloak.log 2>&1 ||
+    { tail -n 3 target/keycloak.log; exit 1; }
 echo "$wanted" >"$stamp"
