@@ -8,10 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from idp.kernel import metrics
+from idp.kernel import metrics, stamps
 from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
-from idp.kernel.keyring import BUMP
 from idp.kernel.services import Services
 from idp.kernel.web import no_store
 
@@ -39,7 +38,7 @@ class Readiness:
 
 async def can_write(database: Database) -> None:
     """Raises Unavailable: a store that only reads lets nobody in."""
-    await database.run(BUMP, name="health")
+    await stamps.bump(database, "health")
 
 
 async def _fault(look: Awaitable[None]) -> str:

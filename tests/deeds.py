@@ -16,6 +16,7 @@ from idp.kernel.clock import token
 from idp.kernel.database import Transaction
 from idp.kernel.tables import codes, grants, revoked_tokens, spent_assertions
 from idp.kernel.vault import digest
+from idp.login.verified import Verified
 from idp.oidc import store
 from tests.actors import Service
 from tests.house import TestHouse
@@ -76,13 +77,14 @@ async def allow(service: Service, number: str = PERSON, **changes: Any) -> Deed:
     owner: dict[str, str] = {}
 
     async def work(tx: Transaction) -> None:
-        person, _ = await login.persons.meet(tx, number)
-        session, _ = await login.sessions.begin(tx, person, "qr", "urn:twfido:qr", ("user",), None)
-        owner.update(person=person, session=session.id)
+        person = await login.persons.meet(tx, number)
+        verified = Verified(number, "twfido:qr", "urn:twfido:qr", ("user",), "", now)
+        session, _ = await login.sessions.begin(tx, person.id, verified, None)
+        owner.update(person=person.id, session=session.id)
         grant = {
             "id": grant_id,
             "client_id": service.registered.id,
-            "person_id": person,
+            "person_id": person.id,
             "session_id": session.id,
             "scope": "openid profile",
             "claims": "{}",

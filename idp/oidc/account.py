@@ -17,17 +17,18 @@ from starlette.responses import Response
 from idp.kernel import audit
 from idp.kernel.caller import caller_of
 from idp.kernel.clock import moment
-from idp.kernel.database import Row, Transaction
+from idp.kernel.database import Transaction
 from idp.kernel.errors import ForgedRequest, InvalidRequest
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
 from idp.kernel.vault import digest
 from idp.kernel.web import see_other
 from idp.login import history, pause
-from idp.login.history import Line
-from idp.login.pages import Login
-from idp.login.session import COOKIE, Session
-from idp.login.view import purpose_of_our_own
+from idp.login.entrance import Entrance
+from idp.login.history import HistoryLine
+from idp.login.own_pages import OwnPage, own_purpose
+from idp.login.persons import Person
+from idp.login.session import Session
 from idp.oidc import store
 from idp.oidc.settings import OidcSettings
 from idp.registry.clients import Clients
@@ -51,7 +52,7 @@ Act = Callable[[Request, Session, Params], Awaitable[Response]]
 
 class Account:
     def __init__(
-        self, services: Services, settings: OidcSettings, clients: Clients, login: Login
+        self, services: Services, settings: OidcSettings, clients: Clients, login: Entrance
     ) -> None:
         self._services, self._settings = services, settings
         self._clients, self._login = clients, login
@@ -60,12 +61,12 @@ class Account:
 
     def _entitled(self, session: Session | None) -> bool:
         """decisions/0022: verified by our own account, and not long ago."""
-        if session is None or session.only_for:
+        if session is None or session.sole_relying_party:
             return False
         return self._services.clock.now() - session.auth_time <= self._settings.account_seconds
 
     async def _begin(self, request: Request) -> Response:
-        purpose = purpose_of_our_own(self._services.templates, request, SERVICE, PATH, LEFT)
+        purpose = own_purpose(self._services.templates, request, OwnPage(PATH, LEFT, SERVICE))
         return await self._login.begin(request, purpose)
 
     def looking(self, show: Act) -> Callable[[Request], Awaitable[Response]]:
@@ -102,7 +103,7 @@ class Account:
         person = await self._person(session)
         lines, more = await self._lines(person, params)
         sessions = await self._login.sessions.of_person(session.person_id)
-        paused = person["push_paused_at"]
+        paused = person.push_paused_at
         return self._page(
             request,
             session,
@@ -117,16 +118,16 @@ class Account:
             done=self._said(request, DONE, params.get("done", "")),
         )
 
-    async def _lines(self, person: Row, params: Params) -> tuple[list[dict[str, Any]], str]:
+    async def _lines(self, person: Person, params: Params) -> tuple[list[dict[str, Any]], str]:
         """(a page of the history, the cursor of the next one or "")."""
         after, now = _cursor(params), self._services.clock.now()
         since = now - self._login.settings.history_days * DAY
-        index, reader = person["number_index"], self._services.database
+        index, reader = person.number_index, self._services.database
         found = await history.of(reader, index, now, since, after, LINES + 1)
         more = found[LINES - 1].cursor if len(found) > LINES else ""
         return [await self._told(line) for line in found[:LINES]], more
 
-    async def _told(self, line: Line) -> dict[str, Any]:
+    async def _told(self, line: HistoryLine) -> dict[str, Any]:
         return {
             "service": await self._named(line.client_id),
             "when": moment(line.at),
@@ -149,6 +150,7 @@ class Account:
         }
 
     async def _shown(self, other: Session, own: Session) -> dict[str, Any]:
+        sole = other.sole_relying_party
         return {
             "handle": self._handle(other),
             "this": other.id == own.id,
@@ -156,7 +158,7 @@ class Account:
             "method": self._login.method_name(other.method),
             "since": moment(other.auth_time),
             "seen": moment(other.seen_at),
-            "only_for": await self._named(other.only_for) if other.only_for else None,
+            "only_for": await self._named(sole) if sole else None,
         }
 
     async def _consents(self, session: Session) -> list[dict[str, Any]]:
@@ -203,7 +205,7 @@ class Account:
             if which == "others":
                 count = await store.end_others(tx, session, now)
             elif chosen:
-                await store.end_session(tx, chosen.id, chosen.root, now)
+                await store.end_session(tx, chosen.id, chosen.first_session, now)
                 count = 1
             if count:
                 await self._tell(tx, ENDED, request, session, count=count)
@@ -232,7 +234,7 @@ class Account:
 
         async def work(tx: Transaction) -> None:
             await self._login.disown(tx, person)
-            await tx.run(store.REVOKE_OF_PERSON, person=person["id"], now=now)
+            await tx.run(store.REVOKE_OF_PERSON, person=person.id, now=now)
             await self._tell(tx, NOT_ME, request, session)
 
         await self._services.database.write(work)
@@ -246,14 +248,14 @@ class Account:
             await pause.end(tx, person)
             await self._tell(tx, RESUMED, request, session)
 
-        if person["push_paused_at"] is not None:
+        if person.push_paused_at is not None:
             await self._services.database.write(work)
         return self._after(request, PATH, "resumed")
 
     def _gone(self, request: Request, done: str) -> Response:
         """After the session of this very browser has ended."""
         response = self._after(request, LEFT, done)
-        self._services.forms.cookies.erase(response, COOKIE)
+        self._login.sessions.erase_cookie(response)
         return response
 
     def _after(self, request: Request, path: str, done: str) -> Response:
@@ -271,8 +273,8 @@ class Account:
     def _word(self, request: Request, done: str) -> str:
         return f"done:{done}:{caller_of(request).browser}"
 
-    async def _person(self, session: Session) -> Row:
-        return await self._login.persons.row(self._services.database, session.person_id)
+    async def _person(self, session: Session) -> Person:
+        return await self._login.persons.get(self._services.database, session.person_id)
 
     def _handle(self, session: Session) -> str:
         """Names a session on its person's page, and is good for nothing else."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from idp.kernel import audit, errors
 from idp.kernel.clock import token
-from idp.kernel.database import Row, Transaction
+from idp.kernel.database import Transaction
 from idp.kernel.errors import IdpError, ProtocolError
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
@@ -21,9 +21,10 @@ from idp.kernel.templates import LANGUAGE_COOKIE
 from idp.kernel.vault import digest
 from idp.kernel.web import BROWSER, forget, origin_of, see_other
 from idp.login import history
+from idp.login.entrance import Entrance
 from idp.login.flow import Purpose
-from idp.login.pages import Login
-from idp.login.session import COOKIE, Session
+from idp.login.persons import Person
+from idp.login.session import Session
 from idp.oidc import request as reading
 from idp.oidc import store
 from idp.oidc.consent import Consents, entry
@@ -47,7 +48,7 @@ class Authorize:
         clients: Clients,
         tokens: Tokens,
         people: People,
-        login: Login,
+        login: Entrance,
         rules: Rules,
     ) -> None:
         self._services, self._clients, self._tokens = services, clients, tokens
@@ -171,7 +172,7 @@ class Authorize:
     ) -> Response:
         """The browser keeps nothing of who was in front of it."""
         if gone:
-            self._services.forms.cookies.erase(response, COOKIE)
+            self._login.sessions.erase_cookie(response)
         if pending.client.metadata.kiosk:
             forget(request, response, LANGUAGE_COOKIE)
         return response
@@ -202,13 +203,13 @@ class Authorize:
             self._services.forms.cookies.write(response, BROWSER, pending.cookie)
         return response
 
-    async def _person(self, session: Session | None) -> Row | None:
+    async def _person(self, session: Session | None) -> Person | None:
         if session is None:
             return None
-        return await self._login.persons.row(self._services.database, session.person_id)
+        return await self._login.persons.get(self._services.database, session.person_id)
 
     async def _scene(
-        self, pending: Pending, session: Session | None, person: Row | None, given: bool
+        self, pending: Pending, session: Session | None, person: Person | None, given: bool
     ) -> Scene:
         client = pending.client
         consented: frozenset[str] = frozenset()
@@ -218,7 +219,7 @@ class Authorize:
             client=client,
             request=pending.request,
             session=session,
-            subject=self._tokens.subject(client, person["number_index"]) if person else "",
+            subject=self._tokens.subject(client, person.number_index) if person else "",
             consented=consented,
             methods=tuple(self._login.methods),
             now=self._services.clock.now(),
@@ -252,7 +253,7 @@ class Authorize:
         return response
 
     async def _to_consent(
-        self, request: Request, pending: Pending, session: Session, person: Row
+        self, request: Request, pending: Pending, session: Session, person: Person
     ) -> Response:
         if pending.id:
             return await self._consents.page(request, pending, session, person)
@@ -278,7 +279,7 @@ class Authorize:
         request: Request,
         pending: Pending,
         session: Session,
-        person: Row,
+        person: Person,
         consent_given: bool,
     ) -> Response:
         """One transaction: the authorization ends, the grant and its code begin. Raises

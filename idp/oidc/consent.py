@@ -10,14 +10,15 @@ from starlette.responses import Response
 from idp.kernel import audit
 from idp.kernel.caller import caller_of
 from idp.kernel.clock import moment, token
-from idp.kernel.database import Row, Transaction
+from idp.kernel.database import Transaction
 from idp.kernel.errors import ConsentRequired, InvalidRequest
 from idp.kernel.services import Services
 from idp.kernel.vault import digest
 from idp.kernel.web import origin_of
 from idp.login import history
 from idp.login.browsers import browser_of
-from idp.login.pages import Login
+from idp.login.entrance import Entrance
+from idp.login.persons import Person
 from idp.login.session import Session
 from idp.oidc import scopes, store
 from idp.oidc.pending import Pending
@@ -28,7 +29,7 @@ DECLINED = audit.event("consent.declined", "a person did not agree")
 
 
 class Consents:
-    def __init__(self, services: Services, people: People, login: Login) -> None:
+    def __init__(self, services: Services, people: People, login: Entrance) -> None:
         self._services, self._people, self._login = services, people, login
 
     async def of(self, person_id: str, client_id: str) -> frozenset[str]:
@@ -46,12 +47,12 @@ class Consents:
             raise ConsentRequired(detail="withdrawn at this moment")
 
     async def page(
-        self, request: Request, pending: Pending, session: Session, person: Row
+        self, request: Request, pending: Pending, session: Session, person: Person
     ) -> Response:
         asked, templates = pending.request, self._services.templates
         values = await self._people.claims(
-            person["number_index"],
-            person["number_sealed"],
+            person.number_index,
+            person.number_sealed,
             asked.scope,
             (claim for names in asked.singly.values() for claim in names),
         )
@@ -109,7 +110,7 @@ class Consents:
         now, persons = self._services.clock.now(), self._login.persons
 
         async def work(tx: Transaction) -> None:
-            person = await persons.row(tx, session.person_id)
+            person = await persons.get(tx, session.person_id)
             await history.write(tx, pending.use(token(16), person, session, history.DECLINED), now)
             await self._services.trail.write(tx, entry(DECLINED, request, pending, session))
 
@@ -140,6 +141,6 @@ def _withheld(released: Collection[str]) -> list[str]:
     return [name for name in kept if name != "twid_masked" or "twid" not in released]
 
 
-def _shown(name: str, value: object, login: Login) -> str:
+def _shown(name: str, value: object, login: Entrance) -> str:
     """On a screen that others may see, the number is masked; what is given is the whole."""
     return login.masked(str(value)) if name in scopes.CLAIMS["twid"] else str(value)

@@ -84,9 +84,10 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     again = again or scene.client.metadata.kiosk  # the one before may have been anybody
     too_old = request.max_age is not None and scene.now - session.auth_time > request.max_age
     polite = scene.silent or scene.fresh
+    everybody_or_this = ("", scene.client.client_id)
     return [
         ("asked to log in again", again and not scene.fresh),
-        ("verified for another service", session.only_for not in ("", scene.client.client_id)),
+        ("verified for another service", session.sole_relying_party not in everybody_or_this),
         (OTHER_PERSON, any(subject != scene.subject for subject in request.expected)),
         ("by a method that is not enough", not _by(acceptable(scene), session)),
         ("weaker than wished", not polite and not _by(wished(scene), session)),

@@ -11,6 +11,7 @@ from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.services import Services
 from idp.login.history import GRANTED, Use
+from idp.login.persons import Person
 from idp.login.session import Session
 from idp.oidc import scopes, store
 from idp.oidc.request import AuthorizationRequest
@@ -37,10 +38,10 @@ class Pending:
         singly = (claim for names in asked.singly.values() for claim in names)
         return scopes.released(asked.scope, singly)
 
-    def use(self, id_: str, person: Row, session: Session, state: str) -> Use:
+    def use(self, id_: str, person: Person, session: Session, state: str) -> Use:
         """What the person's history says of it."""
         given = self.released if state == GRANTED else ()
-        return Use(id_, person["number_index"], self.client.client_id, session, state, given)
+        return Use(id_, person.number_index, self.client.client_id, session, state, given)
 
     @property
     def path(self) -> str:

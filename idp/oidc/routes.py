@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.services import Services
-from idp.login.pages import Login
+from idp.login.entrance import Entrance
 from idp.oidc import token, userinfo
 from idp.oidc.account import Account
 from idp.oidc.authorize import Authorize
@@ -48,7 +48,7 @@ def routes(
     services: Services,
     settings: OidcSettings,
     clients: Clients,
-    login: Login,
+    login: Entrance,
     directory: Directory,
     answers: Answers,
 ) -> list[Route]:

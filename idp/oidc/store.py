@@ -23,7 +23,9 @@ from idp.kernel.tables import (
     sessions,
     spent_assertions,
 )
-from idp.login.session import END, END_OTHERS, Session
+from idp.login import endings
+from idp.login.endings import Ending
+from idp.login.session import Session
 from idp.oidc.world import (
     Code,
     Effects,
@@ -288,14 +290,14 @@ async def _apply(services: Services, tx: Transaction, effect: Any, now: int) -> 
 
 async def end_session(tx: Transaction, session_id: str, root: str, now: int) -> None:
     """The session and what hangs on it; what was asked for offline use stays (OIDC Core §11)."""
-    await tx.run(END, key=session_id, now=now)
+    await endings.end(tx, session_id, Ending.LOGGED_OUT, now)
     await tx.run(REVOKE_OF_SESSION, root=root, now=now)
 
 
 async def end_others(tx: Transaction, session: Session, now: int) -> int:
     """The same for all other sessions of its person. How many there were."""
-    ended = await tx.run(END_OTHERS, person=session.person_id, key=session.id, now=now)
-    await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.root, now=now)
+    ended = await endings.end_others(tx, session.person_id, session.id, Ending.LOGGED_OUT, now)
+    await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.first_session, now=now)
     return ended
 
 

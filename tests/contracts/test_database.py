@@ -18,9 +18,9 @@ from idp.kernel.clock import Clock
 from idp.kernel.connect import connect
 from idp.kernel.database import Conflict, Database, Transaction
 from idp.kernel.errors import Unavailable
-from idp.kernel.keyring import BUMP
 from idp.kernel.postgres import Postgres
 from idp.kernel.sqlite import sqlite_file
+from idp.kernel.stamps import bump
 from idp.kernel.tables import client_secrets, stamps
 
 INSERT = insert(stamps)
@@ -246,7 +246,7 @@ async def test_the_file_is_for_its_user_alone(database_url: str, tmp_path: Path)
     try:
         await asyncio.to_thread(schema.upgrade, url)
         database = await connect(url)
-        await database.run(BUMP, name="x")
+        await bump(database, "x")
         modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "made").iterdir()}
         await database.close()
     finally:

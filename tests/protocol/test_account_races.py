@@ -8,7 +8,8 @@ import pytest
 
 from idp.kernel.database import Transaction
 from idp.kernel.tables import grants
-from idp.login.session import END
+from idp.login import endings
+from idp.login.endings import Ending
 from idp.oidc.consent import Consents
 from idp.oidc.store import WITHDRAW_CONSENT
 from tests.actors import Browser, Service
@@ -32,7 +33,7 @@ async def test_no_grant_is_made_of_what_has_ended(
             if ended == "consent":
                 await tx.run(WITHDRAW_CONSENT, person=person_id, client=client_id)
             else:
-                await tx.run(END, key=session["id"], now=house.clock.now())
+                await endings.end(tx, session["id"], Ending.LOGGED_OUT, house.clock.now())
 
         await house.services.database.write(work)
         return found
@@ -49,9 +50,8 @@ async def test_a_push_at_the_moment_of_not_me(house: TestHouse, service: Service
     no phone."""
     await logged_in(house, service, BOB)
     login, database = house.house.login, house.services.database
-    person_id = await login.persons.find(BOB)
-    assert person_id
-    person = await login.persons.row(database, person_id)
+    person = await login.persons.find(BOB)
+    assert person
     stopped, go_on = asyncio.Event(), asyncio.Event()
 
     async def work(tx: Transaction) -> None:
