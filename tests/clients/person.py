@@ -9,7 +9,8 @@ import httpx
 
 from tests.actors import Page
 
-APPROVES = "A100000010"  # the simulator's person who has approved at once
+APPROVES = "A100000010"  # the simulator's person who has approved at once, with name and e-mail
+STRANGER = "A100000127"  # approves at once too, is in no directory: neither name nor e-mail
 REJECTS = "A100000038"
 STEPS = 25
 
@@ -46,6 +47,11 @@ class Person:
             typed = {"method": self._method, "pid": self._number} if button == "continue" else {}
             page = self.press(page, button, **typed)
         raise AssertionError(f"still at {page.url} after {STEPS} steps:\n{page.html}")
+
+    def cancel(self, url: str) -> Page:
+        """Opens an address of the program and gives up at the bridge's first page; the page of the
+        program that comes after."""
+        return self.press(self.open(url), "cancel")
 
     def press(self, page: Page, button: str, **typed: str) -> Page:
         """Presses the button with this id; `typed` fills in fields of its form."""
