@@ -10,7 +10,7 @@ FROM python:3.11-slim-bookworm AS wheel
 WORKDIR /src
 COPY requirements-dev.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-dev.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY idp ./idp
 COPY templates ./templates
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .

@@ -88,14 +88,14 @@ async def _clients(of: Scene, first: int, last: int) -> None:
         copied(tables.client_secrets, changed, secret["digest"], first, last),
     )
     await settle(of.bridge.database_url)
-    async with of.bridge.ground() as ground:
-        marks = {i: Clients(ground).digest(_secret(i)) for i in _chosen(last)}
+    async with of.bridge.services() as services:
+        marks = {i: Clients(services).digest(_secret(i)) for i in _chosen(last)}
 
         async def work(tx: Transaction) -> None:
             for i, mark in marks.items():
                 await tx.run(_SECRET, of=f"c{key(i)}", mark=mark)
 
-        await ground.database.write(work)
+        await services.database.write(work)
 
 
 def _asking(of: Scene, place: str, size: int) -> Row:

@@ -16,7 +16,8 @@ from sqlalchemy import Table
 from bench.apps import AUDIENCE
 from bench.load import raw
 from idp.kernel import tables
-from idp.kernel.database import Transaction, sqlite_file
+from idp.kernel.database import Transaction
+from idp.kernel.sqlite import sqlite_file
 from idp.members import codes
 from idp.members.directory import Directory
 from idp.oidc.settings import OidcSettings
@@ -126,10 +127,12 @@ class Scene:
     @asynccontextmanager
     async def tokens(self) -> AsyncIterator[Tokens]:
         """The bridge's own hand, in our process."""
-        async with self.bridge.ground() as ground:
-            await ground.keyring.load()
+        async with self.bridge.services() as services:
+            await services.keyring.load()
             settings = OidcSettings(access_token_seconds=LIFE)
-            yield Tokens(self.bridge.issuer, settings, ground.keyring, ground.vault, ground.clock)
+            yield Tokens(
+                self.bridge.issuer, settings, services.keyring, services.vault, services.clock
+            )
 
     async def populate(self, wanted: int) -> None:
         """At least so many people with sessions and grants."""
@@ -183,17 +186,20 @@ class Scene:
 
     async def card_codes(self, number: int) -> list[tuple[str, str]]:
         """(card number, fresh binding code) of so many members."""
-        async with self.bridge.ground() as ground:
+        async with self.bridge.services() as services:
             if len(self._cards) < number:
                 self._cards = [f"0730{i:06d}" for i in range(number)]
-                await Directory(ground).take_in(_sheet(self._cards), canonical)
-            now, given = ground.clock.now(), [(card, codes.new()) for card in self._cards[:number]]
+                await Directory(services).take_in(_sheet(self._cards), canonical)
+            now, given = (
+                services.clock.now(),
+                [(card, codes.new()) for card in self._cards[:number]],
+            )
 
             async def work(tx: Transaction) -> None:
                 for card, code in given:
-                    await codes.issue(tx, ground.vault, card, code, now, now + 600)
+                    await codes.issue(tx, services.vault, card, code, now, now + 600)
 
-            await ground.database.write(work)
+            await services.database.write(work)
             return given
 
 
@@ -225,8 +231,8 @@ async def furnish(bridge: Bridge) -> Scene:
         client_name="館藏服務", agency="國家圖書館", redirect_uris=(CALLBACK,),
         grant_types=("authorization_code", "refresh_token"), scopes=tuple(FULL_SCOPE.split()),
     )  # fmt: skip
-    async with bridge.ground() as ground:
-        return Scene(bridge, web, programs, sealed=ground.vault.seal("person", NUMBER))
+    async with bridge.services() as services:
+        return Scene(bridge, web, programs, sealed=services.vault.seal("person", NUMBER))
 
 
 def card_body(card: str, code: str) -> str:

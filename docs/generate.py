@@ -1,7 +1,7 @@
-"""Writes what the documents say about the code: tables between markers, and config/default.toml.
+"""What the documents say about the code: tables, and the body of config/default.toml.
 
-`make docs` runs it; tests/test_documents.py fails while it would change anything. A marker is a
-pair of comments, <!-- name --> and <!-- /name -->; what stands between them is made here.
+`make docs` lets cog call these functions where a page says so, and write the results there;
+tests/test_documents.py fails while that would change anything.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -21,7 +21,6 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from idp.app import Settings
 from idp.cli import app as command_line
 from idp.kernel import metrics
 from idp.kernel.audit import CATALOGUE
@@ -34,12 +33,11 @@ from idp.kernel.errors import (
 )
 from idp.oidc.scopes import CLAIMS
 from idp.registry.metadata import ClientMetadata
+from idp.settings import Settings
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
 from idp.verify.twfido.simulator.personas import PERSONAS
 
-DOCS = Path(__file__).parent
-ROOT = DOCS.parent
 GROUPS = (ProtocolError, PageError, VerificationError)
 
 
@@ -147,12 +145,8 @@ def settings_table() -> str:
 
 
 def default_toml() -> str:
-    """config/default.toml: every setting with its description and default, commented out."""
-    lines = [
-        "# Every setting with its default. Made by `make docs`; a test keeps it true.",
-        "# Copy the lines that you change into a file of your own and take the # away.",
-        "# Secrets belong in files: IDP_DATABASE__URL_FILE=/run/secrets/… (docs/settings.md).",
-    ]
+    """Every setting with its description and default, commented out."""
+    lines: list[str] = []
     section = ""
     for setting in settings():
         if setting.section != section:
@@ -162,7 +156,7 @@ def default_toml() -> str:
         note = {"required": " (required)", "": " (not set)"}.get(value, "")
         value = "" if note else value
         lines += ["", f"# {setting.description}{note}", f"#{setting.key} = {value}".rstrip()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 # ── the other tables ────────────────────────────────────────────────────────────────────────────
@@ -300,53 +294,12 @@ def interfaces_table() -> str:
     return table(("interface", "request checksum", "answer checksum", "sent again"), rows)
 
 
-# ── putting them in their places ────────────────────────────────────────────────────────────────
-
-MADE: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "integrators.md": {
-        "methods": methods_table,
-        "scopes": scopes_table,
-        "metadata": metadata_table,
-    },
-    "operators.md": {
-        "audit": audit_table,
-        "metrics": metrics_table,
-        "commands": commands_table,
-    },
-    "protocol.md": {"errors": errors_table},
-    "settings.md": {"settings": settings_table},
-    "twfido.md": {"personas": personas_table, "interfaces": interfaces_table},
-}
-
-
-def filled(text: str, name: str, content: str) -> str:
-    """`text` with `content` between the markers. Raises ValueError if they are not there once."""
-    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    pattern = re.compile(re.escape(first) + ".*?" + re.escape(last), re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise ValueError(f"the markers of {name} are not there exactly once")
-    return pattern.sub(lambda _: f"{first}{content}\n{last}", text)
-
-
-DEFAULTS = ROOT / "config" / "default.toml"
-FILES = (DEFAULTS, *(DOCS / page for page in MADE))
-
-
-def made() -> dict[Path, str]:
-    """Every file that is made here, or partly, as it should read."""
-    found = {DEFAULTS: default_toml()}
-    for page, markers in MADE.items():
-        text = (DOCS / page).read_text(encoding="utf-8")
-        for name, content in markers.items():
-            text = filled(text, name, content())
-        found[DOCS / page] = text
-    return found
-
-
-def main() -> None:
-    for file, text in made().items():
-        file.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def decisions_table() -> str:
+    """The index of docs/decisions, from the head of each file."""
+    rows = []
+    for file in sorted((Path(__file__).parent / "decisions").glob("[0-9]*.md")):
+        text = file.read_text(encoding="utf-8")
+        told = dict(re.findall(r"^- ([\w ]+): (.+)$", text, re.M))
+        title = text.partition("\n")[0].removeprefix("# ")[5:]
+        rows.append((f"[{file.name[:4]}]({file.name})", title, told["Status"], told["Date"]))
+    return table(("no.", "decision", "status", "date"), rows)

@@ -20,15 +20,17 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from idp.app import RETURN_PATH, Settings, create_app, ground_floor, read_settings
+from idp.app import create_app
 from idp.demo.api import create_api
 from idp.kernel import revision, schema
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services, open_services
 from idp.kernel.templates import template_directory
 from idp.members.commands import import_members
 from idp.registry.clients import Clients
 from idp.registry.metadata import ClientMetadata
+from idp.settings import Settings, read_settings
 from idp.verify.twfido.numbers import canonical
+from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 
 REALM = "TDXConnect"
@@ -108,8 +110,8 @@ async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
     if found != needed:
         schema.upgrade(settings.database.url)
     known = _secrets(plan)
-    async with ground_floor(settings) as ground:
-        await _seed(plan, ground, known)
+    async with open_services(settings) as services:
+        await _seed(plan, services, known)
     return settings, known
 
 
@@ -176,8 +178,8 @@ def _secrets(plan: Plan) -> Secrets:
     return Secrets(**json.loads(file.read_text(encoding="utf-8")))
 
 
-async def _seed(plan: Plan, ground: Ground, known: Secrets) -> None:
-    clients = Clients(ground)
+async def _seed(plan: Plan, services: Services, known: Secrets) -> None:
+    clients = Clients(services)
     if await clients.find(AGENCY) is None:
         await clients.create(agency_client(plan), AGENCY, known.agency)
     if await clients.find(PROGRAM) is None:
@@ -185,7 +187,7 @@ async def _seed(plan: Plan, ground: Ground, known: Secrets) -> None:
     sheet = plan.state / "members.csv"
     if not sheet.exists():
         sheet.write_text(MEMBERS, encoding="utf-8")
-        await import_members(ground, sheet, canonical)
+        await import_members(services, sheet, canonical)
 
 
 def agency_client(plan: Plan) -> ClientMetadata:

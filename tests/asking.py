@@ -31,13 +31,13 @@ async def stored(house: TestHouse) -> dict[str, list[tuple[Any, ...]]]:
     found = {}
     for table in metadata.sorted_tables:
         if table.name not in _ASIDE:
-            rows = await house.ground.database.all(select(table))
+            rows = await house.services.database.all(select(table))
             found[table.name] = sorted((tuple(dict(row).values()) for row in rows), key=repr)
     return found
 
 
 async def rows(house: TestHouse, table: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in await house.ground.database.all(select(table))]
+    return [dict(row) for row in await house.services.database.all(select(table))]
 
 
 async def open_authorization(house: TestHouse) -> str:
@@ -57,12 +57,12 @@ async def disable(house: TestHouse, number: str) -> None:
     known = house.house.login.persons
     person_id = await known.find(number)
     assert person_id is not None
-    await house.ground.database.write(lambda tx: known.switch(tx, person_id, enabled=False))
+    await house.services.database.write(lambda tx: known.switch(tx, person_id, enabled=False))
 
 
 async def forget_end_of_sessions(house: TestHouse) -> None:
     """As if disabling had not ended the sessions: the second line of defence must hold alone."""
-    await house.ground.database.write(lambda tx: tx.run(update(sessions).values(ended_at=None)))
+    await house.services.database.write(lambda tx: tx.run(update(sessions).values(ended_at=None)))
     assert await rows(house, persons)
 
 

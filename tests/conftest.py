@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from idp.kernel import database, keyring
+from idp.kernel import postgres as postgres_store
+from idp.kernel import sqlite as sqlite_store
 from tests.actors import Browser, Service
 from tests.house import TestHouse, empty_database, running, settings_for
 from tests.services.fixtures import *  # noqa: F403
@@ -49,25 +49,9 @@ async def service(house: TestHouse) -> Service:
 @pytest.fixture
 def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """For races of a hundred: on a busy machine a store may take its time without saying 503."""
-    for name in ("POOL_WAIT", "STATEMENT_TIMEOUT", "WAIT"):
-        monkeypatch.setattr(database, name, 30.0)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def quick_keys() -> Iterator[None]:
-    """RSA keys take long to make, so each house is founded on the same few."""
-    made: list[Any] = []
-    numbers = itertools.cycle(range(16))
-    generate = keyring._generate
-
-    def known(alg: str) -> Any:
-        if alg != "RS256":
-            return generate(alg)
-        number = next(numbers)
-        if number == len(made):
-            made.append(generate(alg))
-        return made[number]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring, "_generate", known)
-        yield
+    for module, name in (
+        (postgres_store, "POOL_WAIT"),
+        (postgres_store, "STATEMENT_TIMEOUT"),
+        (sqlite_store, "WAIT"),
+    ):
+        monkeypatch.setattr(module, name, 30.0)

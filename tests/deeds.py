@@ -58,13 +58,13 @@ class Deed:
         return dict(answer.json())
 
     async def grant(self) -> dict[str, Any]:
-        return dict(await self.house.ground.database.one(_GRANT, id=self.grant_id))
+        return dict(await self.house.services.database.one(_GRANT, id=self.grant_id))
 
     async def revoked(self) -> bool:
         return (await self.grant())["revoked_at"] is not None
 
     async def burnt(self) -> bool:
-        row = await self.house.ground.database.one(_CODE, id=self.grant_id)
+        row = await self.house.services.database.one(_CODE, id=self.grant_id)
         return row["spent_at"] is not None
 
 
@@ -108,7 +108,7 @@ async def allow(service: Service, number: str = PERSON, **changes: Any) -> Deed:
         await tx.run(store.INSERT_GRANT, **(grant | _of(changes, grant)))
         await tx.run(store.INSERT_CODE, **(row | _of(changes, row)))
 
-    await house.ground.database.write(work)
+    await house.services.database.write(work)
     return Deed(service, code, grant_id, owner["person"], owner["session"])
 
 
@@ -119,7 +119,7 @@ def _of(changes: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
 async def switch_person(deed: Deed, *, enabled: bool) -> None:
     """What an operator does to a person."""
     persons = deed.house.house.login.persons
-    await deed.house.ground.database.write(
+    await deed.house.services.database.write(
         lambda tx: persons.switch(tx, deed.person_id, enabled=enabled)
     )
 
@@ -127,7 +127,7 @@ async def switch_person(deed: Deed, *, enabled: bool) -> None:
 async def stored(house: TestHouse) -> dict[str, list[dict[str, Any]]]:
     """All that a token request could change."""
     tables = {t.name: t for t in (codes, grants, revoked_tokens, spent_assertions)}
-    rows = {n: await house.ground.database.all(select(t)) for n, t in tables.items()}
+    rows = {n: await house.services.database.all(select(t)) for n, t in tables.items()}
     return {n: sorted((dict(r) for r in found), key=str) for n, found in rows.items()}
 
 

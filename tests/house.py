@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,13 +15,18 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
-from idp.app import RETURN_PATH, House, Settings, create_app
+from idp.app import create_app
+from idp.house import House
 from idp.kernel import schema
 from idp.kernel.clock import Clock
+from idp.kernel.keyring import generate_key
 from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
+from idp.settings import Settings
 from idp.verify import Verifier
+from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+from idp.verify.twfido.verifier import TwFido
 from tests.services.postgres import Postgres
 
 ISSUER = "https://id.test"
@@ -31,6 +37,20 @@ SYSTEM_NAME = "國家圖書館 館藏服務"
 SERVICE, CALLBACK = "https://service.test", "https://service.test/callback"
 START = 1_790_000_000
 Sleep = Callable[[float], Awaitable[None]]
+
+
+_RSA_KEYS: list[Any] = []
+_RSA_TURNS = itertools.cycle(range(16))
+
+
+def quick_key(alg: str) -> Any:
+    """RSA keys take long to make, so each house is founded on the same few."""
+    if alg != "RS256":
+        return generate_key(alg)
+    turn = next(_RSA_TURNS)
+    if turn == len(_RSA_KEYS):
+        _RSA_KEYS.append(generate_key(alg))
+    return _RSA_KEYS[turn]
 
 
 class StillClock(Clock):
@@ -96,8 +116,13 @@ class TestHouse:
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
-    def ground(self) -> Any:
-        return self.house.ground
+    def services(self) -> Any:
+        return self.house.services
+
+    @property
+    def twfido(self) -> TwFido:
+        """The scheme that speaks to the simulator."""
+        return next(v for v in self.house.schemes if isinstance(v, TwFido))
 
     def http(self, address: str = HOME, **options: Any) -> httpx.AsyncClient:
         """A bare HTTP client at `address`, speaking to the bridge."""
@@ -131,14 +156,14 @@ class TestHouse:
 
     async def events(self, name: str = "") -> list[dict[str, Any]]:
         """The audit trail, oldest first."""
-        await self.ground.trail.flush()
-        found = await self.ground.trail.recent()
+        await self.services.trail.flush()
+        found = await self.services.trail.recent()
         return [e for e in reversed(found) if not name or e["event"] == name]
 
     async def count(self, table: Any) -> int:
         from sqlalchemy import func, select
 
-        row = await self.ground.database.one(select(func.count().label("n")).select_from(table))
+        row = await self.services.database.one(select(func.count().label("n")).select_from(table))
         return int(row["n"])
 
 
@@ -179,9 +204,9 @@ async def _at_once(_seconds: float) -> None:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, verifier: Verifier | None = None, sleep: Sleep = _at_once
+    settings: Settings, *further: Verifier, sleep: Sleep = _at_once
 ) -> AsyncIterator[TestHouse]:
-    """`verifier` in the place of TW FidO's; `sleep` makes the simulator as slow as it says."""
+    """`further` schemes are offered before TW FidO; `sleep` makes the simulator slow."""
     clock = StillClock()
     bridge: list[ASGIApp] = []
 
@@ -204,7 +229,7 @@ async def running(
         transport=_Forward(call_back),
     )
     line = Line(httpx.ASGITransport(simulator))
-    app = create_app(settings, clock=clock, transport=line, verifier=verifier)
+    app = create_app(settings, clock=clock, transport=line, further=further, make_key=quick_key)
     bridge.append(app)
     async with _lifespan(app) as house:
         found = TestHouse(app, house, clock, simulator.state.simulator, simulator, settings, line)

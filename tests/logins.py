@@ -83,7 +83,7 @@ async def approved(house: TestHouse) -> None:
 
 async def forget_rates(house: TestHouse) -> None:
     """Request rates go by real time; this is a second later."""
-    await house.ground.throttle._limiter.storage.reset()
+    await house.services.throttle._limiter.storage.reset()
 
 
 def let_in(browser: Browser, page: Page) -> bool:
@@ -122,7 +122,7 @@ def status_of(page: Page) -> str:
 
 
 async def rows(house: TestHouse, table: Any = attempts) -> list[dict[str, Any]]:
-    return [dict(row) for row in await house.ground.database.all(select(table))]
+    return [dict(row) for row in await house.services.database.all(select(table))]
 
 
 async def states(house: TestHouse) -> list[str]:

@@ -12,19 +12,20 @@ from typing import Any
 
 import click
 import pytest
+from cogapp import Cog
 from starlette.routing import Mount, Route
 
 from docs import generate
-from idp.app import Settings, unsafe
 from idp.kernel import schema
 from idp.kernel.answers import Answers
 from idp.kernel.audit import CATALOGUE
 from idp.kernel.errors import IdpError, all_errors
 from idp.kernel.settings import load
+from idp.settings import Settings, unsafe
 from tests.house import running, settings_for
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "keys/README.md", *(ROOT / "docs").rglob("*.md")])
 COMMANDS = dict(generate.commands())
 ROUTE_PAGES = ("protocol.md", "twfido.md", "wecard.md")
 
@@ -44,10 +45,23 @@ def in_file(*files: Path) -> pytest.MarkDecorator:
 # ── what is made from the code ──────────────────────────────────────────────────────────────────
 
 
-@in_file(*generate.FILES)
+MARKED = [f for f in [*PAGES, ROOT / "config/default.toml"] if "[[[cog" in f.read_text()]
+
+
+@in_file(*MARKED)
 def test_what_is_made_is_up_to_date(file: Path) -> None:
     """`make docs` would change nothing."""
-    assert file.read_text(encoding="utf-8") == generate.made()[file], "run `make docs`"
+    cog = ["cog", "--check", "-I", str(ROOT), "-p", "from docs import generate", str(file)]
+    assert Cog().main(cog) == 0, "run `make docs`"
+
+
+def test_every_marked_page_is_made() -> None:
+    """`make docs` reads every page that has a marker."""
+    recipe = re.search(r"cogapp.*?\n\n", (ROOT / "Makefile").read_text(), re.S)
+    assert recipe is not None
+    for file in MARKED:
+        folder = f"$(wildcard {name_of(file.parent)}/*.md)"
+        assert name_of(file) in recipe[0] or folder in recipe[0]
 
 
 def test_every_setting_is_described() -> None:
@@ -112,7 +126,7 @@ async def paths(tmp_path: Path) -> list[str]:
     url = f"sqlite:///{tmp_path}/idp.sqlite3"
     schema.upgrade(url)
     async with running(settings_for(url)) as house:
-        answers = Answers(house.ground.templates)
+        answers = Answers(house.services.templates)
         edge: Any = house.app
         routes = [*edge._app._app.routes, *house.house.routes(answers)]
         return [route.path for route in routes if isinstance(route, Route | Mount)]
@@ -128,7 +142,7 @@ async def test_every_route_is_described(paths: list[str]) -> None:
 
 def test_every_event_is_described() -> None:
     """Each audit event is in docs/operators.md with its sentence, and no other is."""
-    section = page("operators.md").partition("<!-- audit -->")[2].partition("<!-- /audit -->")[0]
+    section = page("operators.md").partition("audit_table()")[2].partition("[[[end]]]")[0]
     assert dict(re.findall(r"^\| `(\w+\.\w+)` \| (.+) \|$", section, re.M)) == CATALOGUE
 
 
@@ -141,7 +155,7 @@ def test_every_error_is_described() -> None:
 
 def test_every_code_range_is_explained() -> None:
     """The first digits of each code are explained above the catalogue."""
-    said = page("protocol.md").partition("## Errors")[2].partition("<!-- errors -->")[0]
+    said = page("protocol.md").partition("## Errors")[2].partition("errors_table()")[0]
     families = [f.rstrip("….") for f in re.findall(r"`(TF-\d+[….]*)`", said)]
     assert [c.code for c in all_errors() if not any(c.code.startswith(f) for f in families)] == []
 
@@ -196,7 +210,7 @@ def shell_lines(file: Path) -> Iterator[list[str]]:
 def test_commands_in_the_pages_exist(file: Path) -> None:
     """Whoever copies a command finds that it, its options and its arguments exist."""
     for words in shell_lines(file):
-        if words[0] in ("-c", "--config"):
+        while words[0] in ("-c", "--config"):
             words = words[2:]
         size = next((n for n in (2, 1) if " ".join(["idp", *words[:n]]) in COMMANDS), 0)
         assert size, f"there is no command {words}"
@@ -210,6 +224,14 @@ def anchors(file: Path) -> set[str]:
     """As GitHub makes them of headings."""
     heads = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@in_file(*PAGES)
+def test_make_targets_in_the_pages_exist(file: Path) -> None:
+    """A target of `make` that a page names is in the Makefile."""
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", file.read_text(encoding="utf-8"), re.M)
+    assert {a or b for a, b in named} - known == set()
 
 
 @in_file(*PAGES)
@@ -279,17 +301,3 @@ def test_every_table_is_described() -> None:
 
     section = page("architecture.md").partition("## Tables")[2].partition("\n## ")[0]
     assert set(metadata.tables) <= set(re.findall(r"`(\w+)`", section))
-
-
-def test_every_decision_is_short_and_complete() -> None:
-    """Each decision says the situation, the choice and what it costs."""
-    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
-    assert [d.name[:4] for d in decisions] == [f"{n:04}" for n in range(1, len(decisions) + 1)]
-    for decision in decisions:
-        text = decision.read_text(encoding="utf-8")
-        assert text.startswith(f"# {decision.name[:4]} ")
-        assert re.findall(r"^\*\*(.+?)\.\*\*", text, re.M) == [
-            "Situation",
-            "Choice",
-            "What it costs",
-        ]

@@ -11,7 +11,7 @@ from idp.cli import app, pages
 from idp.cli.pages import Page
 from idp.cli.sights import Studio, sights
 from idp.kernel.errors import all_errors
-from idp.kernel.templates import BrandSettings
+from idp.kernel.settings import BrandSettings
 
 GOOD = (
     '<html lang="en"><title>Error: Sign in｜Service</title><nav lang="zh">中文</nav>'

@@ -22,18 +22,11 @@ from starlette.types import ASGIApp
 
 from idp.kernel import schema
 from idp.kernel.answers import Answers
-from idp.kernel.audit import Trail
-from idp.kernel.clock import Clock
-from idp.kernel.database import connect
+from idp.kernel.edge import Edge
 from idp.kernel.errors import IdpError
-from idp.kernel.ground import Ground
-from idp.kernel.keyring import KeyRing
-from idp.kernel.settings import KernelSettings, WebSettings
+from idp.kernel.services import Services, make_services
+from idp.kernel.settings import KernelSettings
 from idp.kernel.tables import audit, binding_codes, counters
-from idp.kernel.templates import BrandSettings, Templates
-from idp.kernel.throttle import Throttle
-from idp.kernel.vault import Vault
-from idp.kernel.web import Cookies, Edge, Forms
 from idp.login.flow import Purpose
 from idp.login.persons import Persons
 from idp.login.session import COOKIE, Sessions, SessionSettings
@@ -43,6 +36,7 @@ from idp.members.passwords import hash_password
 from idp.members.routes import routes
 from idp.members.settings import MembersSettings
 from idp.verify.twfido import numbers
+from tests.house import StillClock, quick_key
 
 ISSUER = "https://id.example"
 APP_KEY, APP_SECRET = "0123456789ABCDEF", "FEDCBA9876543210-and-more"
@@ -64,19 +58,6 @@ id_card,card_type,valid_until,password_hash
 """
 REFUSED = '{"code":1001,"message":"驗證失敗","app_key":"' + APP_KEY + '"}'
 _HASH = hash_password(WORD)
-
-
-class StillClock(Clock):
-    """Time stands until a test moves it."""
-
-    def __init__(self, at: float = 1_790_000_000.0) -> None:
-        self.at = at
-
-    def precise(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
 
 
 def application(name: str, credential: str, **more: Any) -> dict[str, Any]:
@@ -106,8 +87,8 @@ def settings() -> MembersSettings:
 class Reception:
     """Stands for the login room: real persons and sessions, but nobody is ever verified."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._persons, self._sessions = Persons(ground), Sessions(ground, SessionSettings())
+    def __init__(self, services: Services) -> None:
+        self._persons, self._sessions = Persons(services), Sessions(services, SessionSettings())
         self.begun: list[Purpose] = []
 
     @property
@@ -125,22 +106,24 @@ class Reception:
 
 @dataclass
 class Organisation:
-    ground: Ground
+    services: Services
     clock: StillClock
     settings: MembersSettings
     app: ASGIApp = field(init=False)
     login: Reception = field(init=False)
 
     def __post_init__(self) -> None:
-        self.login = Reception(self.ground)
-        answers = Answers(self.ground.templates)
-        inner = Starlette(routes=routes(self.ground, self.settings, self.login, answers))
+        self.login = Reception(self.services)
+        answers = Answers(self.services.templates)
+        inner = Starlette(
+            routes=routes(self.services, self.settings, self.login, self.directory, answers)
+        )
         inner.add_exception_handler(IdpError, _plainly)
-        self.app = Edge(inner, ISSUER, self.ground.settings.web)
+        self.app = Edge(inner, ISSUER, self.services.settings.web)
 
     @property
     def directory(self) -> Directory:
-        return Directory(self.ground)
+        return Directory(self.services)
 
     async def enrol(self, sheet: str, **options: bool) -> Report:
         return await self.directory.take_in(
@@ -190,7 +173,7 @@ class Organisation:
             begun = await self.login.sessions.begin(tx, person, "qr", "acr", ("pop",), None)
             return begun[1]
 
-        return await self.ground.database.write(work)
+        return await self.services.database.write(work)
 
     async def code(self, number: str = ALICE) -> str:
         """A fresh code of this person's first card, through the page."""
@@ -204,18 +187,18 @@ class Organisation:
     # ── what is stored ─────────────────────────────────────────────────────────────────────────
 
     async def counted(self, kind: str) -> list[int]:
-        rows = await self.ground.database.all(select(counters).where(counters.c.kind == kind))
+        rows = await self.services.database.all(select(counters).where(counters.c.kind == kind))
         return sorted(row["count"] for row in rows)
 
     async def events(self, event: str) -> list[dict[str, Any]]:
-        found = reversed(await self.ground.trail.recent())
+        found = reversed(await self.services.trail.recent())
         return [entry for entry in found if entry["event"] == event]
 
     async def reasons(self) -> list[str]:
         return [entry["detail"]["why"] for entry in await self.events("card.refused")]
 
     async def unspent(self) -> int:
-        rows = await self.ground.database.all(
+        rows = await self.services.database.all(
             select(binding_codes).where(binding_codes.c.spent_at.is_(None))
         )
         return len(rows)
@@ -225,7 +208,7 @@ class Organisation:
         rows = [
             dict(row)
             for table in (audit, counters)
-            for row in await self.ground.database.all(select(table))
+            for row in await self.services.database.all(select(table))
         ]
         return repr(rows)
 
@@ -288,21 +271,22 @@ async def found(card_database: str) -> AsyncIterator[Callable[..., Any]]:
     opened = []
 
     async def make(members: MembersSettings | None = None) -> Organisation:
-        database = await connect(card_database)
-        opened.append(database)
-        clock, vault = StillClock(), Vault(b"k" * 32)
-        ground = Ground(
-            settings=KernelSettings(issuer=ISSUER, web=WebSettings(trusted_proxies=(PROXY,))),
-            clock=clock,
-            database=database,
-            vault=vault,
-            trail=Trail(database, vault, clock),
-            throttle=Throttle(),
-            keyring=KeyRing(database, vault, clock),
-            forms=Forms(Cookies(secure=True), ISSUER, b"f" * 32),
-            templates=Templates(BrandSettings()),
+        clock = StillClock()
+        services = make_services(
+            KernelSettings.model_validate(
+                {
+                    "issuer": ISSUER,
+                    "database": {"url": card_database},
+                    "keys": {"master_key": "6b" * 32},
+                    "web": {"trusted_proxies": (PROXY,)},
+                }
+            ),
+            clock,
+            quick_key,
         )
-        return Organisation(ground, clock, members or settings())
+        await services.database.open()
+        opened.append(services.database)
+        return Organisation(services, clock, members or settings())
 
     yield make
     for database in opened:

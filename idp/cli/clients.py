@@ -11,15 +11,13 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from idp.cli.common import Stop, on_the_ground, show, when
+from idp.cli.common import Stop, show, when, with_services
 from idp.kernel.database import Conflict
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.registry.clients import OVERLAP, Client, Clients
 from idp.registry.metadata import ClientMetadata
 from idp.registry.secrets import Credentials, HeldSecret, credentials
-from idp.registry.systems import document
 from idp.registry.uses import Use
-from idp.verify.twfido.settings import System
 
 group = typer.Typer(no_args_is_help=True, help="Relying parties and programs.")
 
@@ -153,13 +151,13 @@ def create(
     }
     metadata = _metadata(fields)
 
-    async def work(ground: Ground) -> tuple[Client, str | None]:
-        return await Clients(ground).create(
+    async def work(services: Services) -> tuple[Client, str | None]:
+        return await Clients(services).create(
             metadata, client_id, organisation=organisation, life=days and days * DAY
         )
 
     try:
-        client, secret = on_the_ground(context, work)
+        client, secret = with_services(context, work)
     except Conflict:
         raise Stop(f"client {client_id} exists already") from None
     except LookupError:
@@ -184,18 +182,18 @@ def _print_once(client_id: str, secret: str | None, as_json: bool) -> None:
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """All clients: state, secrets by their last four characters, and when they were last used."""
 
-    async def work(ground: Ground) -> list[dict[str, Any]]:
-        held, now = await credentials(ground), ground.clock.now()
+    async def work(services: Services) -> list[dict[str, Any]]:
+        held, now = await credentials(services), services.clock.now()
         return [
             summary(client, held[client.client_id], now, as_json=as_json)
-            for client in await Clients(ground).all()
+            for client in await Clients(services).all()
         ]
 
-    show(on_the_ground(context, work), as_json=as_json)
+    show(with_services(context, work), as_json=as_json)
 
 
-async def _found(ground: Ground, client_id: str) -> Client:
-    client = await Clients(ground).find(client_id)
+async def _found(services: Services, client_id: str) -> Client:
+    client = await Clients(services).find(client_id)
     if client is None:
         raise Stop(f"there is no client {client_id}")
     return client
@@ -205,13 +203,13 @@ async def _found(ground: Ground, client_id: str) -> Client:
 def show_(context: typer.Context, client_id: str, as_json: Json = False) -> None:
     """Everything about a client but its secrets themselves."""
 
-    async def work(ground: Ground) -> dict[str, Any]:
-        client = await _found(ground, client_id)
-        held = (await credentials(ground, client_id))[client_id]
-        state = client.state(ground.clock.now())
+    async def work(services: Services) -> dict[str, Any]:
+        client = await _found(services, client_id)
+        held = (await credentials(services, client_id))[client_id]
+        state = client.state(services.clock.now())
         return {**_described(client), "state": state, **_proofs(held, as_json=as_json)}
 
-    show(on_the_ground(context, work), as_json=as_json)
+    show(with_services(context, work), as_json=as_json)
 
 
 @group.command()
@@ -225,12 +223,12 @@ def update(
     """Change members of a client's metadata."""
     changes = dict(_assignment(text) for text in set_)
 
-    async def work(ground: Ground) -> Client:
-        before = await _found(ground, client_id)
+    async def work(services: Services) -> Client:
+        before = await _found(services, client_id)
         metadata = _metadata({**before.metadata.model_dump(), **changes})
-        return await Clients(ground).update(client_id, metadata)
+        return await Clients(services).update(client_id, metadata)
 
-    show(_described(on_the_ground(context, work)), as_json=False)
+    show(_described(with_services(context, work)), as_json=False)
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -253,14 +251,14 @@ def rotate_secret(
 ) -> None:
     """A new secret beside the old one."""
 
-    async def work(ground: Ground) -> str:
-        client = await _found(ground, client_id)
+    async def work(services: Services) -> str:
+        client = await _found(services, client_id)
         if not client.metadata.with_secret:
             raise Stop(f"client {client_id} has no secret")
         overlap, life = int(overlap_hours * 3600), days and days * DAY
-        return await Clients(ground).rotate_secret(client_id, overlap, life)
+        return await Clients(services).rotate_secret(client_id, overlap, life)
 
-    _print_once(client_id, on_the_ground(context, work), as_json)
+    _print_once(client_id, with_services(context, work), as_json)
 
 
 @group.command()
@@ -276,11 +274,11 @@ def enable(context: typer.Context, client_id: str) -> None:
 
 
 def _switch(context: typer.Context, client_id: str, *, enabled: bool) -> None:
-    async def work(ground: Ground) -> None:
-        await _found(ground, client_id)
-        await Clients(ground).switch(client_id, enabled=enabled)
+    async def work(services: Services) -> None:
+        await _found(services, client_id)
+        await Clients(services).switch(client_id, enabled=enabled)
 
-    on_the_ground(context, work)
+    with_services(context, work)
     typer.echo(f"{client_id}: {'enabled' if enabled else 'disabled'}")
 
 
@@ -294,13 +292,13 @@ def set_system(
 ) -> None:
     """Give a client its own account at TW FidO, so that phones show its name."""
     keys = tuple(key_file.read_text(encoding="ascii").split())
-    account = document(System(syscode, keys, name))
+    account = json.dumps({"syscode": syscode, "keys": list(keys), "name": name}, ensure_ascii=False)
 
-    async def work(ground: Ground) -> None:
-        await _found(ground, client_id)
-        await Clients(ground).set_system(client_id, syscode, account)
+    async def work(services: Services) -> None:
+        await _found(services, client_id)
+        await Clients(services).set_system(client_id, syscode, account)
 
-    on_the_ground(context, work)
+    with_services(context, work)
     typer.echo(f"{client_id}: {name}")
 
 
@@ -320,8 +318,8 @@ def apply(
         raise Stop(f"{file}: {broken}") from None
     checked = {client_id: _metadata(fields) for client_id, fields in wanted.items()}
 
-    async def work(ground: Ground) -> list[tuple[str, str]]:
-        registry = Clients(ground)
+    async def work(services: Services) -> list[tuple[str, str]]:
+        registry = Clients(services)
         known = {c.client_id: c for c in await registry.all()}
         done = [
             (client_id, await _applied(registry, known, client_id, metadata, dry_run))
@@ -334,7 +332,7 @@ def apply(
             done.append((client.client_id, "disabled"))
         return done
 
-    for client_id, what in on_the_ground(context, work):
+    for client_id, what in with_services(context, work):
         typer.echo(f"{client_id}: {what}{' (dry run)' if dry_run else ''}")
 
 

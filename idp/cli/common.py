@@ -14,12 +14,12 @@ import asyncpg
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp.app import Settings, ground_floor, read_settings
 from idp.kernel import revision
 from idp.kernel.errors import IdpError
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services, open_services
 from idp.kernel.vault import VaultBroken
 from idp.registry.organisations import Refused
+from idp.settings import Settings, read_settings
 
 T = TypeVar("T")
 ANOTHER_KEY = "keys: this database was sealed under another master key"
@@ -48,13 +48,13 @@ def chosen(context: typer.Context) -> Chosen:
     return found or Chosen(())
 
 
-def on_the_ground(context: typer.Context, work: Callable[[Ground], Awaitable[T]]) -> T:
+def with_services(context: typer.Context, work: Callable[[Services], Awaitable[T]]) -> T:
     """Runs `work` against the configured database. Raises Stop."""
     settings = chosen(context).settings()
 
     async def inner() -> T:
-        async with ground_floor(settings) as ground:
-            return await work(ground)
+        async with open_services(settings) as services:
+            return await work(services)
 
     try:
         return asyncio.run(inner())

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from idp.app import Settings
-from idp.cli.common import Stop, chosen, on_the_ground, show
-from idp.kernel.ground import Ground
+from idp.cli.common import Stop, chosen, show, with_services
+from idp.kernel.services import Services
 from idp.members import commands
 from idp.members.directory import Report
 from idp.members.settings import WeCardApplication
 from idp.members.sheet import SheetRefused
 from idp.members.tencent import NoAnswer
+from idp.settings import Settings
 from idp.verify.twfido.numbers import canonical
 
 member_group = typer.Typer(no_args_is_help=True, help="The member directory.")
@@ -32,13 +32,13 @@ def import_(
 ) -> None:
     """Take in a CSV file: all of it, or nothing."""
 
-    async def work(ground: Ground) -> Report:
+    async def work(services: Services) -> Report:
         return await commands.import_members(
-            ground, file, canonical, dry_run=dry_run, skip_rejected=skip_rejected
+            services, file, canonical, dry_run=dry_run, skip_rejected=skip_rejected
         )
 
     try:
-        report = on_the_ground(context, work)
+        report = with_services(context, work)
     except (SheetRefused, OSError) as refused:
         raise Stop(f"{file}: {refused}") from None
     for rejected in report.rejected:
@@ -59,10 +59,10 @@ def list_(
 ) -> None:
     """A hundred members a page."""
 
-    async def work(ground: Ground) -> list[dict[str, Any]]:
-        return await commands.list_members(ground, after)
+    async def work(services: Services) -> list[dict[str, Any]]:
+        return await commands.list_members(services, after)
 
-    show(on_the_ground(context, work), as_json=as_json)
+    show(with_services(context, work), as_json=as_json)
 
 
 @member_group.command("show")
@@ -73,10 +73,10 @@ def show_(
 ) -> None:
     """One member's record."""
 
-    async def work(ground: Ground) -> dict[str, Any] | None:
-        return await commands.show_member(ground, card)
+    async def work(services: Services) -> dict[str, Any] | None:
+        return await commands.show_member(services, card)
 
-    found = on_the_ground(context, work)
+    found = with_services(context, work)
     if found is None:
         raise Stop("there is no member with this card number")
     show(found, as_json=as_json)

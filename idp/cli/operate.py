@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from idp.app import Settings, ground_floor, upstream_line
-from idp.cli.common import ANOTHER_KEY, Stop, chosen, on_the_ground, schema_of
+from idp.cli.common import ANOTHER_KEY, Stop, chosen, schema_of, with_services
 from idp.kernel.errors import IdpError
-from idp.kernel.ground import Ground
 from idp.kernel.keyring import ALGORITHMS, KeyState
+from idp.kernel.services import Services, open_services
 from idp.kernel.vault import VaultBroken
+from idp.settings import Settings
 from idp.verify.twfido import checksum
 
 db_group = typer.Typer(no_args_is_help=True, help="The database.")
@@ -54,10 +54,10 @@ def check(context: typer.Context) -> None:
 def verify(context: typer.Context) -> None:
     """Recompute the chain of seals."""
 
-    async def work(ground: Ground) -> tuple[int, int, str | None]:
-        return await ground.trail.verify()
+    async def work(services: Services) -> tuple[int, int, str | None]:
+        return await services.trail.verify()
 
-    sealed, unsealed, wrong = on_the_ground(context, work)
+    sealed, unsealed, wrong = with_services(context, work)
     if wrong:
         raise Stop(f"BROKEN after {sealed} good entries: {wrong}", 2)
     typer.echo(f"{sealed} entries sealed and unchanged, {unsealed} not sealed yet")
@@ -71,10 +71,10 @@ def list_(
 ) -> None:
     """The newest entries, a JSON line each."""
 
-    async def work(ground: Ground) -> list[dict[str, Any]]:
-        return await ground.trail.recent(after, reference)
+    async def work(services: Services) -> list[dict[str, Any]]:
+        return await services.trail.recent(after, reference)
 
-    for entry in reversed(on_the_ground(context, work)):
+    for entry in reversed(with_services(context, work)):
         typer.echo(json.dumps(entry, ensure_ascii=False))
 
 
@@ -113,11 +113,11 @@ def _static(settings: Settings) -> Iterator[Finding]:
 async def _living(settings: Settings) -> list[Finding]:
     found: list[Finding] = []
     try:
-        async with ground_floor(settings) as ground:
-            skew = abs(await ground.database.time() - ground.clock.precise())
+        async with open_services(settings) as services:
+            skew = abs(await services.database.time() - services.clock.precise())
             found.append(("ok" if skew < 2 else "warn", "clock", f"{skew:.1f} s off the database"))
-            await ground.keyring.load()
-            found += _keys(ground)
+            await services.keyring.load()
+            found += _keys(services)
     except IdpError as away:
         found.append(("fail", "database", away.detail))
     except VaultBroken:
@@ -126,9 +126,9 @@ async def _living(settings: Settings) -> list[Finding]:
     return found
 
 
-def _keys(ground: Ground) -> Iterator[Finding]:
-    now = ground.clock.now()
-    states = [(key.alg, key.state(now)) for key in ground.keyring.published()]
+def _keys(services: Services) -> Iterator[Finding]:
+    now = services.clock.now()
+    states = [(key.alg, key.state(now)) for key in services.keyring.published()]
     for alg in ALGORITHMS:
         active = states.count((alg, KeyState.ACTIVE))
         waiting = states.count((alg, KeyState.NEXT))
@@ -138,7 +138,7 @@ def _keys(ground: Ground) -> Iterator[Finding]:
 
 async def _upstream(settings: Settings) -> Finding:
     """Whether anything answers there; what it answers to a bare GET does not matter."""
-    line = upstream_line(settings.twfido)
+    line = settings.twfido.transport()
     async with httpx.AsyncClient(transport=line, timeout=5, trust_env=False) as upstream:
         try:
             answer = await upstream.get(settings.twfido.base_url)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from idp.cli.clients import Json, summary
-from idp.cli.common import Stop, on_the_ground, show, when
+from idp.cli.common import Stop, show, when, with_services
 from idp.kernel.database import Conflict
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.registry.clients import Clients
 from idp.registry.organisations import Organisation, Organisations
 from idp.registry.secrets import credentials
@@ -27,11 +27,11 @@ def create(
 ) -> None:
     """Register an organisation. Its keys: idp client create --organisation ID."""
 
-    async def work(ground: Ground) -> Organisation:
-        return await Organisations(ground).create(name, name_en, id_)
+    async def work(services: Services) -> Organisation:
+        return await Organisations(services).create(name, name_en, id_)
 
     try:
-        made = on_the_ground(context, work)
+        made = with_services(context, work)
     except Conflict:
         raise Stop(f"organisation {id_} exists already") from None
     except ValueError:
@@ -53,10 +53,10 @@ def _described(organisation: Organisation) -> dict[str, Any]:
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """All organisations."""
 
-    async def work(ground: Ground) -> list[Organisation]:
-        return await Organisations(ground).all()
+    async def work(services: Services) -> list[Organisation]:
+        return await Organisations(services).all()
 
-    found = on_the_ground(context, work)
+    found = with_services(context, work)
     show([_described(organisation) for organisation in found], as_json=as_json)
 
 
@@ -64,22 +64,22 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 def show_(context: typer.Context, organisation: str, as_json: Json = False) -> None:
     """An organisation and its clients: state, scopes, expiry, last use."""
 
-    async def work(ground: Ground) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        found = await Organisations(ground).find(organisation)
+    async def work(services: Services) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        found = await Organisations(services).find(organisation)
         if found is None:
             raise Stop(f"there is no organisation {organisation}")
-        now = ground.clock.now()
+        now = services.clock.now()
         return _described(found), [
             summary(
                 client,
-                (await credentials(ground, client.client_id))[client.client_id],
+                (await credentials(services, client.client_id))[client.client_id],
                 now,
                 as_json=as_json,
             )
-            for client in await Clients(ground).owned(organisation)
+            for client in await Clients(services).owned(organisation)
         ]
 
-    described, owned = on_the_ground(context, work)
+    described, owned = with_services(context, work)
     show({**described, "clients": owned} if as_json else [described, *owned], as_json=as_json)
 
 
@@ -96,11 +96,11 @@ def enable(context: typer.Context, organisation: str) -> None:
 
 
 def _switch(context: typer.Context, organisation: str, *, enabled: bool) -> None:
-    async def work(ground: Ground) -> None:
-        await Organisations(ground).switch(organisation, enabled=enabled)
+    async def work(services: Services) -> None:
+        await Organisations(services).switch(organisation, enabled=enabled)
 
     try:
-        on_the_ground(context, work)
+        with_services(context, work)
     except LookupError:
         raise Stop(f"there is no organisation {organisation}") from None
     typer.echo(f"{organisation}: {'enabled' if enabled else 'disabled'}")

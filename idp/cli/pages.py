@@ -13,7 +13,8 @@ import typer
 
 from idp.cli.common import Stop, chosen
 from idp.cli.sights import Studio, sights
-from idp.kernel.templates import HTML_LANG, SOURCE, BrandSettings
+from idp.kernel.settings import BrandSettings
+from idp.kernel.templates import HTML_LANG, SOURCE
 
 group = typer.Typer(no_args_is_help=True, help="The pages that people see.")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from idp.cli.common import Stop, on_the_ground
+from idp.cli.common import Stop, with_services
 from idp.kernel import audit
 from idp.kernel.database import Transaction
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.login.persons import Persons
 from idp.verify.twfido.numbers import canonical
 
@@ -34,17 +34,17 @@ def _switch(context: typer.Context, number: str, *, enabled: bool) -> None:
     if known is None:
         raise Stop("this is not a national ID or resident number")
 
-    async def work(ground: Ground) -> None:
-        persons = Persons(ground)
+    async def work(services: Services) -> None:
+        persons = Persons(services)
         event = ENABLED if enabled else DISABLED
 
         async def change(tx: Transaction) -> None:
             # written down even if never seen: a number can be barred before its first login
             person_id, _ = await persons.meet(tx, known)
             await persons.switch(tx, person_id, enabled=enabled)
-            await ground.trail.write(tx, audit.entry(event, person_id=person_id))
+            await services.trail.write(tx, audit.entry(event, person_id=person_id))
 
-        await ground.database.write(change)
+        await services.database.write(change)
 
-    on_the_ground(context, work)
+    with_services(context, work)
     typer.echo("enabled" if enabled else "disabled")

@@ -13,10 +13,11 @@ import typer
 import uvicorn
 
 from idp import app as application
-from idp.app import Settings
-from idp.cli.common import Stop, chosen, on_the_ground, schema_of
+from idp.cli.common import Stop, chosen, schema_of, with_services
 from idp.cli.workers import run
 from idp.kernel import logs, metrics
+from idp.settings import Settings
+from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 
 DRAIN = 25  # seconds that open requests may finish in
@@ -39,7 +40,7 @@ def serve(
     """Run the bridge. Refuses to start with a schema that is not this version's."""
     settings = chosen(context).settings()
     _check_schema(settings)
-    on_the_ground(context, lambda ground: ground.keyring.ensure())
+    with_services(context, lambda services: services.keyring.ensure())
     files = [str(file.resolve()) for file in chosen(context).files]
     os.environ[application.CONFIG_VARIABLE] = os.pathsep.join(files)
     logs.configure(production=settings.environment == "production")
@@ -103,7 +104,7 @@ def simulate(
         syscode=own.syscode,
         api_key=own.keys[0],
         name=own.name or "simulated system",
-        success_url=settings.issuer + application.RETURN_PATH,
+        success_url=settings.issuer + RETURN_PATH,
         callback_url=settings.issuer + settings.twfido.callback_path,
     )
     try:

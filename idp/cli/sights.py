@@ -16,25 +16,28 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
-from idp.app import Settings, build
+from idp.house import build
 from idp.kernel import errors
 from idp.kernel.answers import Answers
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock, moment
 from idp.kernel.database import Database, Row
 from idp.kernel.errors import IdpError, VerificationError
-from idp.kernel.ground import Ground
+from idp.kernel.forms import Forms, Params
 from idp.kernel.keyring import KeyRing
-from idp.kernel.templates import BrandSettings, Templates
+from idp.kernel.services import Services
+from idp.kernel.settings import BrandSettings
+from idp.kernel.templates import Templates
 from idp.kernel.throttle import Throttle
 from idp.kernel.vault import Vault
-from idp.kernel.web import Cookies, Forms, Params
+from idp.kernel.web import Cookies
 from idp.login.desk import FIELDS
 from idp.login.flow import AttemptState, Picture, Purpose, next_step
 from idp.login.history import Result
 from idp.login.view import Here, View
 from idp.oidc.account import DONE, GONE
 from idp.registry.metadata import ClientMetadata
+from idp.settings import Settings
 
 ISSUER, HOME = "https://id.example.gov.tw", "https://library.example.gov.tw/"
 NUMBER, REFERENCE, LOGIN = "A123456789", "01JD8Z4K9Q", "sample-login"
@@ -72,7 +75,7 @@ class Studio:
         self.clock, self.vault = Clock(), Vault(secrets.token_bytes(32))
         self.templates = Drawn(self.settings.brand)
         none = cast(Database, None)
-        self.ground = Ground(
+        self.services = Services(
             settings=self.settings,
             clock=self.clock,
             database=none,
@@ -80,11 +83,11 @@ class Studio:
             trail=Trail(none, self.vault, self.clock),
             throttle=Throttle(None),
             keyring=KeyRing(none, self.vault, self.clock),
-            forms=Forms(Cookies(secure=True), ISSUER, self.vault.secret("forms")),
+            forms=Forms(Cookies(secure=True), ISSUER, self.vault.secrets("forms")),
             templates=self.templates,
         )
-        desk = build(self.ground, self.settings, httpx.AsyncBaseTransport()).desk
-        self.view, self.answers = View(self.ground, desk), Answers(self.templates)
+        desk = build(self.services, self.settings, httpx.AsyncBaseTransport()).desk
+        self.view, self.answers = View(self.services, desk), Answers(self.templates)
 
     def page(self, request: Request, template: str, **context: Any) -> Response:
         return self.templates.page(request, template, **context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -10,9 +11,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from idp.app import build, ground_floor, upstream_line
 from idp.cli.common import Stop, chosen, show
+from idp.house import build
 from idp.kernel.errors import IdpError
+from idp.kernel.services import open_services
 from idp.verify.twfido.numbers import canonical
 from idp.verify.twfido.verifier import TwFido
 
@@ -29,11 +31,13 @@ def _ask(context: typer.Context, question: Callable[[TwFido], Awaitable[T]]) -> 
     settings = chosen(context).settings()
 
     async def inner() -> T:
-        async with ground_floor(settings) as ground, upstream_line(settings.twfido) as line:
-            verifier = build(ground, settings, line).verifier
-            if not isinstance(verifier, TwFido):
-                raise Stop("the configured verifier is not TW FidO")
-            return await question(verifier)
+        async with open_services(settings) as services:
+            schemes = build(services, settings).schemes
+            async with contextlib.aclosing(schemes):
+                found = next((v for v in schemes if isinstance(v, TwFido)), None)
+                if found is None:
+                    raise Stop("TW FidO is not configured")
+                return await question(found)
 
     try:
         return asyncio.run(inner())

@@ -14,7 +14,7 @@ from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from idp.guard.answers import UNCOUNTED, USED_UP, Stopped
-from idp.windows import MemoryWindows, source
+from idp.rates import MemoryWindows, source_of
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Meter:
     @contextmanager
     def connection(self, address: str) -> Iterator[None]:
         """At most so many at once from one address, counted in each process."""
-        address = source(address)
+        address = source_of(address)
         if self._open[address] >= self._limits.connections:
             raise Stopped(416, "too many connections")
         self._open[address] += 1
@@ -59,7 +59,7 @@ class Meter:
                 del self._open[address]
 
     async def rate(self, address: str) -> None:
-        passed = await self._asked(self._limiter.hit(self._rate, "address", source(address)))
+        passed = await self._asked(self._limiter.hit(self._rate, "address", source_of(address)))
         if passed is False:
             raise Stopped(423, "too many requests in a second", {"Retry-After": "1"})
 

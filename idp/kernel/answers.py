@@ -82,7 +82,8 @@ class Answers:
     async def on_crash(self, request: Request, exception: Exception) -> Response:
         """Our own fault. The trace goes to the log, the reference to the person."""
         log.error("crash", path=request.url.path, exc_info=exception)
-        reference = request.scope.get("state", {}).get("reference", "")
+        caller = request.scope.get("state", {}).get("caller")
+        reference = caller.reference if caller else ""
         text = f"系統發生錯誤 / internal error\n{reference}\n"
         return no_store(PlainTextResponse(text, status_code=500))
 

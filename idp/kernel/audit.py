@@ -122,13 +122,14 @@ class Trail:
                     self._gathered.popleft()
 
     def _row(self, item: Entry) -> dict[str, Any]:
+        address = item.address
         return {
             "at": self._clock.now(),
             "event": item.event,
             "reference": item.reference,
             "client_id": item.client_id,
             "person_id": item.person_id,
-            "address_sealed": self._vault.seal("address", item.address) if item.address else "",
+            "address_sealed": address and self._vault.seal_for_good("address", address),
             "detail": _COMPACT.encode(dict(item.detail)),
         }
 

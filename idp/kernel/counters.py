@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, case, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from idp.kernel.database import Reader, Transaction
+from idp.kernel.housekeeping import kept
 from idp.kernel.tables import counters
 
 
@@ -59,6 +60,7 @@ _RESET = delete(counters).where(
 _PEEK = select(_ROW.count, _ROW.since).where(
     _ROW.kind == bindparam("kind"), _ROW.subject == bindparam("subject")
 )
+RETENTION = (kept(_ROW.expires_at, 0),)
 
 
 async def take(tx: Transaction, limit: Limit, subject: str, now: int) -> int:

@@ -1,4 +1,4 @@
-"""What a worker does beside answering: small jobs at fixed intervals.
+"""What a worker does besides answering: small jobs at fixed intervals.
 
 Nobody's login depends on them; several workers may run the same job at once.
 """
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Column, Table, bindparam, delete, select, tuple_
+from sqlalchemy import Column, bindparam, delete, select, tuple_
 from sqlalchemy.sql import Executable
 
 from idp.kernel.clock import Clock
@@ -60,8 +60,18 @@ async def follow_database_clock(database: Database, clock: Clock) -> None:
         log.warning("clock.corrected", seconds=round(difference, 3))
 
 
-def expired_rows(table: Table, column: Column[int]) -> Executable:
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`statement` deletes one small batch of rows whose time lies `before` (a parameter); they are
+    kept for `seconds` after that time. Each room lists its own."""
+
+    statement: Executable
+    seconds: int
+
+
+def expired_rows(column: Column[int]) -> Executable:
     """DELETE of one small batch: locks are short and nothing waits long behind it."""
+    table = column.table
     key = tuple_(*table.primary_key.columns)
     batch = (
         select(*table.primary_key.columns)
@@ -72,13 +82,17 @@ def expired_rows(table: Table, column: Column[int]) -> Executable:
     return delete(table).where(key.in_(batch))
 
 
-async def sweep(database: Database, statements: Sequence[tuple[Executable, int]]) -> int:
-    """Each statement with the time before which its rows are dead. Returns the rows removed."""
+def kept(column: Column[int], seconds: int) -> Retention:
+    return Retention(expired_rows(column), seconds)
+
+
+async def sweep(database: Database, retentions: Sequence[Retention], now: int) -> int:
+    """Returns the rows removed."""
     removed = 0
-    for statement, before in statements:
+    for retention in retentions:
         batch = SWEEP_BATCH
         while batch == SWEEP_BATCH:  # a flood leaves more than one; between two, others write
-            batch = await database.run(statement, before=before)
+            batch = await database.run(retention.statement, before=now - retention.seconds)
             removed += batch
             await asyncio.sleep(0)
     return removed

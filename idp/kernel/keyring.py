@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -65,6 +65,15 @@ class SigningKey:
         return (content + b"." + urlsafe_b64encode(signature)).decode()
 
 
+MakeKey = Callable[[str], Key]
+
+
+def generate_key(alg: str) -> Key:
+    if alg == "RS256":
+        return RSAKey.generate_key(2048, auto_kid=False)
+    return ECKey.generate_key("P-256", auto_kid=False)
+
+
 _JWS = JWSRegistry(algorithms=ALGORITHMS)
 _COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
@@ -116,8 +125,15 @@ READ_STAMPS = select(stamps)
 
 
 class KeyRing:
-    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        clock: Clock,
+        make_key: MakeKey = generate_key,
+    ) -> None:
         self._database, self._vault, self._clock = database, vault, clock
+        self._make_key = make_key
         self._keys: tuple[SigningKey, ...] = ()
         self._imported: dict[str, Key] = {}  # an RSA key takes 50 ms to import
 
@@ -150,7 +166,7 @@ class KeyRing:
             return
 
     def _new(self, alg: str, now: int, active_at: int | None = None) -> dict[str, Any]:
-        key = _generate(alg)
+        key = self._make_key(alg)
         kid = key.thumbprint()  # RFC 7638
         public = {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": alg}
         private = json.dumps(key.as_dict(private=True))
@@ -285,9 +301,3 @@ class KeyRing:
     async def _take_over(tx: Transaction, how: Executable, key: SigningKey, at: int) -> None:
         if not await tx.run(how, id=key.kid, at=at):
             raise RotationRefused("another change was first; look and try again")
-
-
-def _generate(alg: str) -> Key:
-    if alg == "RS256":
-        return RSAKey.generate_key(2048, auto_kid=False)
-    return ECKey.generate_key("P-256", auto_kid=False)

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from idp.kernel.database import sqlite_file
+from idp.kernel.sqlite import sqlite_file
 
-HEAD = "c3d9a7e04f21"  # the newest of the migrations
+HEAD = "b8c5e5f4a6d7"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

@@ -1,20 +1,29 @@
 """Settings: TOML files, then environment, read into typed models.
 
-Every room declares its own section; app.py puts them together. A key that nobody knows refuses
-to start, and all faults are reported at once.
+Every room declares its own section; idp/settings.py puts them together. An unknown key refuses to
+start, and all faults are reported at once.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 PREFIX = "IDP_"
 # ours as well, but no settings: the files of `idp serve`, the secret of `idp token`
@@ -25,6 +34,11 @@ class Section(BaseModel):
     """A frozen group of settings; unknown keys are faults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _words(value: Any) -> Any:
+    """A secret file holds one text: keys in it stand apart by blanks, commas or lines."""
+    return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
 
 
 class DatabaseSettings(Section):
@@ -38,6 +52,11 @@ class DatabaseSettings(Section):
 class KeySettings(Section):
     master_key: SecretStr | None = Field(
         None, description="64 hex digits; encrypts what is stored. Needed in production, as a file"
+    )
+    other_master_keys: Annotated[tuple[SecretStr, ...], BeforeValidator(_words)] = Field(
+        (),
+        description="master keys that only open: the next one before a change, the former one"
+        " until `idp keys reseal` has ended",
     )
     directory: Path = Field(
         Path("keys"), description="where development keeps a master key that it makes itself"
@@ -64,6 +83,61 @@ class MetricsSettings(Section):
     host: str = Field("127.0.0.1", description="address that the metrics port listens on")
 
 
+# ── what an agency puts its own name on ─────────────────────────────────────────────────────────
+
+_EMAIL = r"^([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?\z"
+
+
+def _a_stylesheet(file: Path | None) -> Path | None:
+    return _a_file(file, ".css")
+
+
+def _a_logo(file: Path | None) -> Path | None:
+    return _a_file(file, ".svg", ".png")
+
+
+def _a_file(file: Path | None, *suffixes: str) -> Path | None:
+    """Looked for at the start: a page without its logo is noticed by people, not by tests."""
+    if file and (file.suffix not in suffixes or not file.is_file()):
+        raise ValueError(f"{file} is not a file ending in {' or '.join(suffixes)}")
+    return file
+
+
+class BrandSettings(Section):
+    """What an agency puts its own name on."""
+
+    name: str = Field("行動身分識別登入", description="name of this service, shown on every page")
+    name_en: str = Field("Mobile identity login", description="the same in English")
+    app_name: str = Field("行動自然人憑證", description="what citizens call the app on their phone")
+    app_name_en: str = Field("TW FidO", description="the same in English")
+    register_url: str | None = Field(
+        "https://fido.moi.gov.tw", description="where a person registers for the app"
+    )
+    help_phone: str = Field("", description="help line, shown at the foot of every page")
+    faq_url: str | None = Field(None, description="frequently asked questions")
+    privacy_url: str | None = Field(None, description="privacy policy")
+    accessibility_url: str | None = Field(None, description="accessibility statement")
+    test_banner: bool = Field(False, description="warn on every page that this is a test")
+    help_email: str = Field(
+        "", pattern=_EMAIL, description="help desk: at the foot of every page, and for reports"
+    )
+    stylesheet: Annotated[Path | None, AfterValidator(_a_stylesheet)] = Field(
+        None, description="file (.css) read after ours: an agency's colours"
+    )
+    logo: Annotated[Path | None, AfterValidator(_a_logo)] = Field(
+        None, description="file (.svg or .png) shown in place of the name, which it is read as"
+    )
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What is served under /brand/, by name."""
+        known = {"style": self.stylesheet, "logo": self.logo}
+        return {f"{name}{file.suffix}": file for name, file in known.items() if file}
+
+
+# ── the kernel's settings ───────────────────────────────────────────────────────────────────────
+
+
 def _an_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.port == 0 or "@" in parts.netloc:  # reading the port raises ValueError as well
@@ -72,7 +146,7 @@ def _an_address(text: str) -> str:
 
 
 class KernelSettings(Section):
-    """What the ground floor needs. app.Settings adds the rooms."""
+    """What the kernel needs. idp.settings adds the rooms."""
 
     environment: Literal["development", "production"] = Field(
         "production", description="production refuses sample keys, http and the simulator"
@@ -84,6 +158,7 @@ class KernelSettings(Section):
     keys: KeySettings = KeySettings()
     web: WebSettings = WebSettings()
     metrics: MetricsSettings = MetricsSettings()
+    brand: BrandSettings = BrandSettings()
 
 
 class BadSettings(Exception):

@@ -12,75 +12,25 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from idp.kernel.caller import caller_of
 from idp.kernel.clock import TAIPEI
-from idp.kernel.settings import Section
+from idp.kernel.settings import BrandSettings
 from idp.kernel.web import no_store, page_policy, prefer, preference
 
 SOURCE = "zh-TW"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 HTML_LANG = {"zh-TW": "zh-Hant-TW"}
 LANGUAGE_COOKIE = "idp_language"
-
-
-_EMAIL = r"^([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?\z"
-
-
-def _a_stylesheet(file: Path | None) -> Path | None:
-    return _a_file(file, ".css")
-
-
-def _a_logo(file: Path | None) -> Path | None:
-    return _a_file(file, ".svg", ".png")
-
-
-def _a_file(file: Path | None, *suffixes: str) -> Path | None:
-    """Looked for at the start: a page without its logo is noticed by people, not by tests."""
-    if file and (file.suffix not in suffixes or not file.is_file()):
-        raise ValueError(f"{file} is not a file ending in {' or '.join(suffixes)}")
-    return file
-
-
-class BrandSettings(Section):
-    """What an agency puts its own name on."""
-
-    name: str = Field("行動身分識別登入", description="name of this service, shown on every page")
-    name_en: str = Field("Mobile identity login", description="the same in English")
-    app_name: str = Field("行動自然人憑證", description="what citizens call the app on their phone")
-    app_name_en: str = Field("TW FidO", description="the same in English")
-    register_url: str | None = Field(
-        "https://fido.moi.gov.tw", description="where a person registers for the app"
-    )
-    help_phone: str = Field("", description="help line, shown at the foot of every page")
-    faq_url: str | None = Field(None, description="frequently asked questions")
-    privacy_url: str | None = Field(None, description="privacy policy")
-    accessibility_url: str | None = Field(None, description="accessibility statement")
-    test_banner: bool = Field(False, description="warn on every page that this is a test")
-    help_email: str = Field(
-        "", pattern=_EMAIL, description="help desk: at the foot of every page, and for reports"
-    )
-    stylesheet: Annotated[Path | None, AfterValidator(_a_stylesheet)] = Field(
-        None, description="file (.css) read after ours: an agency's colours"
-    )
-    logo: Annotated[Path | None, AfterValidator(_a_logo)] = Field(
-        None, description="file (.svg or .png) shown in place of the name, which it is read as"
-    )
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """What is served under /brand/, by name."""
-        known = {"style": self.stylesheet, "logo": self.logo}
-        return {f"{name}{file.suffix}": file for name, file in known.items() if file}
 
 
 def template_directory() -> Path:
@@ -156,7 +106,7 @@ class Templates:
         html = self.render(
             name,
             language,
-            reference=request.state.reference,
+            reference=caller_of(request).reference,
             time=datetime.now(TAIPEI).strftime("%Y-%m-%d %H:%M:%S"),
             here=f"{here}?" if here else _address(request, status),
             **context,

@@ -13,7 +13,7 @@ from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from idp.kernel.errors import Unavailable
-from idp.windows import MemoryWindows
+from idp.rates import MemoryWindows
 
 PerMinute = RateLimitItemPerMinute
 PerSecond = RateLimitItemPerSecond

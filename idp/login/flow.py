@@ -35,6 +35,7 @@ class Purpose:
     cancel_to: str
     service_en: str = ""
     language: str = ""
+    schemes: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     number_hint: str = ""
     form_targets: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Purpose:
     @classmethod
     def read(cls, text: str) -> Purpose:
         found = json.loads(text)
-        for name in ("methods", "form_targets"):
+        for name in ("schemes", "methods", "form_targets"):
             found[name] = tuple(found[name])
         return cls(**found)
 

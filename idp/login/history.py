@@ -26,9 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from idp.kernel.database import Reader, Row, Transaction
-from idp.kernel.ground import Ground
-from idp.kernel.housekeeping import SWEEP_BATCH
+from idp.kernel.database import Database, Reader, Row, Transaction
+from idp.kernel.housekeeping import SWEEP_BATCH, expired_rows
 from idp.kernel.tables import attempts, history, logins
 from idp.login.flow import AttemptState
 from idp.login.session import Session
@@ -144,6 +143,7 @@ _KEEP = (  # two workers may sweep at once: the rows are the same
     )
     .on_conflict_do_nothing(index_elements=[_H.id])
 )
+EXPIRED = expired_rows(_H.at)
 _DROP = delete(attempts).where(_A.expires_at <= bindparam("upto"))
 
 
@@ -211,7 +211,7 @@ def _result(state: str, why: str, expires_at: int, now: int) -> Result:
     return _BY_WHY.get(why, Result.FAILED)
 
 
-async def settle(ground: Ground, before: int) -> None:
+async def sweep_attempts(database: Database, before: int) -> None:
     """Sweeps the attempts that ended before that, in small batches; what their persons may know
     of them is kept."""
     while True:
@@ -223,5 +223,5 @@ async def settle(ground: Ground, before: int) -> None:
             await tx.run(_KEEP, upto=row["upto"])
             return bool(await tx.run(_DROP, upto=row["upto"]))
 
-        if not await ground.database.write(work):
+        if not await database.write(work):
             return

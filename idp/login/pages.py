@@ -6,23 +6,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from idp.kernel import audit, errors
 from idp.kernel.answers import Answers
+from idp.kernel.caller import adopt_reference, caller_of
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import VerificationError
-from idp.kernel.ground import Ground
+from idp.kernel.forms import Params, read_form
+from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute, PerSecond
-from idp.kernel.web import BROWSER, Params, address_of, no_store, prefer, read_form, source_of
+from idp.kernel.web import BROWSER, no_store, prefer, see_other
 from idp.login import pause, store
 from idp.login.browsers import browser_of
-from idp.login.desk import Desk, Visitor
+from idp.login.desk import Desk
 from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step
 from idp.login.persons import Persons
 from idp.login.polls import Polls
@@ -44,34 +45,38 @@ class Login:
 
     def __init__(
         self,
-        ground: Ground,
+        services: Services,
         settings: LoginSettings,
         desk: Desk,
         persons: Persons,
         sessions: Sessions,
     ) -> None:
-        self._ground, self.settings, self._desk = ground, settings, desk
+        self._services, self.settings, self._desk = services, settings, desk
         self.persons, self.sessions = persons, sessions
-        self._view, self._polls = View(ground, desk), Polls(ground.database)
+        self._view, self._polls = View(services, desk), Polls(services.database)
 
     @property
     def methods(self) -> list[Method]:
-        return list(self._desk.verifier.methods.values())
+        return list(self._desk.schemes.methods.values())
+
+    def method_name(self, stored: str) -> str:
+        """What people and relying parties call a method that was stored by its id."""
+        return stored.rpartition(":")[2]
 
     def masked(self, number: str) -> str:
-        return self._desk.verifier.masked(number)
+        return self._desk.schemes.masked(number)
 
     def canonical(self, typed: str) -> str | None:
-        return self._desk.verifier.canonical_number(typed)
+        return self._desk.schemes.canonical_number(typed)
 
     async def disown(self, tx: Transaction, person: Row) -> None:
         """“This was not me”: sessions and verifications end, and no push comes any more."""
-        await pause.begin(tx, self._desk.budgets, person, self._ground.clock.now())
+        await pause.begin(tx, self._desk.budgets, person, self._services.clock.now())
 
     async def admit(self, request: Request, what: str) -> None:
         """Counts something that leaves a row behind. Raises TooManyRequests."""
         rate = PerMinute(self.settings.starts_per_minute)
-        wait = await self._ground.throttle.hit(rate, what, source_of(request))
+        wait = await self._services.throttle.hit(rate, what, caller_of(request).source)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
 
@@ -84,13 +89,13 @@ class Login:
         """Opens a login bound to this browser and sends it there. `greeted` is what Forms.greet
         said, where it has been asked already. Raises TooManyRequests."""
         await self.admit(request, "login-start")
-        browser, cookie = greeted or self._ground.forms.greet(request)
-        login_id, now = token(16), self._ground.clock.now()
-        await self._ground.database.run(
+        browser, cookie = greeted or self._services.forms.greet(request)
+        login_id, now = token(16), self._services.clock.now()
+        await self._services.database.run(
             store.INSERT_LOGIN,
             id=login_id,
             browser=browser,
-            reference=request.state.reference,
+            reference=caller_of(request).reference,
             relying_party=purpose.relying_party,
             purpose=self._sealed(purpose).dump(),
             attempts=0,
@@ -102,21 +107,21 @@ class Login:
         )
         response = see_other(f"/login/{login_id}")
         if cookie:
-            self._ground.forms.cookies.write(response, BROWSER, cookie)
+            self._services.forms.cookies.write(response, BROWSER, cookie)
         return response
 
     def _sealed(self, purpose: Purpose) -> Purpose:
         """A number that somebody suggested is stored like any other: not for reading."""
         hint = purpose.number_hint
         return (
-            replace(purpose, number_hint=self._ground.vault.seal(HINT, hint)) if hint else purpose
+            replace(purpose, number_hint=self._services.vault.seal(HINT, hint)) if hint else purpose
         )
 
     def routes(self, answers: Answers) -> list[Route]:
         def post(path: str, act: Callable[[Request, Here, Params], Awaitable[Response]]) -> Route:
             async def endpoint(request: Request) -> Response:
                 form = (await read_form(request)).once()
-                here = await self._here(request, self._ground.forms.check(request, form))
+                here = await self._here(request, self._services.forms.check(request, form))
                 return await act(request, here, form)
 
             return Route(f"/login/{{id}}/{path}", answers.page(endpoint), methods=["POST"])
@@ -135,7 +140,7 @@ class Login:
     # ── looking ────────────────────────────────────────────────────────────────────────────────
 
     async def _here(self, request: Request, browser: str | None) -> Here:
-        login = await self._ground.database.one(store.LOGIN, id=request.path_params["id"])
+        login = await self._services.database.one(store.LOGIN, id=request.path_params["id"])
         return self._for_browser(request, browser, login)
 
     def _for_browser(self, request: Request, browser: str | None, login: Row | None) -> Here:
@@ -144,24 +149,30 @@ class Login:
             raise errors.AlreadyFinished
         if login["browser"] != browser:
             raise errors.WrongBrowser
-        request.state.reference = login["reference"]
+        adopt_reference(request, login["reference"])
         return self._at(login, store.attempt_in(login))
 
     async def _again(self, here: Here) -> Here:
         """The same login, its attempt as it is by now."""
         attempt = here.attempt
         if attempt:
-            attempt = await self._ground.database.one(store.ATTEMPT, id=attempt["id"])
+            attempt = await self._services.database.one(store.ATTEMPT, id=attempt["id"])
         return self._at(here.login, attempt)
 
     def _at(self, login: Row, attempt: Row | None) -> Here:
         if attempt and self._desk.method_of(attempt) is None:
             attempt = None
-        step = next_step(login, attempt, self._ground.clock.now())
+        step = next_step(login, attempt, self._services.clock.now())
         return Here(login, attempt, Purpose.read(login["purpose"]), step)
 
+    def _method(self, attempt: Row) -> Method:
+        method = self._desk.method_of(attempt)
+        if method is None:
+            raise AssertionError("an attempt whose method is off is not looked at")
+        return method
+
     async def show(self, request: Request) -> Response:
-        here = await self._here(request, self._ground.forms.browser(request))
+        here = await self._here(request, caller_of(request).browser)
         if here.login["session_id"] is not None:
             # a second click, or the Back button: wherever it led, that place looks again
             return see_other(here.purpose.return_to)
@@ -172,11 +183,11 @@ class Login:
     async def status(self, request: Request) -> Response:
         """The poll: one bit, whether to go and see. It never counts as use of a session and
         carries no outcome; `seen` is the mark of the page that asks."""
-        wait = await self._ground.throttle.hit(PerSecond(1), "status", request.path_params["id"])
+        wait = await self._services.throttle.hit(PerSecond(1), "status", request.path_params["id"])
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
         login = await self._polls.login(request.path_params["id"])
-        here = self._for_browser(request, self._ground.forms.browser(request), login)
+        here = self._for_browser(request, caller_of(request).browser, login)
         here = await self._asked(request, here)
         now = mark(here.login, here.step)
         done = decided(here.step) or request.query_params.get("seen", now) != now
@@ -186,7 +197,7 @@ class Login:
     async def _settled(self, request: Request, here: Here) -> Here:
         """A person who presses a button is worth waiting for: until the upstream may be asked
         again, or somebody else's question has been answered."""
-        clock = self._ground.clock
+        clock = self._services.clock
         until = clock.monotonic() + self.settings.ask_seconds + 0.5
         while True:
             here = await self._asked(request, here)
@@ -199,11 +210,8 @@ class Login:
     async def _asked(self, request: Request, here: Here) -> Here:
         if here.attempt is None:
             return here
-        asked = await self._desk.ask(here.attempt, self._visitor(request, here))
+        asked = await self._desk.ask(here.attempt, caller_of(request))
         return await self._again(here) if asked else here
-
-    def _visitor(self, request: Request, here: Here) -> Visitor:
-        return Visitor(here.login["browser"], address_of(request), here.login["reference"])
 
     # ── pressing ───────────────────────────────────────────────────────────────────────────────
 
@@ -211,7 +219,7 @@ class Login:
         """Method and number from the first page; every fault is told at its field."""
         if here.step is Step.FINISHED:
             return self._back(here)
-        offered = {m.id: m for m in self._desk.methods_for(here.purpose)}
+        offered = {m.name: m for m in self._desk.methods_for(here.purpose)}
         method = offered.get(form.get("method", ""))
         number = self.canonical(form.get("pid", ""))
         fault = _fault(method, form.get("pid", ""), number)
@@ -228,7 +236,7 @@ class Login:
             return self._back(here)
         if self._view.locked(here):
             return see_other(here.path, soon="1")
-        method = self._desk.verifier.methods[here.attempt["method"]]
+        method = self._method(here.attempt)
         number = self._desk.number_of(here.attempt)
         return await self._open(request, here, method, number, form)
 
@@ -245,7 +253,7 @@ class Login:
         self, request: Request, here: Here, method: Method, number: str | None, form: Params
     ) -> Response:
         await self._not_too_often(here)
-        who, seen = self._visitor(request, here), _seen(form, here.login)
+        who, seen = caller_of(request), _seen(form, here.login)
         if seen == here.login["attempts"] >= self.settings.attempts:
             return self._view.page(request, here, problem=errors.AlreadyFinished())
         number = number if method.needs_number else None
@@ -257,13 +265,13 @@ class Login:
             await self._desk.give_up(here.attempt)
         response = self._back(here)
         if not here.purpose.kiosk:
-            prefer(request, response, METHOD_COOKIE, method.id, max_age=31_536_000)
+            prefer(request, response, METHOD_COOKIE, method.name, max_age=31_536_000)
         return response
 
     async def _not_too_often(self, here: Here) -> None:
         """Even what a budget refuses costs us rows. Raises TooManyRequests."""
         rate = PerMinute(OPENS_PER_MINUTE)
-        if wait := await self._ground.throttle.hit(rate, "login-open", here.id):
+        if wait := await self._services.throttle.hit(rate, "login-open", here.id):
             raise errors.TooManyRequests(retry_after=wait)
 
     async def check(self, request: Request, here: Here, _form: Params) -> Response:
@@ -284,9 +292,9 @@ class Login:
     async def _complete(self, request: Request, here: Here, attempt: Row) -> str | None:
         """The one transaction that lets somebody in: the cookie of the new session, or None if
         another was first (a second tab, a cancel, a newer attempt). Raises PersonDisabled."""
-        number = self._ground.vault.open_text("attempt", attempt["number_sealed"])
-        method = self._desk.verifier.methods[attempt["method"]]
-        now, replaces = self._ground.clock.now(), self.sessions.presented(request)
+        number = self._services.vault.open_text("attempt", attempt["number_sealed"])
+        method = self._method(attempt)
+        now, replaces = self._services.clock.now(), self.sessions.presented(request)
         kiosk = here.purpose.kiosk
 
         async def work(tx: Transaction) -> str | None:
@@ -311,11 +319,11 @@ class Login:
                 raise _Lost
             if not await tx.run(store.USED, key=attempt["id"], grace=now - GRACE):
                 raise _Lost
-            await self._write(tx, request, here, COMPLETED, person_id, method=method.id)
+            await self._write(tx, request, here, COMPLETED, person_id, method=method.name)
             return cookie
 
         try:
-            cookie = await self._ground.database.write(work)
+            cookie = await self._services.database.write(work)
         except _Lost:
             return None
         if cookie is None:
@@ -329,12 +337,12 @@ class Login:
             if await tx.run(store.DROP_ATTEMPT, key=here.id):
                 await tx.run(store.REPLACE, login=here.id)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         await self._desk.give_up(here.attempt)
         return self._back(here)
 
     async def cancel(self, request: Request, here: Here, _form: Params) -> Response:
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
 
         async def work(tx: Transaction) -> int:
             moved = await tx.run(store.CANCEL, key=here.id, now=now)
@@ -343,7 +351,7 @@ class Login:
                 await self._write(tx, request, here, CANCELLED)
             return moved
 
-        if not await self._ground.database.write(work):
+        if not await self._services.database.write(work):
             return self._back(here)
         await self._desk.give_up(here.attempt)
         return see_other(here.purpose.cancel_to)
@@ -357,15 +365,10 @@ class Login:
         person: str = "",
         **detail: str,
     ) -> None:
-        item = audit.entry(
-            event,
-            reference=here.login["reference"],
-            client_id=here.purpose.relying_party,
-            person_id=person,
-            address=address_of(request),
-            **detail,
+        item = caller_of(request).entry(
+            event, client_id=here.purpose.relying_party, person_id=person, **detail
         )
-        await self._ground.trail.write(tx, item)
+        await self._services.trail.write(tx, item)
 
     @staticmethod
     def _back(here: Here) -> Response:
@@ -374,13 +377,6 @@ class Login:
 
 class _Lost(Exception):
     """Another transaction was first: roll back."""
-
-
-def see_other(path: str, **query: str) -> RedirectResponse:
-    """303: the answer to a form is a page of its own (RFC 9700 §4.12: never 307)."""
-    response = RedirectResponse(path + ("?" + urlencode(query) if query else ""), status_code=303)
-    no_store(response)
-    return response
 
 
 def _fault(method: Method | None, typed: str, number: str | None) -> str:

@@ -6,9 +6,9 @@ are put aside, and a same-site GET, which has the cookie, takes them up.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,21 +16,17 @@ from starlette.routing import Route
 
 from idp.kernel import audit, errors, metrics
 from idp.kernel.answers import Answers
+from idp.kernel.caller import Caller, caller_of
 from idp.kernel.clock import token
-from idp.kernel.ground import Ground
+from idp.kernel.forms import read_form, read_query
+from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
-from idp.kernel.web import (
-    address_of,
-    no_store,
-    read_form,
-    read_query,
-    source_of,
-    within,
-)
+from idp.kernel.web import no_store, see_other, within
 from idp.login import store
 from idp.login.arrivals import Arrivals
-from idp.login.desk import Desk, Visitor
-from idp.login.pages import see_other
+from idp.login.desk import Desk
+from idp.verify import Verifier
+from idp.verify.schemes import Schemes
 
 FOREIGN = audit.event("callback.foreign_peer", "a callback from an address that is not allowed")
 UNSIGNED = audit.event("callback.unsigned", "a callback that is malformed or not signed")
@@ -40,82 +36,77 @@ LANDINGS_PER_MINUTE = 60  # from one address; a person comes back once
 MAX_FIELDS_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Doors:
-    """Where the upstream reaches us, and how it wants to be answered."""
-
-    return_path: str
-    callback_path: str
-    callback_peers: tuple[str, ...]
-    acknowledgement: Mapping[str, str]
-
-
 class Returns:
-    def __init__(self, ground: Ground, desk: Desk, doors: Doors) -> None:
-        self._ground, self._desk, self._doors = ground, desk, doors
-        self._arrivals = Arrivals(ground, desk)
+    def __init__(self, services: Services, desk: Desk, schemes: Schemes) -> None:
+        self._services, self._desk, self._schemes = services, desk, schemes
+        self._arrivals = Arrivals(services, desk)
 
     def routes(self, answers: Answers) -> list[Route]:
-        back, called = self._doors.return_path, self._doors.callback_path
-        return [
-            Route(back, answers.page(self.land), methods=["GET", "POST"]),
-            Route(back + "/{landing}", answers.page(self.take_up), methods=["GET"]),
-            Route(called, answers.program(self.callback), methods=["POST"]),
-        ]
+        return [route for verifier in self._schemes for route in self._of(verifier, answers)]
 
-    async def land(self, request: Request) -> Response:
+    def _of(self, verifier: Verifier, answers: Answers) -> Iterator[Route]:
+        """Where this scheme's upstream reaches us."""
+        paths = verifier.paths
+        if paths.returns:
+            land = functools.partial(self.land, verifier)
+            take_up = functools.partial(self.take_up, verifier)
+            yield Route(paths.returns, answers.page(land), methods=["GET", "POST"])
+            yield Route(paths.returns + "/{landing}", answers.page(take_up), methods=["GET"])
+        if paths.callback:
+            called = functools.partial(self.callback, verifier)
+            yield Route(paths.callback, answers.program(called), methods=["POST"])
+
+    async def land(self, verifier: Verifier, request: Request) -> Response:
         rate = PerMinute(LANDINGS_PER_MINUTE)
-        wait = await self._ground.throttle.hit(rate, "landing", source_of(request))
+        wait = await self._services.throttle.hit(rate, "landing", caller_of(request).source)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
         fields = read_query(request) if request.method == "GET" else await read_form(request)
         text = json.dumps(dict(fields.once()))
         if len(text) > MAX_FIELDS_BYTES:
             raise errors.TooLarge
-        landing, now = token(16), self._ground.clock.now()
-        await self._ground.database.run(
+        landing, now = token(16), self._services.clock.now()
+        await self._services.database.run(
             store.INSERT_LANDING,
             id=landing,
-            fields_sealed=self._ground.vault.seal("landing", text),
+            fields_sealed=self._services.vault.seal("landing", text),
             expires_at=now + LANDING_SECONDS,
         )
-        return see_other(f"{self._doors.return_path}/{landing}")
+        return see_other(f"{verifier.paths.returns}/{landing}")
 
-    async def take_up(self, request: Request) -> Response:
-        browser = self._ground.forms.browser(request)
-        landing, now = request.path_params["landing"], self._ground.clock.now()
-        row = await self._ground.database.write(
+    async def take_up(self, verifier: Verifier, request: Request) -> Response:
+        landing, now = request.path_params["landing"], self._services.clock.now()
+        row = await self._services.database.write(
             lambda tx: tx.one(store.TAKE_LANDING, id=landing, now=now)
         )
         if row is None:
             raise errors.AlreadyFinished
-        fields = json.loads(self._ground.vault.open_text("landing", row["fields_sealed"]))
-        who = Visitor(browser or "", address_of(request), request.state.reference)
-        login_id = await self._arrivals.brought_back(fields, who)
+        fields = json.loads(self._services.vault.open_text("landing", row["fields_sealed"]))
+        who = caller_of(request)
+        login_id = await self._arrivals.brought_back(verifier, fields, who)
         await self._desk.ask_login(login_id, who)
         return see_other(f"/login/{login_id}")
 
-    async def callback(self, request: Request) -> Response:
+    async def callback(self, verifier: Verifier, request: Request) -> Response:
         """Acknowledged whatever verdict it brings: the upstream may be waiting for our answer.
         The source address comes first: no cipher runs for strangers."""
-        address = address_of(request)
-        who = Visitor("", address, request.state.reference)
-        if not within(address, self._doors.callback_peers):
+        who = caller_of(request)
+        if not within(who.address, verifier.paths.callback_peers):
             await self._foreign(who)
             return _answer({"error": "forbidden"}, 403)
         try:
-            await self._arrivals.called(await request.body(), who)
+            await self._arrivals.called(verifier, await request.body(), who)
         except errors.Disagreement as refusal:
             metrics.ALARMS.labels("callback-unsigned").inc()
-            await self._ground.trail.note(who.entry(UNSIGNED, why=refusal.detail))
+            await self._services.trail.note(who.entry(UNSIGNED, why=refusal.detail))
             return _answer({"error": "unauthorized"}, 401)
-        return _answer(self._doors.acknowledgement, 200)
+        return _answer(verifier.paths.acknowledgement, 200)
 
-    async def _foreign(self, who: Visitor) -> None:
+    async def _foreign(self, who: Caller) -> None:
         """Anybody can call here: a flood must fill neither the audit trail nor its backlog."""
         metrics.ALARMS.labels("callback-peer").inc()
-        if not await self._ground.throttle.hit(PerMinute(1), "foreign-peer", who.source):
-            self._ground.trail.gather(who.entry(FOREIGN))
+        if not await self._services.throttle.hit(PerMinute(1), "foreign-peer", who.source):
+            self._services.trail.gather(who.entry(FOREIGN))
 
 
 def _answer(body: Mapping[str, str], status: int) -> Response:

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.ground import Ground
+from idp.kernel.housekeeping import kept
+from idp.kernel.services import Services
 from idp.kernel.settings import Section
 from idp.kernel.tables import persons, sessions
 from idp.kernel.vault import digest
@@ -105,13 +106,16 @@ END_OTHERS = (
 )
 
 
+RETENTION = (kept(_S.expires_at, 31 * 86_400),)
+
+
 class Sessions:
-    def __init__(self, ground: Ground, settings: SessionSettings) -> None:
-        self._ground, self._settings = ground, settings
+    def __init__(self, services: Services, settings: SessionSettings) -> None:
+        self._services, self._settings = services, settings
 
     def presented(self, request: Request) -> str | None:
         """The id of whatever session cookie the browser sent, alive or not."""
-        value = self._ground.forms.cookies.read(request, COOKIE)
+        value = self._services.forms.cookies.read(request, COOKIE)
         return digest(value) if value else None
 
     async def current(self, request: Request) -> Session | None:
@@ -120,21 +124,21 @@ class Sessions:
         return await self.find(presented) if presented else None
 
     async def find(self, session_id: str) -> Session | None:
-        now = self._ground.clock.now()
-        row = await self._ground.database.one(
+        now = self._services.clock.now()
+        row = await self._services.database.one(
             _LIVE, id=session_id, now=now, idle_since=now - self._settings.idle_seconds
         )
         if row is None:
             return None
         if row["seen_at"] < now - TOUCH:
-            await self._ground.database.run(_TOUCH, key=row["id"], now=now)
+            await self._services.database.run(_TOUCH, key=row["id"], now=now)
         return _read(row)
 
     async def of_person(self, person_id: str) -> list[Session]:
         """Those that are alive, newest first."""
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
         idle_since = now - self._settings.idle_seconds
-        rows = await self._ground.database.all(
+        rows = await self._services.database.all(
             _OF_PERSON, person=person_id, now=now, idle_since=idle_since
         )
         return [_read(row) for row in rows]
@@ -153,7 +157,7 @@ class Sessions:
     ) -> tuple[Session, str]:
         """A new session, never an old id (fixation); `replaces` ends. Its life may be shorter
         than usual. Returns it with the value for the cookie."""
-        now, value = self._ground.clock.now(), token()
+        now, value = self._services.clock.now(), token()
         before = await tx.one(_BY_ID, id=replaces) if replaces else None
         same = before is not None and before["person_id"] == person_id
         root = before["root"] if before and same else digest(value)
@@ -183,11 +187,11 @@ class Sessions:
     async def forget(self, tx: Transaction, session_id: str, only_for: str) -> bool:
         """A shared screen keeps no session; codes just given out stay good. Whether it was one
         that counts for this relying party only."""
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
         return bool(await tx.run(_FORGET, key=session_id, only_for=only_for, now=now))
 
     def hand_out(self, response: Response, value: str) -> None:
-        self._ground.forms.cookies.write(response, COOKIE, value)
+        self._services.forms.cookies.write(response, COOKIE, value)
 
 
 def _read(row: Row) -> Session:

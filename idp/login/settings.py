@@ -20,6 +20,11 @@ class PushBudget(Section):
 
 
 class LoginSettings(Section):
+    schemes: tuple[str, ...] = Field(
+        (),
+        description="schemes whose methods are offered, the preferred first; empty: all that are"
+        " configured",
+    )
     transaction_seconds: int = Field(
         1800, ge=300, description="a login may take so long in all, with every new try"
     )

@@ -8,6 +8,7 @@ from sqlalchemy import Text, and_, bindparam, case, delete, func, insert, or_, s
 from sqlalchemy.sql.elements import ColumnElement
 
 from idp.kernel.database import Row
+from idp.kernel.housekeeping import kept
 from idp.kernel.tables import attempts, handles, landings, logins, upstream_sequences
 from idp.login.flow import AttemptState
 
@@ -177,3 +178,11 @@ TAKE_LANDING = (
 )
 
 RESERVE_SEQUENCES = insert(upstream_sequences)
+
+DAY = 86_400
+RETENTION = (
+    kept(landings.c.expires_at, 0),
+    kept(upstream_sequences.c.reserved_at, 7 * DAY),
+    kept(handles.c.seen_at, 30 * DAY),
+    kept(_L.expires_at, 3 * DAY),
+)

@@ -11,9 +11,10 @@ from idp.kernel import errors
 from idp.kernel.clock import moment
 from idp.kernel.database import Row
 from idp.kernel.errors import IdpError
-from idp.kernel.ground import Ground
+from idp.kernel.forms import Params
+from idp.kernel.services import Services
 from idp.kernel.templates import SOURCE, Templates
-from idp.kernel.web import Params, origin_of, preference
+from idp.kernel.web import origin_of, preference
 from idp.login import qr
 from idp.login.desk import Desk
 from idp.login.flow import RESEND, Picture, Purpose, Step, decided, ending, mark
@@ -56,8 +57,8 @@ class Here:
 
 
 class View:
-    def __init__(self, ground: Ground, desk: Desk) -> None:
-        self._ground, self._desk = ground, desk
+    def __init__(self, services: Services, desk: Desk) -> None:
+        self._services, self._desk = services, desk
 
     def page(
         self,
@@ -76,7 +77,7 @@ class View:
             problem = errors.AlreadyFinished()  # out of time, but the way back is still open
         picture = Picture.read(here.attempt["challenge"]) if here.attempt else None
         left, kiosk = self.seconds(here), here.purpose.kiosk
-        templates = self._ground.templates
+        templates = self._services.templates
         return templates.page(
             request,
             "login/problem.html" if problem else PAGES[here.step],
@@ -100,7 +101,7 @@ class View:
             soon="soon" in request.query_params,
             locked=self.locked(here),
             scannable=self.scannable(here) is not None,
-            life_seconds=self._desk.verifier.life,
+            life_seconds=self._life(here),
             mobile=_mobile(request),
             problem=problem or (ending(here.attempt) if here.attempt else None),
             wait_minutes=_minutes(problem),
@@ -112,20 +113,26 @@ class View:
             chosen=self._chosen(request, here.purpose, typed),
             typed=(typed if not kiosk else None) or {"pid": self._suggested(here.purpose)},
             fault=fault,
-            csrf=self._ground.forms.stamp(here.login["browser"]),
+            csrf=self._services.forms.sign(here.login["browser"]),
         )
+
+    def _life(self, here: Here) -> int:
+        """Of the attempt's method; before there is one, the longest of those offered."""
+        method = self._desk.method_of(here.attempt) if here.attempt else None
+        offered = self._desk.methods_for(here.purpose)
+        return method.life if method else max((m.life for m in offered), default=0)
 
     def seconds(self, here: Here) -> int:
         if here.attempt is None:
             return 0
-        return max(0, int(here.attempt["expires_at"]) - self._ground.clock.now())
+        return max(0, int(here.attempt["expires_at"]) - self._services.clock.now())
 
     def locked(self, here: Here) -> int:
         """Seconds until a phone that has just rung may ring again."""
         method = self._desk.method_of(here.attempt) if here.attempt else None
         if not here.attempt or not method or not method.disturbs or here.step is not Step.WAIT:
             return 0
-        return max(0, int(here.attempt["opened_at"]) + RESEND - self._ground.clock.now())
+        return max(0, int(here.attempt["opened_at"]) + RESEND - self._services.clock.now())
 
     def scannable(self, here: Here) -> Method | None:
         """The way to go on with a code to scan where a phone should have rung."""
@@ -137,7 +144,7 @@ class View:
 
     def _suggested(self, purpose: Purpose) -> str:
         sealed = purpose.number_hint if not purpose.kiosk else ""
-        return self._ground.vault.open_text(HINT, sealed) if sealed else ""
+        return self._services.vault.open_text(HINT, sealed) if sealed else ""
 
     def _worth_repeating(self, here: Here) -> bool:
         """Whether “try again” could work: who pressed reject is not rung again for a while."""
@@ -157,7 +164,7 @@ class View:
     def _chosen(self, request: Request, purpose: Purpose, typed: Params | None) -> str:
         kept = preference(request, METHOD_COOKIE) if not purpose.kiosk else ""
         wish = (typed or Params()).get("method") or kept
-        return wish if any(m.id == wish for m in self._desk.methods_for(purpose)) else ""
+        return wish if any(m.name == wish for m in self._desk.methods_for(purpose)) else ""
 
 
 def _mobile(request: Request) -> bool:

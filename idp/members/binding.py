@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from idp.kernel import audit, counters
+from idp.kernel.caller import caller_of
 from idp.kernel.clock import token
 from idp.kernel.counters import Limit
 from idp.kernel.database import Transaction
-from idp.kernel.ground import Ground
+from idp.kernel.forms import FORM_LIFE, read_form
+from idp.kernel.services import Services
 from idp.kernel.vault import digest
-from idp.kernel.web import BROWSER, FORM_LIFE, address_of, read_form
+from idp.kernel.web import BROWSER
 from idp.login.flow import Purpose
 from idp.login.persons import Persons
 from idp.login.session import Session, Sessions
@@ -52,9 +54,9 @@ class _Often(Exception):
 
 class Binding:
     def __init__(
-        self, ground: Ground, settings: MembersSettings, directory: Directory, login: Login
+        self, services: Services, settings: MembersSettings, directory: Directory, login: Login
     ) -> None:
-        self._ground, self._settings = ground, settings
+        self._services, self._settings = services, settings
         self._directory, self._login = directory, login
 
     async def show(self, request: Request) -> Response:
@@ -65,12 +67,12 @@ class Binding:
 
     async def left(self, request: Request) -> Response:
         """Whoever cancels the login must not be sent into the next one."""
-        return self._ground.templates.page(request, "wecard/left.html", start=PATH)
+        return self._services.templates.page(request, "wecard/left.html", start=PATH)
 
     async def issue(self, request: Request) -> Response:
         """Raises ForgedRequest, InvalidRequest."""
         form = (await read_form(request)).once()
-        self._ground.forms.check(request, form)
+        self._services.forms.check(request, form)
         session = await self._login.sessions.current(request)
         if session is None or session.only_for:
             return await self._login.begin(request, self._purpose(request))
@@ -78,15 +80,15 @@ class Binding:
         member = next((m for m in cards if m.card_number == form.get("card")), None)
         if member is None:  # not theirs, or not any more
             return self._page(request, cards)
-        code, now = codes.new(), self._ground.clock.now()
+        code, now = codes.new(), self._services.clock.now()
         work = functools.partial(self._issue, request, session, member, code, form.get("once", ""))
         try:
-            await self._ground.database.write(work)
+            await self._services.database.write(work)
         except _Stale:
             return self._page(request, cards, notice="stale")
         except _Often:
             return self._page(request, cards, notice="often", status=429)
-        return self._ground.templates.page(
+        return self._services.templates.page(
             request,
             "wecard/code.html",
             code=codes.grouped(code),
@@ -106,7 +108,7 @@ class Binding:
         tx: Transaction,
     ) -> None:
         """Raises _Stale, _Often; then nothing has changed."""
-        now, vault = self._ground.clock.now(), self._ground.vault
+        now, vault = self._services.clock.now(), self._services.vault
         if not once or await counters.take(tx, ONCE, digest(once), now):
             raise _Stale
         if await counters.take(tx, ISSUES, session.person_id, now):
@@ -115,37 +117,37 @@ class Binding:
         await codes.issue(tx, vault, member.card_number, code, now, expires_at)
         entry = audit.entry(
             ISSUED,
-            reference=request.state.reference,
+            reference=caller_of(request).reference,
             person_id=session.person_id,
-            address=address_of(request),
+            address=caller_of(request).address,
             card=vault.index("card", member.card_number),
         )
-        await self._ground.trail.write(tx, entry)
+        await self._services.trail.write(tx, entry)
 
     # ── showing ────────────────────────────────────────────────────────────────────────────────
 
     async def _cards(self, session: Session) -> list[Member]:
-        persons, database = self._login.persons, self._ground.database
+        persons, database = self._login.persons, self._services.database
         number = await persons.number(database, session.person_id)
         return await self._directory.by_person(database, persons.index(number))
 
     def _page(
         self, request: Request, cards: list[Member], notice: str = "", status: int = 200
     ) -> Response:
-        browser, cookie = self._ground.forms.greet(request)
-        response = self._ground.templates.page(
+        browser, cookie = self._services.forms.greet(request)
+        response = self._services.templates.page(
             request,
             "wecard/cards.html",
             status=status,
             cards=[self._shown(member) for member in cards],
-            csrf=self._ground.forms.stamp(browser),
+            csrf=self._services.forms.sign(browser),
             once=token(16),
             notice=notice,
             minutes=self._settings.code_seconds // 60,
             start=PATH,
         )
         if cookie:
-            self._ground.forms.cookies.write(response, BROWSER, cookie)
+            self._services.forms.cookies.write(response, BROWSER, cookie)
         return response
 
     def _shown(self, member: Member) -> dict[str, str]:
@@ -161,4 +163,4 @@ class Binding:
         }
 
     def _purpose(self, request: Request) -> Purpose:
-        return purpose_of_our_own(self._ground.templates, request, SERVICE, PATH, LEFT)
+        return purpose_of_our_own(self._services.templates, request, SERVICE, PATH, LEFT)

@@ -16,13 +16,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from idp.kernel.caller import caller_of
 from idp.kernel.errors import InvalidRequest, TooLarge, Unavailable
-from idp.kernel.ground import Ground
+from idp.kernel.forms import parse_urlencoded
 from idp.kernel.metrics import CARDS
+from idp.kernel.services import Services
 from idp.kernel.strictjson import NotStrict, read_object
 from idp.kernel.throttle import PerMinute
 from idp.kernel.vault import digest
-from idp.kernel.web import address_of, no_store, parse_urlencoded, source_of, within
+from idp.kernel.web import no_store, within
 from idp.members import envelope
 from idp.members.directory import Directory
 from idp.members.envelope import Attempt, Unreadable
@@ -34,8 +36,8 @@ NOBODY = Attempt("", "")
 
 
 class Callback:
-    def __init__(self, ground: Ground, settings: MembersSettings, directory: Directory) -> None:
-        self._ground, self._desk = ground, Desk(ground, directory)
+    def __init__(self, services: Services, settings: MembersSettings, directory: Directory) -> None:
+        self._services, self._desk = services, Desk(services, directory)
         # by digest: how long a look-up takes must not spell out a path
         self._doors = {digest(a.path): (name, a) for name, a in settings.wecard.items()}
 
@@ -60,19 +62,19 @@ class Callback:
     async def _turned_away(
         self, request: Request, name: str, application: WeCardApplication
     ) -> Response | None:
-        if not within(address_of(request), application.allowed_sources):
+        if not within(caller_of(request).address, application.allowed_sources):
             return _away(403, "foreign")
         if request.method != "POST":
             return _away(405, "method", {"Allow": "POST"})
         rate = PerMinute(application.requests_per_minute)
-        wait = await self._ground.throttle.hit(rate, "wecard", name, source_of(request))
+        wait = await self._services.throttle.hit(rate, "wecard", name, caller_of(request).source)
         return _away(429, "too many", {"Retry-After": str(wait)}) if wait else None
 
     async def _answer(
         self, request: Request, name: str, application: WeCardApplication
     ) -> Response:
         here = functools.partial(
-            Call, name, application, address_of(request), request.state.reference
+            Call, name, application, caller_of(request).address, caller_of(request).reference
         )
         call = _read(here, application, await _body(request), request.headers)
         return _reply(call, await self._desk.decide(call))

@@ -8,6 +8,7 @@ import unicodedata
 from sqlalchemy import bindparam, insert, update
 
 from idp.kernel.database import Transaction
+from idp.kernel.housekeeping import kept
 from idp.kernel.tables import binding_codes
 from idp.kernel.vault import Vault
 
@@ -31,6 +32,7 @@ _SPEND = (
     )
     .values(spent_at=bindparam("moment"))
 )
+RETENTION = (kept(_C.expires_at, 86_400),)
 
 
 def new() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.members import record, tencent
 from idp.members.directory import Directory, Member, Report
 from idp.members.passwords import hash_password
@@ -17,7 +17,7 @@ call = tencent.call
 
 
 async def import_members(
-    ground: Ground,
+    services: Services,
     file: Path,
     canonical: Canonical,
     *,
@@ -27,25 +27,25 @@ async def import_members(
     """Raises SheetRefused, OSError. Nothing is written if a line is rejected, unless those are to
     be skipped."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        return await Directory(ground).take_in(
+        return await Directory(services).take_in(
             lines, canonical, dry_run=dry_run, skip_rejected=skip_rejected
         )
 
 
-async def list_members(ground: Ground, after: str = "") -> list[dict[str, Any]]:
+async def list_members(services: Services, after: str = "") -> list[dict[str, Any]]:
     """A hundred a page; `after` is the last card number of the page before."""
-    directory = Directory(ground)
-    return [_brief(directory, m, ground.clock.now()) for m in await directory.page(after)]
+    directory = Directory(services)
+    return [_brief(directory, m, services.clock.now()) for m in await directory.page(after)]
 
 
-async def show_member(ground: Ground, card_number: str) -> dict[str, Any] | None:
+async def show_member(services: Services, card_number: str) -> dict[str, Any] | None:
     """Everything but the national ID and the password."""
-    directory = Directory(ground)
+    directory = Directory(services)
     card = record.canonical_card(card_number)
-    member = await directory.by_card(ground.database, card)
+    member = await directory.by_card(services.database, card)
     if member is None:
         return None
-    brief = _brief(directory, member, ground.clock.now())
+    brief = _brief(directory, member, services.clock.now())
     return {**brief, "password": bool(member.password_hash), **directory.record(member)}
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.sql import Executable
 
 from idp.kernel import audit
 from idp.kernel.database import Reader, Row, Transaction
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.kernel.tables import members, persons
 from idp.kernel.vault import VaultBroken
 from idp.login.persons import Persons
@@ -81,8 +81,8 @@ class Report:
 
 
 class Directory:
-    def __init__(self, ground: Ground) -> None:
-        self._ground, self._persons = ground, Persons(ground)
+    def __init__(self, services: Services) -> None:
+        self._services, self._persons = services, Persons(services)
 
     # ── finding ────────────────────────────────────────────────────────────────────────────────
 
@@ -95,17 +95,17 @@ class Directory:
 
     async def by_person(self, reader: Reader, number_index: str) -> list[Member]:
         """The valid cards of a person, newest first."""
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
         found = [_member(row) for row in await reader.all(_BY_PERSON, index=number_index)]
         return [member for member in found if member.valid(now)]
 
     async def page(self, after: str = "") -> list[Member]:
         """A hundred members, in the order of their cards, for the operator."""
-        return [_member(row) for row in await self._ground.database.all(_PAGE, after=after)]
+        return [_member(row) for row in await self._services.database.all(_PAGE, after=after)]
 
     def record(self, member: Member) -> dict[str, str]:
         """Raises VaultBroken, also for a record that was sealed for another card."""
-        opened: dict[str, str] = json.loads(self._ground.vault.open("member", member._sealed))
+        opened: dict[str, str] = json.loads(self._services.vault.open("member", member._sealed))
         # who can write rows but has no key must not move one person's record to another's card
         if record.canonical_card(opened["card_number"]) != member.card_number:
             raise VaultBroken("member")
@@ -117,7 +117,7 @@ class Directory:
         return record.claims(self.record(found[0])) if found else {}
 
     async def profile_of(self, number_index: str) -> dict[str, str]:
-        return await self.claims(self._ground.database, number_index)
+        return await self.claims(self._services.database, number_index)
 
     # ── importing ──────────────────────────────────────────────────────────────────────────────
 
@@ -135,7 +135,7 @@ class Directory:
         rejected = tuple(x for x in found if isinstance(x, Rejected))
         rows = [self._row(x) for x in found if not isinstance(x, Rejected)]
         write = not dry_run and (skip_rejected or not rejected)
-        added = await self._ground.database.write(functools.partial(self._import, rows, write))
+        added = await self._services.database.write(functools.partial(self._import, rows, write))
         return Report(len(found), added, len(rows) - added, rejected, write)
 
     async def _import(self, rows: list[dict[str, Any]], write: bool, tx: Transaction) -> int:
@@ -147,11 +147,11 @@ class Directory:
                 values = {f"{k}_{i}": v for i, row in enumerate(chunk) for k, v in row.items()}
                 await tx.run(_upsert(len(chunk)), **values)
             entry = audit.entry(IMPORTED, added=added, updated=len(rows) - added)
-            await self._ground.trail.write(tx, entry)
+            await self._services.trail.write(tx, entry)
         return added
 
     def _row(self, line: sheet.Line) -> dict[str, Any]:
-        vault, number = self._ground.vault, line.national_id
+        vault, number = self._services.vault, line.national_id
         return {
             "card_number": line.card_number,
             "number_index": self._persons.index(number) if number else None,
@@ -160,7 +160,7 @@ class Directory:
             "password_hash": line.password_hash,
             "valid_from": line.valid_from,
             "valid_until": line.valid_until,
-            "updated_at": self._ground.clock.now(),
+            "updated_at": self._services.clock.now(),
         }
 
 

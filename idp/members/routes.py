@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from idp.kernel.answers import Answers
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.members.binding import LEFT, PATH, Binding, Login
 from idp.members.callback import Callback
 from idp.members.directory import Directory
@@ -13,14 +13,17 @@ from idp.members.settings import MembersSettings
 
 
 def routes(
-    ground: Ground, settings: MembersSettings, login: Login, answers: Answers
+    services: Services,
+    settings: MembersSettings,
+    login: Login,
+    directory: Directory,
+    answers: Answers,
 ) -> list[Route]:
-    directory = Directory(ground)
-    binding = Binding(ground, settings, directory, login)
+    binding = Binding(services, settings, directory, login)
     return [
         Route(PATH, answers.page(binding.show), methods=["GET"]),
         Route(PATH, answers.page(binding.issue), methods=["POST"]),
         Route(LEFT, answers.page(binding.left), methods=["GET"]),
         # last, and without methods: the callback itself says 404, 403, then 405
-        Route("/wecard/{path}", Callback(ground, settings, directory)),
+        Route("/wecard/{path}", Callback(services, settings, directory)),
     ]

@@ -14,8 +14,8 @@ from typing import Any
 from idp.kernel import audit, counters
 from idp.kernel.counters import Limit
 from idp.kernel.database import Transaction
-from idp.kernel.ground import Ground
 from idp.kernel.metrics import ALARMS, CARDS
+from idp.kernel.services import Services
 from idp.kernel.vault import VaultBroken
 from idp.members import codes, record
 from idp.members.directory import Directory, Member
@@ -59,13 +59,13 @@ class Case:
 
 
 class Desk:
-    def __init__(self, ground: Ground, directory: Directory) -> None:
-        self._ground, self._directory = ground, directory
+    def __init__(self, services: Services, directory: Directory) -> None:
+        self._services, self._directory = services, directory
         self._passwords = Passwords()
 
     async def decide(self, call: Call) -> dict[str, str] | None:
         """The fields to answer, or None: no. Raises Unavailable."""
-        write = self._ground.database.write
+        write = self._services.database.write
         case, repeated = await write(functools.partial(self._count, call))
         password_fits = await self._password_fits(call, case)
         fields = await self._settled(call, case, password_fits)
@@ -76,7 +76,7 @@ class Desk:
 
     async def _count(self, call: Call, tx: Transaction) -> tuple[Case, bool]:
         """Counts the attempt before anything is verified: of twenty at once five go on."""
-        now, vault = self._ground.clock.now(), self._ground.vault
+        now, vault = self._services.clock.now(), self._services.vault
         body = vault.index("card-body", call.body.hex())
         repeated = bool(await counters.take(tx, SEEN, body, now))
         if repeated:
@@ -102,12 +102,12 @@ class Desk:
 
     async def _settled(self, call: Call, case: Case, password_fits: bool) -> dict[str, str] | None:
         try:
-            return await self._ground.database.write(
+            return await self._services.database.write(
                 functools.partial(self._settle, call, case, password_fits)
             )
         except VaultBroken:  # nothing was spent: the record is ours to repair, not theirs to see
             ALARMS.labels("card_record_broken").inc()
-            await self._ground.database.write(
+            await self._services.database.write(
                 functools.partial(self._note, call=call, event=REFUSED, why="record broken")
             )
             return None
@@ -116,7 +116,7 @@ class Desk:
         self, call: Call, case: Case, password_fits: bool, tx: Transaction
     ) -> dict[str, str] | None:
         """Spends the code and writes down the disclosure together, or writes down the refusal."""
-        now, vault = self._ground.clock.now(), self._ground.vault
+        now, vault = self._services.clock.now(), self._services.vault
         fits = password_fits
         if call.application.takes_codes:
             card = "" if case.why else case.card_number
@@ -142,8 +142,8 @@ class Desk:
     async def _refuse(self, tx: Transaction, call: Call, case: Case, now: int) -> None:
         detail: dict[str, Any] = {"why": case.why or "wrong code or password"}
         if not call.why:
-            detail["card"] = self._ground.vault.index("card", case.card_number)
-            source = self._ground.vault.index("card-source", call.address)
+            detail["card"] = self._services.vault.index("card", case.card_number)
+            source = self._services.vault.index("card-source", call.address)
             if await counters.take(tx, FAILURES, source, now):
                 ALARMS.labels("card_guessing").inc()
                 await self._note(tx, call, GUESSING)
@@ -161,4 +161,4 @@ class Desk:
             address=call.address,
             **detail,
         )
-        await self._ground.trail.write(tx, entry)
+        await self._services.trail.write(tx, entry)

@@ -15,15 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from idp.kernel import audit
+from idp.kernel.caller import caller_of
 from idp.kernel.clock import moment
 from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import ForgedRequest, InvalidRequest
-from idp.kernel.ground import Ground
+from idp.kernel.forms import Params, read_form, read_query
+from idp.kernel.services import Services
 from idp.kernel.vault import digest
-from idp.kernel.web import Params, address_of, read_form, read_query
+from idp.kernel.web import see_other
 from idp.login import history, pause
 from idp.login.history import Line
-from idp.login.pages import Login, see_other
+from idp.login.pages import Login
 from idp.login.session import COOKIE, Session
 from idp.login.view import purpose_of_our_own
 from idp.oidc import store
@@ -49,9 +51,9 @@ Act = Callable[[Request, Session, Params], Awaitable[Response]]
 
 class Account:
     def __init__(
-        self, ground: Ground, settings: OidcSettings, clients: Clients, login: Login
+        self, services: Services, settings: OidcSettings, clients: Clients, login: Login
     ) -> None:
-        self._ground, self._settings = ground, settings
+        self._services, self._settings = services, settings
         self._clients, self._login = clients, login
 
     # ── who may look ───────────────────────────────────────────────────────────────────────────
@@ -60,10 +62,10 @@ class Account:
         """decisions/0022: verified by our own account, and not long ago."""
         if session is None or session.only_for:
             return False
-        return self._ground.clock.now() - session.auth_time <= self._settings.account_seconds
+        return self._services.clock.now() - session.auth_time <= self._settings.account_seconds
 
     async def _begin(self, request: Request) -> Response:
-        purpose = purpose_of_our_own(self._ground.templates, request, SERVICE, PATH, LEFT)
+        purpose = purpose_of_our_own(self._services.templates, request, SERVICE, PATH, LEFT)
         return await self._login.begin(request, purpose)
 
     def looking(self, show: Act) -> Callable[[Request], Awaitable[Response]]:
@@ -82,8 +84,8 @@ class Account:
 
         async def endpoint(request: Request) -> Response:
             form = (await read_form(request)).once()
-            self._ground.forms.check(request, form)
-            mark = self._ground.forms.stamped(form.get("session", ""))
+            self._services.forms.check(request, form)
+            mark = self._services.forms.signed(form.get("session", ""))
             session = await self._login.sessions.current(request)
             if session is None:  # ended meanwhile, perhaps by the first of two clicks
                 return see_other(LEFT)
@@ -117,9 +119,9 @@ class Account:
 
     async def _lines(self, person: Row, params: Params) -> tuple[list[dict[str, Any]], str]:
         """(a page of the history, the cursor of the next one or "")."""
-        after, now = _cursor(params), self._ground.clock.now()
+        after, now = _cursor(params), self._services.clock.now()
         since = now - self._login.settings.history_days * DAY
-        index, reader = person["number_index"], self._ground.database
+        index, reader = person["number_index"], self._services.database
         found = await history.of(reader, index, now, since, after, LINES + 1)
         more = found[LINES - 1].cursor if len(found) > LINES else ""
         return [await self._told(line) for line in found[:LINES]], more
@@ -128,7 +130,7 @@ class Account:
         return {
             "service": await self._named(line.client_id),
             "when": moment(line.at),
-            "method": line.method,
+            "method": self._login.method_name(line.method),
             "result": line.result.value,
             "claims": line.claims,
         }
@@ -151,14 +153,14 @@ class Account:
             "handle": self._handle(other),
             "this": other.id == own.id,
             "agent": other.agent,
-            "method": other.method,
+            "method": self._login.method_name(other.method),
             "since": moment(other.auth_time),
             "seen": moment(other.seen_at),
             "only_for": await self._named(other.only_for) if other.only_for else None,
         }
 
     async def _consents(self, session: Session) -> list[dict[str, Any]]:
-        rows = await self._ground.database.all(store.CONSENTS, person=session.person_id)
+        rows = await self._services.database.all(store.CONSENTS, person=session.person_id)
         return [
             {"service": await self._named(row["client_id"]), "since": moment(row["granted_at"])}
             for row in rows
@@ -179,20 +181,20 @@ class Account:
     async def left(self, request: Request) -> Response:
         """GET /account/left: whoever cancels or ends must not be sent into the next login."""
         done = self._said(request, GONE, request.query_params.get("done", ""))
-        return self._ground.templates.page(request, "account/left.html", start=PATH, done=done)
+        return self._services.templates.page(request, "account/left.html", start=PATH, done=done)
 
     def _page(self, request: Request, session: Session, name: str, **context: Any) -> Response:
-        browser, _ = self._ground.forms.greet(request)
-        stamp = self._ground.forms.stamp
-        return self._ground.templates.page(
-            request, name, csrf=stamp(browser), session=stamp(_mark(session)), at=PATH, **context
+        browser, _ = self._services.forms.greet(request)
+        sign = self._services.forms.sign
+        return self._services.templates.page(
+            request, name, csrf=sign(browser), session=sign(_mark(session)), at=PATH, **context
         )
 
     # ── acting ─────────────────────────────────────────────────────────────────────────────────
 
     async def end(self, request: Request, session: Session, form: Params) -> Response:
         """POST /account/sessions: one session of this person, or all others."""
-        which, now = form.get("which", ""), self._ground.clock.now()
+        which, now = form.get("which", ""), self._services.clock.now()
         mine = await self._login.sessions.of_person(session.person_id)
         chosen = next((other for other in mine if self._handle(other) == which), None)
 
@@ -206,14 +208,14 @@ class Account:
             if count:
                 await self._tell(tx, ENDED, request, session, count=count)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         if chosen and chosen.id == session.id:
             return self._gone(request, "ended")
         return self._after(request, PATH, "others" if which == "others" else "ended")
 
     async def withdraw(self, request: Request, session: Session, form: Params) -> Response:
         """POST /account/withdraw: the consent, and every token that came of it."""
-        now, of = self._ground.clock.now(), {"person": session.person_id}
+        now, of = self._services.clock.now(), {"person": session.person_id}
         client_id = form.get("client", "")
 
         async def work(tx: Transaction) -> None:
@@ -221,19 +223,19 @@ class Account:
                 await tx.run(store.REVOKE_OF_CONSENT, client=client_id, now=now, **of)
                 await self._tell(tx, WITHDRAWN, request, session, client_id)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         return self._after(request, PATH, "withdrawn")
 
     async def not_me(self, request: Request, session: Session, _form: Params) -> Response:
         """POST /account/not-me."""
-        person, now = await self._person(session), self._ground.clock.now()
+        person, now = await self._person(session), self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
             await self._login.disown(tx, person)
             await tx.run(store.REVOKE_OF_PERSON, person=person["id"], now=now)
             await self._tell(tx, NOT_ME, request, session)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         return self._gone(request, "not-me")
 
     async def resume(self, request: Request, session: Session, _form: Params) -> Response:
@@ -245,36 +247,36 @@ class Account:
             await self._tell(tx, RESUMED, request, session)
 
         if person["push_paused_at"] is not None:
-            await self._ground.database.write(work)
+            await self._services.database.write(work)
         return self._after(request, PATH, "resumed")
 
     def _gone(self, request: Request, done: str) -> Response:
         """After the session of this very browser has ended."""
         response = self._after(request, LEFT, done)
-        self._ground.forms.cookies.erase(response, COOKIE)
+        self._services.forms.cookies.erase(response, COOKIE)
         return response
 
     def _after(self, request: Request, path: str, done: str) -> Response:
-        return see_other(path, done=self._ground.forms.stamp(self._word(request, done)))
+        return see_other(path, done=self._services.forms.sign(self._word(request, done)))
 
     def _said(self, request: Request, known: tuple[str, ...], stamped: str) -> str:
         """What has been done, in this very browser. A link from elsewhere must not tell anybody
         that all is over."""
         try:
-            word = self._ground.forms.stamped(stamped)
+            word = self._services.forms.signed(stamped)
         except ForgedRequest:
             return ""
         return next((done for done in known if word == self._word(request, done)), "")
 
     def _word(self, request: Request, done: str) -> str:
-        return f"done:{done}:{self._ground.forms.browser(request)}"
+        return f"done:{done}:{caller_of(request).browser}"
 
     async def _person(self, session: Session) -> Row:
-        return await self._login.persons.row(self._ground.database, session.person_id)
+        return await self._login.persons.row(self._services.database, session.person_id)
 
     def _handle(self, session: Session) -> str:
         """Names a session on its person's page, and is good for nothing else."""
-        return self._ground.vault.mac("session-handle", session.id)
+        return self._services.vault.mac("session-handle", session.id)
 
     async def _tell(
         self,
@@ -287,13 +289,13 @@ class Account:
     ) -> None:
         entry = audit.entry(
             event,
-            reference=request.state.reference,
+            reference=caller_of(request).reference,
             client_id=client_id,
             person_id=session.person_id,
-            address=address_of(request),
+            address=caller_of(request).address,
             **detail,
         )
-        await self._ground.trail.write(tx, entry)
+        await self._services.trail.write(tx, entry)
 
 
 def _mark(session: Session) -> str:

@@ -15,13 +15,14 @@ from idp.kernel import audit, errors
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import IdpError, ProtocolError
-from idp.kernel.ground import Ground
+from idp.kernel.forms import Params, read_form, read_query
+from idp.kernel.services import Services
 from idp.kernel.templates import LANGUAGE_COOKIE
 from idp.kernel.vault import digest
-from idp.kernel.web import BROWSER, Params, forget, origin_of, read_form, read_query
+from idp.kernel.web import BROWSER, forget, origin_of, see_other
 from idp.login import history
 from idp.login.flow import Purpose
-from idp.login.pages import Login, see_other
+from idp.login.pages import Login
 from idp.login.session import COOKIE, Session
 from idp.oidc import request as reading
 from idp.oidc import store
@@ -42,17 +43,17 @@ HINT = "login-hint"  # the vault's purpose for a number that a client suggested
 class Authorize:
     def __init__(
         self,
-        ground: Ground,
+        services: Services,
         clients: Clients,
         tokens: Tokens,
         people: People,
         login: Login,
         rules: Rules,
     ) -> None:
-        self._ground, self._clients, self._tokens = ground, clients, tokens
+        self._services, self._clients, self._tokens = services, clients, tokens
         self._login, self._rules = login, rules
-        self._waiting = Waiting(ground, clients)
-        self._consents = Consents(ground, people, login)
+        self._waiting = Waiting(services, clients)
+        self._consents = Consents(services, people, login)
 
     # ── arriving ───────────────────────────────────────────────────────────────────────────────
 
@@ -84,7 +85,7 @@ class Authorize:
                 params.get("state"),
                 silent=params.get("prompt") == "none",
             )
-            return refusal(self._ground, request, back, error)
+            return refusal(self._services, request, back, error)
 
     async def _keep(
         self, request: Request, _client: Client, asked: AuthorizationRequest
@@ -97,8 +98,8 @@ class Authorize:
     ) -> Response:
         session = await self._login.sessions.current(request)
         asked = replace(asked, seen_session=session.id if session else "")
-        now = self._ground.clock.now()
-        pending = Pending("", *self._ground.forms.greet(request), client, asked, now)
+        now = self._services.clock.now()
+        pending = Pending("", *self._services.forms.greet(request), client, asked, now)
         return await self.continue_(request, pending, session)
 
     def _hinted(
@@ -114,7 +115,7 @@ class Authorize:
                 raise errors.LoginRequired(detail="id_token_hint is of another client")
             asked = replace(asked, expected=(*asked.expected, claims["sub"]))
         canonical = self._login.canonical(number[:256]) if number else None
-        sealed = self._ground.vault.seal(HINT, canonical) if canonical else ""
+        sealed = self._services.vault.seal(HINT, canonical) if canonical else ""
         return replace(asked, login_hint=sealed)
 
     def _read_hint(self, text: str) -> dict[str, Any]:
@@ -152,8 +153,8 @@ class Authorize:
             await self._waiting.finish(tx, pending)
             return await self._forget(tx, request, pending)
 
-        gone = bool(pending.id) and await self._ground.database.write(work)
-        response = refusal(self._ground, request, _back(pending), error)
+        gone = bool(pending.id) and await self._services.database.write(work)
+        response = refusal(self._services, request, _back(pending), error)
         return self._emptied(request, pending, response, gone)
 
     # ── shared screens ─────────────────────────────────────────────────────────────────────────
@@ -170,7 +171,7 @@ class Authorize:
     ) -> Response:
         """The browser keeps nothing of who was in front of it."""
         if gone:
-            self._ground.forms.cookies.erase(response, COOKIE)
+            self._services.forms.cookies.erase(response, COOKIE)
         if pending.client.metadata.kiosk:
             forget(request, response, LANGUAGE_COOKIE)
         return response
@@ -198,13 +199,13 @@ class Authorize:
         else:
             response = await self._finish(request, pending, session, person, consent_given)
         if pending.cookie:
-            self._ground.forms.cookies.write(response, BROWSER, pending.cookie)
+            self._services.forms.cookies.write(response, BROWSER, pending.cookie)
         return response
 
     async def _person(self, session: Session | None) -> Row | None:
         if session is None:
             return None
-        return await self._login.persons.row(self._ground.database, session.person_id)
+        return await self._login.persons.row(self._services.database, session.person_id)
 
     async def _scene(
         self, pending: Pending, session: Session | None, person: Row | None, given: bool
@@ -220,7 +221,7 @@ class Authorize:
             subject=self._tokens.subject(client, person["number_index"]) if person else "",
             consented=consented,
             methods=tuple(self._login.methods),
-            now=self._ground.clock.now(),
+            now=self._services.clock.now(),
             consent_given=given,
         )
 
@@ -240,7 +241,7 @@ class Authorize:
             cancel_to=f"/authorize/{authorization_id}/cancelled",
             language=asked.ui_locales,
             methods=tuple(method.id for method in wished(scene)),
-            number_hint=self._ground.vault.open_text(HINT, hint) if hint else "",
+            number_hint=self._services.vault.open_text(HINT, hint) if hint else "",
             form_targets=(origin_of(asked.redirect_uri),),
             home=client.metadata.client_uri,
             kiosk=client.metadata.kiosk,
@@ -262,7 +263,7 @@ class Authorize:
         """POST /authorize/{id}/consent. The form names the session it was shown to: if somebody
         else has logged in meanwhile, they are asked themselves."""
         form = (await read_form(request)).once()
-        self._ground.forms.check(request, form)
+        self._services.forms.check(request, form)
         session = await self._login.sessions.current(request)
         pending = await self._waiting.find(request, session)
         if not self._consents.shown_to(form, pending, session) or session is None:
@@ -295,15 +296,15 @@ class Authorize:
                 await self._consents.still(tx, pending, session)
             await tx.run(store.INSERT_GRANT, **self._grant_row(grant_id, pending, session))
             await tx.run(store.INSERT_CODE, **self._code_row(code, grant_id, asked))
-            await history.write(tx, use, self._ground.clock.now())
+            await history.write(tx, use, self._services.clock.now())
             scope = " ".join(asked.scope)
-            await self._ground.trail.write(
+            await self._services.trail.write(
                 tx, entry(AUTHORIZED, request, pending, session, scope=scope)
             )
             return await self._forget(tx, request, pending)
 
-        gone = await self._ground.database.write(work)
-        response = answer(self._ground, request, _back(pending), {"code": code})
+        gone = await self._services.database.write(work)
+        response = answer(self._services, request, _back(pending), {"code": code})
         return self._emptied(request, pending, response, gone)
 
     def _code_row(self, code: str, grant_id: str, asked: AuthorizationRequest) -> dict[str, Any]:
@@ -312,12 +313,12 @@ class Authorize:
             "grant_id": grant_id,
             "redirect_uri": asked.redirect_uri,
             "code_challenge": asked.code_challenge,
-            "expires_at": self._ground.clock.now() + self._tokens.settings.code_seconds,
+            "expires_at": self._services.clock.now() + self._tokens.settings.code_seconds,
             "spent_at": None,
         }
 
     def _grant_row(self, grant_id: str, pending: Pending, session: Session) -> dict[str, Any]:
-        now, asked = self._ground.clock.now(), pending.request
+        now, asked = self._services.clock.now(), pending.request
         return {
             "id": grant_id,
             "client_id": asked.client_id,

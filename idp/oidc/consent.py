@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from idp.kernel import audit
+from idp.kernel.caller import caller_of
 from idp.kernel.clock import moment, token
 from idp.kernel.database import Row, Transaction
 from idp.kernel.errors import ConsentRequired, InvalidRequest
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.kernel.vault import digest
-from idp.kernel.web import address_of, origin_of
+from idp.kernel.web import origin_of
 from idp.login import history
 from idp.login.browsers import browser_of
 from idp.login.pages import Login
@@ -27,12 +28,12 @@ DECLINED = audit.event("consent.declined", "a person did not agree")
 
 
 class Consents:
-    def __init__(self, ground: Ground, people: People, login: Login) -> None:
-        self._ground, self._people, self._login = ground, people, login
+    def __init__(self, services: Services, people: People, login: Login) -> None:
+        self._services, self._people, self._login = services, people, login
 
     async def of(self, person_id: str, client_id: str) -> frozenset[str]:
         """What the person has allowed the client before."""
-        row = await self._ground.database.one(store.CONSENT, person=person_id, client=client_id)
+        row = await self._services.database.one(store.CONSENT, person=person_id, client=client_id)
         return frozenset(row["scope"].split()) if row else frozenset()
 
     async def still(self, tx: Transaction, pending: Pending, session: Session) -> None:
@@ -47,7 +48,7 @@ class Consents:
     async def page(
         self, request: Request, pending: Pending, session: Session, person: Row
     ) -> Response:
-        asked, templates = pending.request, self._ground.templates
+        asked, templates = pending.request, self._services.templates
         values = await self._people.claims(
             person["number_index"],
             person["number_sealed"],
@@ -68,14 +69,14 @@ class Consents:
             clears=f"{pending.path}/cancelled" if pending.client.metadata.kiosk else "",
             long_lived="offline_access" in asked.scope,
             authorization_id=pending.id,
-            csrf=self._ground.forms.stamp(pending.browser),
-            session=self._ground.forms.stamp(_mark(pending, session)),
+            csrf=self._services.forms.sign(pending.browser),
+            session=self._services.forms.sign(_mark(pending, session)),
         )
 
     def shown_to(self, form: Mapping[str, str], pending: Pending, session: Session | None) -> bool:
         """Whether the form was shown to whoever is logged in now. Raises ForgedRequest if we
         never showed it: who writes the field by hand wants a code without being asked."""
-        mark = self._ground.forms.stamped(form.get("session", ""))
+        mark = self._services.forms.signed(form.get("session", ""))
         return session is not None and mark == _mark(pending, session)
 
     @staticmethod
@@ -98,19 +99,21 @@ class Consents:
             person=session.person_id,
             client=client_id,
             scope=scope,
-            now=self._ground.clock.now(),
+            now=self._services.clock.now(),
         )
-        await self._ground.trail.write(tx, entry(CONSENTED, request, pending, session, scope=scope))
+        await self._services.trail.write(
+            tx, entry(CONSENTED, request, pending, session, scope=scope)
+        )
 
     async def declined(self, request: Request, pending: Pending, session: Session) -> None:
-        now, persons = self._ground.clock.now(), self._login.persons
+        now, persons = self._services.clock.now(), self._login.persons
 
         async def work(tx: Transaction) -> None:
             person = await persons.row(tx, session.person_id)
             await history.write(tx, pending.use(token(16), person, session, history.DECLINED), now)
-            await self._ground.trail.write(tx, entry(DECLINED, request, pending, session))
+            await self._services.trail.write(tx, entry(DECLINED, request, pending, session))
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
 
 
 def entry(
@@ -118,10 +121,10 @@ def entry(
 ) -> audit.Entry:
     return audit.entry(
         event,
-        reference=request.state.reference,
+        reference=caller_of(request).reference,
         client_id=pending.client.client_id,
         person_id=session.person_id,
-        address=address_of(request),
+        address=caller_of(request).address,
         **detail,
     )
 

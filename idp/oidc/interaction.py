@@ -55,7 +55,7 @@ def acceptable(scene: Scene) -> Sequence[Method]:
         method
         for method in scene.methods
         if method.rank >= floor
-        and (not demand.methods or method.id in demand.methods)
+        and (not demand.methods or method.name in demand.methods)
         and (not essential or method.acr in essential)
     ]
 

@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from idp.kernel import audit, errors
+from idp.kernel.caller import caller_of
 from idp.kernel.database import Transaction
 from idp.kernel.errors import InvalidRequest
-from idp.kernel.ground import Ground
-from idp.kernel.web import BROWSER, Params, address_of, origin_of, read_form, read_query
-from idp.login.pages import Login, see_other
+from idp.kernel.forms import Params, read_form, read_query
+from idp.kernel.services import Services
+from idp.kernel.web import BROWSER, origin_of, see_other
+from idp.login.pages import Login
 from idp.login.session import COOKIE, Session
 from idp.oidc import store
 from idp.oidc.request import MOST_ECHO
@@ -43,8 +45,8 @@ class Leaving:
 
 
 class Logout:
-    def __init__(self, ground: Ground, clients: Clients, tokens: Tokens, login: Login) -> None:
-        self._ground, self._clients = ground, clients
+    def __init__(self, services: Services, clients: Clients, tokens: Tokens, login: Login) -> None:
+        self._services, self._clients = services, clients
         self._tokens, self._login = tokens, login
 
     async def get(self, request: Request) -> Response:
@@ -54,7 +56,7 @@ class Logout:
         if session is None and leaving.subject:
             return self._bye(request, leaving)
         if session and leaving.client and leaving.subject:
-            row = await self._login.persons.row(self._ground.database, session.person_id)
+            row = await self._login.persons.row(self._services.database, session.person_id)
             own = self._tokens.subject(leaving.client, row["number_index"])
             if own == leaving.subject:
                 await self._end(request, session)
@@ -69,7 +71,7 @@ class Logout:
 
     async def confirm(self, request: Request) -> Response:
         form = (await read_form(request)).once()
-        self._ground.forms.check(request, form)
+        self._services.forms.check(request, form)
         leaving = await self._read(form)
         session = await self._login.sessions.current(request)
         if session:
@@ -99,17 +101,17 @@ class Logout:
         return Leaving(client, subject, uri if client else "", params.get("state"))
 
     def _ask(self, request: Request, params: Params, leaving: Leaving) -> Response:
-        browser, cookie = self._ground.forms.greet(request)
-        response = self._ground.templates.page(
+        browser, cookie = self._services.forms.greet(request)
+        response = self._services.templates.page(
             request,
             "oidc/logout.html",
             form_targets=(origin_of(leaving.uri),) if leaving.uri else (),
             client=leaving.client.metadata if leaving.client else None,
             fields={k: params[k] for k in FIELDS if k in params},
-            csrf=self._ground.forms.stamp(browser),
+            csrf=self._services.forms.sign(browser),
         )
         if cookie:
-            self._ground.forms.cookies.write(response, BROWSER, cookie)
+            self._services.forms.cookies.write(response, BROWSER, cookie)
         return response
 
     def _bye(self, request: Request, leaving: Leaving) -> Response:
@@ -118,21 +120,21 @@ class Logout:
             response = away(leaving.location)
         else:
             client = leaving.client.metadata if leaving.client else None
-            response = self._ground.templates.page(request, "oidc/logged_out.html", client=client)
-        self._ground.forms.cookies.erase(response, COOKIE)
+            response = self._services.templates.page(request, "oidc/logged_out.html", client=client)
+        self._services.forms.cookies.erase(response, COOKIE)
         return response
 
     async def _end(self, request: Request, session: Session) -> None:
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
         entry = audit.entry(
             LOGGED_OUT,
-            reference=request.state.reference,
+            reference=caller_of(request).reference,
             person_id=session.person_id,
-            address=address_of(request),
+            address=caller_of(request).address,
         )
 
         async def work(tx: Transaction) -> None:
             await store.end_session(tx, session.id, session.root, now)
-            await self._ground.trail.write(tx, entry)
+            await self._services.trail.write(tx, entry)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)

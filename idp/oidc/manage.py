@@ -8,10 +8,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from idp.kernel import audit
+from idp.kernel.caller import caller_of
 from idp.kernel.database import Transaction
 from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, InvalidToken
-from idp.kernel.ground import Ground
-from idp.kernel.web import Params, address_of, no_store, read_form
+from idp.kernel.forms import Params, read_form
+from idp.kernel.services import Services
+from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.token import OPAQUE, Token
 from idp.oidc.tokens import Tokens
@@ -23,8 +25,10 @@ Claims = dict[str, Any]
 
 
 class Manage:
-    def __init__(self, ground: Ground, clients: Clients, tokens: Tokens, endpoint: Token) -> None:
-        self._ground, self._clients = ground, clients
+    def __init__(
+        self, services: Services, clients: Clients, tokens: Tokens, endpoint: Token
+    ) -> None:
+        self._services, self._clients = services, clients
         self._tokens, self._endpoint = tokens, endpoint
 
     async def _authenticated(
@@ -33,7 +37,7 @@ class Manage:
         form = (await read_form(request, OPAQUE)).once()
         async with self._endpoint.counting(request):
             asked = await self._endpoint.authenticated(request, form)
-            await store.commit(self._ground, asked.effects)
+            await store.commit(self._services, asked.effects)
             client = asked.world.client
             if client is None or (confidential and client.metadata.public):
                 raise InvalidClient(detail="a public client may not ask this")
@@ -71,7 +75,7 @@ class Manage:
         issued_to = await self._clients.active(str(claims.get("client_id")))
         if issued_to is None:
             return False
-        database, jti = self._ground.database, str(claims.get("jti"))
+        database, jti = self._services.database, str(claims.get("jti"))
         if "gid" in claims:
             return await store.grant_of_token(database, str(claims["gid"]), jti) is not None
         return await database.one(store.REVOKED_TOKEN, jti=jti) is None
@@ -91,18 +95,18 @@ class Manage:
         return no_store(Response(status_code=200))
 
     async def _revoke_family(self, request: Request, client: Client, grant_id: str) -> None:
-        grant = await store.grant_by_id(self._ground.database, grant_id)
+        grant = await store.grant_by_id(self._services.database, grant_id)
         if grant is None:
             return
         if grant.client_id != client.client_id:
             raise InvalidGrant("the token was issued to another client")
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
             if await tx.run(store.REVOKE, key=grant_id, now=now):
-                await self._ground.trail.write(tx, self._entry(request, client))
+                await self._services.trail.write(tx, self._entry(request, client))
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
 
     async def _revoke_token(self, request: Request, client: Client, token: str) -> None:
         try:
@@ -114,15 +118,15 @@ class Manage:
 
         async def work(tx: Transaction) -> None:
             if await tx.run(store.REVOKE_TOKEN, jti=claims["jti"], expires_at=claims["exp"]):
-                await self._ground.trail.write(tx, self._entry(request, client))
+                await self._services.trail.write(tx, self._entry(request, client))
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
 
     @staticmethod
     def _entry(request: Request, client: Client) -> audit.Entry:
         return audit.entry(
             REVOKED,
-            reference=request.state.reference,
+            reference=caller_of(request).reference,
             client_id=client.client_id,
-            address=address_of(request),
+            address=caller_of(request).address,
         )

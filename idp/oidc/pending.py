@@ -9,7 +9,7 @@ from starlette.requests import Request
 from idp.kernel import errors
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.login.history import GRANTED, Use
 from idp.login.session import Session
 from idp.oidc import scopes, store
@@ -48,15 +48,15 @@ class Pending:
 
 
 class Waiting:
-    def __init__(self, ground: Ground, clients: Clients) -> None:
-        self._ground, self._clients = ground, clients
+    def __init__(self, services: Services, clients: Clients) -> None:
+        self._services, self._clients = services, clients
 
     async def keep(
         self, browser: str, asked: AuthorizationRequest, authorization_id: str = ""
     ) -> str:
         """Stores a request and answers its id; without a browser, the first that comes owns it."""
-        now, authorization_id = self._ground.clock.now(), authorization_id or token(16)
-        await self._ground.database.run(
+        now, authorization_id = self._services.clock.now(), authorization_id or token(16)
+        await self._services.database.run(
             store.INSERT_AUTHORIZATION,
             id=authorization_id,
             browser=browser,
@@ -71,11 +71,11 @@ class Waiting:
     async def find(self, request: Request, session: Session | None) -> Pending:
         """The stored authorization of this path. Raises AlreadyFinished, WrongBrowser,
         UnknownClient."""
-        row = await self._ground.database.one(store.AUTHORIZATION, id=request.path_params["id"])
+        row = await self._services.database.one(store.AUTHORIZATION, id=request.path_params["id"])
         if row is None:
             raise errors.AlreadyFinished
-        browser, cookie = self._ground.forms.greet(request)
-        if row["finished_at"] is not None or row["expires_at"] <= self._ground.clock.now():
+        browser, cookie = self._services.forms.greet(request)
+        if row["finished_at"] is not None or row["expires_at"] <= self._services.clock.now():
             raise await self._finished(row, browser)
         asked = await self._claimed(row, browser, session)
         client = await self._clients.active(row["client_id"])
@@ -104,7 +104,7 @@ class Waiting:
                 raise errors.WrongBrowser
             return asked
         asked = replace(asked, seen_session=session.id if session else "")
-        claimed = await self._ground.database.run(
+        claimed = await self._services.database.run(
             store.CLAIM_AUTHORIZATION, key=row["id"], owner=browser, document=asked.dump()
         )
         if not claimed:
@@ -113,6 +113,6 @@ class Waiting:
 
     async def finish(self, tx: Transaction, pending: Pending) -> None:
         """Raises AlreadyFinished: a second tab, a second click."""
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
         if pending.id and not await tx.run(store.FINISH_AUTHORIZATION, key=pending.id, now=now):
             raise errors.AlreadyFinished

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.oidc import scopes
 from idp.oidc.world import Grant
 
@@ -21,8 +21,8 @@ class Mask(Protocol):
 
 
 class People:
-    def __init__(self, ground: Ground, directory: Directory, mask: Mask) -> None:
-        self._ground, self._directory, self._mask = ground, directory, mask
+    def __init__(self, services: Services, directory: Directory, mask: Mask) -> None:
+        self._services, self._directory, self._mask = services, directory, mask
 
     async def claims(
         self,
@@ -37,7 +37,7 @@ class People:
         if {"profile", "email", "phone"} & set(granted) or singly:
             values.update(await self._directory.profile_of(number_index))
         if {"profile", "twid"} & set(granted) or singly:
-            number = self._ground.vault.open_text("person", number_sealed)
+            number = self._services.vault.open_text("person", number_sealed)
             values.update(twid=number, twid_masked=self._mask(number))
         return scopes.select(values, granted, singly)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from idp.kernel import errors
 from idp.kernel.errors import InvalidRequest
+from idp.kernel.forms import Params
 from idp.kernel.strictjson import NotStrict, read_object
-from idp.kernel.web import Params
 from idp.oidc import scopes
 from idp.registry.clients import Client
 from idp.registry.redirects import first_difference, redirect_uri_matches

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from idp.kernel.answers import say
 from idp.kernel.errors import IdpError
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.kernel.web import no_store, origin_of
 from idp.registry.metadata import ClientMetadata
 
@@ -33,14 +33,14 @@ class Back:
         return self.client.native and not self.silent and not self.uri.startswith("http:")
 
 
-def answer(ground: Ground, request: Request, back: Back, params: dict[str, str]) -> Response:
+def answer(services: Services, request: Request, back: Back, params: dict[str, str]) -> Response:
     """Success and error alike; `iss` always (RFC 9207), `state` as it came."""
-    fields = {**params, "iss": ground.settings.issuer}
+    fields = {**params, "iss": services.settings.issuer}
     if back.state is not None:
         fields["state"] = back.state
-    language = ground.templates.language(request, back.ui_locales)
+    language = services.templates.language(request, back.ui_locales)
     if back.mode == "form_post":
-        return ground.templates.page(
+        return services.templates.page(
             request,
             "oidc/form_post.html",
             language=language,
@@ -51,7 +51,7 @@ def answer(ground: Ground, request: Request, back: Back, params: dict[str, str])
     location = extended(back.uri, fields)
     if not back.into_an_app:
         return away(location)
-    return ground.templates.page(
+    return services.templates.page(
         request,
         "oidc/return_app.html",
         language=language,
@@ -74,7 +74,7 @@ def away(location: str) -> Response:
     return no_store(response)
 
 
-def refusal(ground: Ground, request: Request, back: Back, error: IdpError) -> Response:
+def refusal(services: Services, request: Request, back: Back, error: IdpError) -> Response:
     say(error)
     params = {"error": error.error, "error_description": error.description}
-    return answer(ground, request, back, params)
+    return answer(services, request, back, params)

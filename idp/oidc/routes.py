@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from idp.kernel.answers import Answers, Endpoint
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.login.pages import Login
 from idp.oidc import token, userinfo
 from idp.oidc.account import Account
@@ -45,31 +45,31 @@ WELL_KNOWN = ("/.well-known/openid-configuration", "/.well-known/oauth-authoriza
 
 
 def routes(
-    ground: Ground,
+    services: Services,
     settings: OidcSettings,
     clients: Clients,
     login: Login,
     directory: Directory,
     answers: Answers,
 ) -> list[Route]:
-    issuer = ground.settings.issuer
+    issuer = services.settings.issuer
     rules = Rules(
         settings.scopes, tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
     )
-    tokens = Tokens(issuer, settings, ground.keyring, ground.vault, ground.clock)
-    people = People(ground, directory, login.masked)
+    tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
+    people = People(services, directory, login.masked)
     core = register(Core(tokens, clients))
 
-    authorize = Authorize(ground, clients, tokens, people, login, rules)
-    endpoint = Token(ground, core, clients, tokens, people)
-    info = UserInfo(ground, clients, tokens, people)
-    manage = Manage(ground, clients, tokens, endpoint)
-    logout = Logout(ground, clients, tokens, login)
-    account = Account(ground, settings, clients, login)
+    authorize = Authorize(services, clients, tokens, people, login, rules)
+    endpoint = Token(services, core, clients, tokens, people)
+    info = UserInfo(services, clients, tokens, people)
+    manage = Manage(services, clients, tokens, endpoint)
+    logout = Logout(services, clients, tokens, login)
+    account = Account(services, settings, clients, login)
     withdraw = either(account.looking(account.withdraw_page), account.acting(account.withdraw))
     not_me = either(account.looking(account.not_me_page), account.acting(account.not_me))
     published = Published(
-        metadata(issuer, rules, ground.templates.languages), ground.keyring, settings
+        metadata(issuer, rules, services.templates.languages), services.keyring, settings
     )
 
     def page(path: str, handler: Endpoint, *methods: str) -> Route:

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from idp.kernel import audit
 from idp.kernel.database import Database, Row, Transaction
 from idp.kernel.errors import InvalidClient, InvalidGrant
-from idp.kernel.ground import Ground
+from idp.kernel.housekeeping import kept
+from idp.kernel.services import Services
 from idp.kernel.tables import (
     authorizations,
     codes,
@@ -188,6 +189,16 @@ GIVE_CONSENT = (
 )
 
 
+DAY = 86_400
+RETENTION = (
+    kept(_K.expires_at, DAY),
+    kept(_A.expires_at, 0),
+    kept(spent_assertions.c.expires_at, 60),
+    kept(revoked_tokens.c.expires_at, 60),
+    kept(_G.expires_at, 2 * DAY),
+)
+
+
 def read_grant(row: Row) -> Grant:
     return Grant(
         id=row["id"],
@@ -233,30 +244,30 @@ class Overtaken(Exception):
     """The family has rotated since it was read: nothing was written; decide again."""
 
 
-async def commit(ground: Ground, effects: Effects) -> None:
+async def commit(services: Services, effects: Effects) -> None:
     """All effects or none. A lost race raises InvalidGrant or InvalidClient after its own
     consequence (the family is revoked) has been committed; the token never left the process.
     Raises Overtaken too."""
     if not effects.changes:
         for effect in effects.wanted:
             if isinstance(effect, Tell):
-                ground.trail.gather(effect.entry)
+                services.trail.gather(effect.entry)
         return
-    now = ground.clock.now()
+    now = services.clock.now()
 
     async def work(tx: Transaction) -> None:
         for effect in effects.wanted:
-            await _apply(ground, tx, effect, now)
+            await _apply(services, tx, effect, now)
 
     try:
-        await ground.database.write(work)
+        await services.database.write(work)
     except LostRace as lost:
         if lost.grant_id:
-            await revoke(ground, lost.grant_id)
+            await revoke(services, lost.grant_id)
         raise lost.error(detail="lost the race") from None
 
 
-async def _apply(ground: Ground, tx: Transaction, effect: Any, now: int) -> None:
+async def _apply(services: Services, tx: Transaction, effect: Any, now: int) -> None:
     match effect:
         case SpendCode(digest, grant_id):
             if not await tx.run(SPEND_CODE, key=digest, now=now):
@@ -272,7 +283,7 @@ async def _apply(ground: Ground, tx: Transaction, effect: Any, now: int) -> None
         case RevokeGrant(grant_id):
             await tx.run(REVOKE, key=grant_id, now=now)
         case Tell(entry):
-            await ground.trail.write(tx, entry)
+            await services.trail.write(tx, entry)
 
 
 async def end_session(tx: Transaction, session_id: str, root: str, now: int) -> None:
@@ -288,14 +299,14 @@ async def end_others(tx: Transaction, session: Session, now: int) -> int:
     return ended
 
 
-async def revoke(ground: Ground, grant_id: str) -> None:
-    now = ground.clock.now()
+async def revoke(services: Services, grant_id: str) -> None:
+    now = services.clock.now()
 
     async def work(tx: Transaction) -> None:
         if await tx.run(REVOKE, key=grant_id, now=now):
-            await ground.trail.write(tx, audit.entry(RACE_LOST, grant=grant_id[:8]))
+            await services.trail.write(tx, audit.entry(RACE_LOST, grant=grant_id[:8]))
 
-    await ground.database.write(work)
+    await services.database.write(work)
 
 
 async def grant_by_id(database: Database, grant_id: str) -> Grant | None:

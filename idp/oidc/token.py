@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from idp.kernel import audit, errors, metrics
+from idp.kernel.caller import caller_of
 from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, ProtocolError
-from idp.kernel.ground import Ground
+from idp.kernel.forms import Params, read_form
+from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
 from idp.kernel.vault import digest
-from idp.kernel.web import Params, address_of, no_store, read_form, source_of
+from idp.kernel.web import no_store
 from idp.oidc import clientauth, store
 from idp.oidc.core import Core, TokenRequest
 from idp.oidc.grants import GRANT_TYPES, VERIFIER
@@ -35,9 +37,9 @@ CHALLENGE = 'Basic realm="token", charset="UTF-8"'
 
 class Token:
     def __init__(
-        self, ground: Ground, core: Core, clients: Clients, tokens: Tokens, people: People
+        self, services: Services, core: Core, clients: Clients, tokens: Tokens, people: People
     ) -> None:
-        self._ground, self._core, self._clients = ground, core, clients
+        self._services, self._core, self._clients = services, core, clients
         self._tokens, self._people = tokens, people
 
     async def post(self, request: Request) -> Response:
@@ -78,9 +80,9 @@ class Token:
             body = self._core.answer(asked)
         except ProtocolError:
             # what a refused request costs (a burnt code, a revoked family) is committed too
-            await store.commit(self._ground, asked.effects)
+            await store.commit(self._services, asked.effects)
             raise
-        await store.commit(self._ground, asked.effects)
+        await store.commit(self._services, asked.effects)
         return body
 
     # ── the client ─────────────────────────────────────────────────────────────────────────────
@@ -92,9 +94,9 @@ class Token:
             raise InvalidRequest("one Authorization header, not several")  # RFC 6749 §2.3
         credentials = clientauth.presented(request.headers, form)
         world = World(
-            now=self._ground.clock.now(),
-            address=address_of(request),
-            reference=request.state.reference,
+            now=self._services.clock.now(),
+            address=caller_of(request).address,
+            reference=caller_of(request).reference,
             client=await self._clients.find(credentials.client_id),
         )
         asked = TokenRequest(form, request.headers, world, self._tokens)
@@ -111,22 +113,22 @@ class Token:
         try:
             yield
         except InvalidClient as refusal:
-            address = source_of(request)
+            address = caller_of(request).source
             metrics.ALARMS.labels("client-auth").inc()
             rate = PerMinute(self._tokens.settings.failed_auth_per_minute)
-            wait = await self._ground.throttle.hit(rate, "client-auth", address)
+            wait = await self._services.throttle.hit(rate, "client-auth", address)
             if wait:
                 raise errors.TooManyRequests(retry_after=wait) from None
-            reference = request.state.reference
-            self._ground.trail.gather(
+            reference = caller_of(request).reference
+            self._services.trail.gather(
                 audit.entry(AUTH_FAILED, reference=reference, address=address, why=refusal.detail)
             )
             raise
 
     async def _limit(self, request: Request, client: Client) -> None:
         rate = PerMinute(self._tokens.settings.token_calls_per_minute)
-        subject = (client.client_id, source_of(request))
-        wait = await self._ground.throttle.hit(rate, "client-credentials", *subject)
+        subject = (client.client_id, caller_of(request).source)
+        wait = await self._services.throttle.hit(rate, "client-credentials", *subject)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
 
@@ -147,7 +149,7 @@ class Token:
         if not _CODE.match(code):
             return world
         key = digest(code)
-        row = await self._ground.database.one(store.CODE, digest=key)
+        row = await self._services.database.one(store.CODE, digest=key)
         if row is None:
             return world
         found = store.read_code(key, row)
@@ -158,7 +160,7 @@ class Token:
         if presented is None:
             return world
         grant_id, generation = presented
-        grant = await store.grant_by_id(self._ground.database, grant_id)
+        grant = await store.grant_by_id(self._services.database, grant_id)
         if grant is None:
             return world
         signed = await self._people.signed(grant)

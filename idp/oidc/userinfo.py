@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from idp.kernel import errors
 from idp.kernel.errors import InvalidRequest, InvalidToken, MissingToken
-from idp.kernel.ground import Ground
-from idp.kernel.web import Params, no_store, read_form, read_query
+from idp.kernel.forms import Params, read_form, read_query
+from idp.kernel.services import Services
+from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.people import People
 from idp.oidc.tokens import Tokens
@@ -44,8 +45,10 @@ async def bearer(request: Request) -> str:
 
 
 class UserInfo:
-    def __init__(self, ground: Ground, clients: Clients, tokens: Tokens, people: People) -> None:
-        self._ground, self._clients = ground, clients
+    def __init__(
+        self, services: Services, clients: Clients, tokens: Tokens, people: People
+    ) -> None:
+        self._services, self._clients = services, clients
         self._tokens, self._people = tokens, people
 
     async def answer(self, request: Request) -> Response:
@@ -64,7 +67,7 @@ class UserInfo:
         grant_id, jti = claims.get("gid"), claims.get("jti")
         if not isinstance(grant_id, str) or not isinstance(jti, str):
             raise InvalidToken(detail="a program's token names no person")
-        grant = await store.grant_of_token(self._ground.database, grant_id, jti)
+        grant = await store.grant_of_token(self._services.database, grant_id, jti)
         client = await self._clients.active(str(claims.get("client_id")))
         if grant is None or client is None:
             raise InvalidToken(detail="revoked, or person or client disabled")

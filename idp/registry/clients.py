@@ -17,8 +17,8 @@ from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 from idp.kernel import audit
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.ground import Ground
 from idp.kernel.keyring import BUMP
+from idp.kernel.services import Services
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.registry.metadata import CLIENT_ID, ClientMetadata
 from idp.registry.organisations import STAMP, keep_the_limit, lock
@@ -110,9 +110,9 @@ _DROP_SECRETS = delete(client_secrets).where(_S.client_id == bindparam("id"))
 
 
 class Clients:
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self.uses = Uses(ground)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.uses = Uses(services)
         self._cache: OrderedDict[str, Client] = OrderedDict()
 
     async def find(self, client_id: str) -> Client | None:
@@ -123,8 +123,8 @@ class Clients:
             return known
         if not CLIENT_ID.match(client_id):
             return None
-        now = self._ground.clock.now()
-        rows = await self._ground.database.all(_BY_ID, id=client_id, now=now)
+        now = self._services.clock.now()
+        rows = await self._services.database.all(_BY_ID, id=client_id, now=now)
         if not rows:
             return None
         client = self._read(rows[0], [row for row in rows if row["digest"] is not None])
@@ -138,14 +138,14 @@ class Clients:
         return None if client is None or client.disabled else client
 
     async def all(self) -> list[Client]:
-        now, secrets = self._ground.clock.now(), defaultdict[str, list[Row]](list)
-        for secret in await self._ground.database.all(_ALL_SECRETS, now=now):
+        now, secrets = self._services.clock.now(), defaultdict[str, list[Row]](list)
+        for secret in await self._services.database.all(_ALL_SECRETS, now=now):
             secrets[secret["client_id"]].append(secret)
-        rows = await self._ground.database.all(_ALL)
+        rows = await self._services.database.all(_ALL)
         return [self._read(row, secrets[row["client_id"]]) for row in rows]
 
     async def owned(self, owner: str) -> list[Client]:
-        rows = await self._ground.database.all(_OWNED, id=owner)
+        rows = await self._services.database.all(_OWNED, id=owner)
         return [self._read(row, await self._secrets(row["client_id"])) for row in rows]
 
     def forget(self) -> None:
@@ -153,8 +153,8 @@ class Clients:
         self._cache = OrderedDict()
 
     async def _secrets(self, client_id: str) -> Sequence[Row]:
-        now = self._ground.clock.now()
-        return await self._ground.database.all(_SECRETS, id=client_id, now=now)
+        now = self._services.clock.now()
+        return await self._services.database.all(_SECRETS, id=client_id, now=now)
 
     def _read(self, row: Row, secrets: Sequence[Row]) -> Client:
         sealed = row["system_sealed"]
@@ -162,7 +162,7 @@ class Clients:
             client_id=row["client_id"],
             metadata=ClientMetadata.model_validate_json(row["metadata"]),
             secrets=tuple(Secret(s["digest"], s["expires_at"]) for s in secrets),
-            system=self._ground.vault.open_text("system", sealed) if sealed else "",
+            system=self._services.vault.open_text("system", sealed) if sealed else "",
             disabled=(row["disabled_at"] or row["organisation_disabled_at"]) is not None,
             organisation=row["organisation_id"] or "",
             switched_off=row["disabled_at"] is not None,
@@ -171,7 +171,7 @@ class Clients:
     def digest(self, secret: str) -> str:
         """Secrets are 256-bit random: a keyed hash is enough, and a slow one at the token
         endpoint would be a denial of service that we did to ourselves."""
-        return self._ground.vault.index("client-secret", secret)
+        return self._services.vault.index("client-secret", secret)
 
     # ── writing ────────────────────────────────────────────────────────────────────────────────
 
@@ -192,7 +192,7 @@ class Clients:
             raise ValueError("a client_id is 1 to 100 of A-Z a-z 0-9 . _ ~ -")
         metadata = metadata.settled(client_id)
         secret = (secret or new_secret()) if metadata.with_secret else None
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
         expires_at = _end(now, metadata, organisation, life)
 
         async def work(tx: Transaction) -> None:
@@ -214,12 +214,12 @@ class Clients:
             await keep_the_limit(tx, client_id, now)
             await self._note(tx, CREATED, client_id)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         return await self._again(client_id), secret
 
     async def update(self, client_id: str, metadata: ClientMetadata) -> Client:
         """Raises LookupError, Refused."""
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
             document = metadata.settled(client_id).model_dump_json()
@@ -230,7 +230,7 @@ class Clients:
             await keep_the_limit(tx, client_id, now)
             await self._note(tx, CHANGED, client_id)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         return await self._again(client_id)
 
     async def rotate_secret(
@@ -241,7 +241,7 @@ class Clients:
         client = await self.find(client_id)
         if client is None:
             raise LookupError(client_id)
-        secret, now = new_secret(), self._ground.clock.now()
+        secret, now = new_secret(), self._services.clock.now()
         expires_at = _end(now, client.metadata, client.organisation, life)
 
         async def work(tx: Transaction) -> None:
@@ -257,32 +257,32 @@ class Clients:
             await keep_the_limit(tx, client_id, now)
             await self._note(tx, ROTATED, client_id)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         self.forget()
         return secret
 
     async def by_system(self, account: str) -> Client | None:
         """The client that has this account at the verifier."""
-        index = self._ground.vault.index("system", account)
-        row = await self._ground.database.one(_BY_SYSTEM, index=index)
+        index = self._services.vault.index("system", account)
+        row = await self._services.database.one(_BY_SYSTEM, index=index)
         return await self.find(row["client_id"]) if row else None
 
     async def set_system(self, client_id: str, account: str, system: str) -> None:
         """Its own account at the verifier, as the JSON that `system` is; or "" and "" for none."""
-        sealed = self._ground.vault.seal("system", system) if system else ""
-        index = self._ground.vault.index("system", account) if account else None
-        now = self._ground.clock.now()
+        sealed = self._services.vault.seal("system", system) if system else ""
+        index = self._services.vault.index("system", account) if account else None
+        now = self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
             await tx.run(_SET_SYSTEM, id=client_id, sealed=sealed, index=index, now=now)
             await self._note(tx, CHANGED, client_id)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         self.forget()
 
     async def switch(self, client_id: str, *, enabled: bool) -> None:
         """Raises LookupError, Refused."""
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
             at = None if enabled else now
@@ -292,7 +292,7 @@ class Clients:
                 await keep_the_limit(tx, client_id, now)
             await self._note(tx, ENABLED if enabled else DISABLED, client_id)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         self.forget()
 
     async def _add_secret(
@@ -303,14 +303,14 @@ class Clients:
             digest=self.digest(secret),
             client_id=client_id,
             hint=secret[-4:],
-            created_at=self._ground.clock.now(),
+            created_at=self._services.clock.now(),
             expires_at=expires_at,
             replaced_at=None,
         )
 
     async def _note(self, tx: Transaction, event: str, client_id: str) -> None:
         await tx.run(BUMP, name=STAMP)
-        await self._ground.trail.write(tx, audit.entry(event, client_id=client_id))
+        await self._services.trail.write(tx, audit.entry(event, client_id=client_id))
 
     async def _again(self, client_id: str) -> Client:
         self.forget()

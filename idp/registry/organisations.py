@@ -14,8 +14,8 @@ from sqlalchemy import bindparam, func, insert, or_, select, update
 from idp.kernel import audit
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.ground import Ground
 from idp.kernel.keyring import BUMP
+from idp.kernel.services import Services
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.registry.metadata import CLIENT_ID, ClientMetadata, Label, Name
 
@@ -65,14 +65,14 @@ _ENABLED_CLIENTS = select(_C.client_id, _C.metadata, _LIVE_SECRETS.label("live_s
 
 
 class Organisations:
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def create(self, name: str, name_en: str = "", key: str | None = None) -> Organisation:
         """Raises Conflict if the id is taken, ValueError for an id or a name that is none."""
         TypeAdapter(Name).validate_python(name)
         TypeAdapter(Label).validate_python(name_en)
-        key, now = key or token(9).lstrip("-"), self._ground.clock.now()
+        key, now = key or token(9).lstrip("-"), self._services.clock.now()
         if not CLIENT_ID.match(key):
             raise ValueError("an id is 1 to 100 of A-Z a-z 0-9 . _ ~ -")
         row = {
@@ -86,31 +86,31 @@ class Organisations:
 
         async def work(tx: Transaction) -> None:
             await tx.run(_INSERT, **row)
-            await self._ground.trail.write(tx, audit.entry(CREATED, organisation=key))
+            await self._services.trail.write(tx, audit.entry(CREATED, organisation=key))
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         return _read(row)
 
     async def find(self, key: str) -> Organisation | None:
-        row = await self._ground.database.one(_BY_ID, id=key) if CLIENT_ID.match(key) else None
+        row = await self._services.database.one(_BY_ID, id=key) if CLIENT_ID.match(key) else None
         return _read(row) if row else None
 
     async def all(self) -> list[Organisation]:
-        return [_read(row) for row in await self._ground.database.all(_ALL)]
+        return [_read(row) for row in await self._services.database.all(_ALL)]
 
     async def switch(self, key: str, *, enabled: bool) -> None:
         """All its clients stop, or go on, as soon as each worker has seen it.
         Raises LookupError."""
-        now = self._ground.clock.now()
+        now = self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
             if not await tx.run(_SWITCH, key=key, at=None if enabled else now, now=now):
                 raise LookupError(key)
             await tx.run(BUMP, name=STAMP)
             event = ENABLED if enabled else DISABLED
-            await self._ground.trail.write(tx, audit.entry(event, organisation=key))
+            await self._services.trail.write(tx, audit.entry(event, organisation=key))
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
 
 
 def _read(row: Row) -> Organisation:

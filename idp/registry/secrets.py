@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, select
 
 from idp.kernel.clock import token
 from idp.kernel.database import Row
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.kernel.tables import client_secrets, credential_uses
 from idp.registry.uses import Use, use_in
 
@@ -68,22 +68,22 @@ _ALL_BY_KEYS = select(credential_uses).where(_U.credential == "")
 _BY_KEYS = _ALL_BY_KEYS.where(_U.client_id == bindparam("id"))
 
 
-async def credentials(ground: Ground, client_id: str = "") -> defaultdict[str, Credentials]:
+async def credentials(services: Services, client_id: str = "") -> defaultdict[str, Credentials]:
     """By client: of this one, or of all."""
     of = {"id": client_id} if client_id else {}
     found = defaultdict[str, Credentials](Credentials)
-    for row in await ground.database.all(_HELD if of else _ALL_HELD, **of):
-        found[row["client_id"]].secrets.append(_held(ground, row))
-    for row in await ground.database.all(_BY_KEYS if of else _ALL_BY_KEYS, **of):
-        found[row["client_id"]].keys_last_use = use_in(ground, row)
+    for row in await services.database.all(_HELD if of else _ALL_HELD, **of):
+        found[row["client_id"]].secrets.append(_held(services, row))
+    for row in await services.database.all(_BY_KEYS if of else _ALL_BY_KEYS, **of):
+        found[row["client_id"]].keys_last_use = use_in(services, row)
     return found
 
 
-def _held(ground: Ground, row: Row) -> HeldSecret:
+def _held(services: Services, row: Row) -> HeldSecret:
     return HeldSecret(
         hint=row["hint"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         replaced=row["replaced_at"] is not None,
-        last_use=use_in(ground, row) if row["used_at"] is not None else None,
+        last_use=use_in(services, row) if row["used_at"] is not None else None,
     )

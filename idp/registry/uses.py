@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from idp.kernel.database import Row, Transaction
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services
 from idp.kernel.tables import credential_uses
 
 EVERY = 60  # seconds between two writes for one credential
@@ -40,8 +40,8 @@ class Use:
 
 
 class Uses:
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._noted: dict[Credential, int] = {}
         self._waiting: dict[Credential, Use] = {}
 
@@ -68,7 +68,7 @@ class Uses:
                 "client_id": client_id,
                 "credential": digest,
                 "used_at": use.at,
-                "address_sealed": self._ground.vault.seal("address", use.address),
+                "address_sealed": self._services.vault.seal("address", use.address),
             }
             for (client_id, digest), use in uses
         ]
@@ -76,12 +76,12 @@ class Uses:
         async def work(tx: Transaction) -> None:
             await tx.run_many(_NOTE, rows)
 
-        await self._ground.database.write(work)
+        await self._services.database.write(work)
         for credential, use in uses:
             if self._waiting.get(credential) is use:
                 del self._waiting[credential]
 
 
-def use_in(ground: Ground, row: Row) -> Use:
+def use_in(services: Services, row: Row) -> Use:
     """The use in a row, its address opened for the operator."""
-    return Use(row["used_at"], ground.vault.open_text("address", row["address_sealed"]))
+    return Use(row["used_at"], services.vault.open_text("address", row["address_sealed"]))

@@ -1,39 +1,51 @@
 """WHO IS THIS PERSON? One interface that any national ID scheme can implement.
 
-Owns: Method, System, Order, Challenge, Attempt, Outcome and the Verifier protocol.
+Owns: Method, Order, Challenge, Attempt, Outcome, Ports, UpstreamPaths and the Verifier protocol;
+schemes.py lets several schemes serve one bridge.
 Must not touch: the browser, the database, OpenID Connect. A verifier speaks to its upstream and
 says what it heard; the login room stores it and decides what happens next.
-A second scheme is one more folder here and one line in app.py.
+A further scheme is one more folder here, its settings, and one line in idp/house.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+import httpx
 
 from idp.kernel.errors import VerificationError
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to verify. `shows` is what the browser does meanwhile:
-    wait (confirm elsewhere), scan (draw `Challenge.qr`), leave (post to `Challenge.action`)."""
+    """A way to verify. `name` is what settings, pages and relying parties call it; two schemes may
+    have methods of one name. `shows` is what the browser does meanwhile: wait (confirm
+    elsewhere), scan (draw `Challenge.qr`), leave (post to `Challenge.action`). `life`: seconds
+    that an attempt is open, which the pages tell before it begins."""
 
-    id: str
+    scheme: str
+    name: str
     acr: str
     amr: tuple[str, ...]
     rank: int  # a higher rank satisfies a demand for a lower one
     shows: Literal["wait", "scan", "leave"]
     needs_number: bool
     disturbs: bool = False  # rings somebody's phone: guarded by budgets
+    life: int = 180
+
+    @property
+    def id(self) -> str:
+        """Unique over all schemes; what attempts and sessions are stored with."""
+        return f"{self.scheme}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to verify: for which relying party, how, and (if the method needs it) whom.
-    `number` is canonical (`canonical_number`)."""
+    """What to verify: for which relying party, by which method (its id), and (if the method needs
+    it) whom. `number` is canonical (`canonical_number`)."""
 
     relying_party: str
     method: str
@@ -64,14 +76,15 @@ class Challenge:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What a verifier needs to be asked again; `number` is the one the attempt was opened with,
-    or else the one that the browser brought back; `brought` is the code that came with it."""
+    or else the one that the browser brought back; `returned_code` is the code that came with it.
+    `method` is the method's id."""
 
     relying_party: str
     method: str
     system: str
     handle: str | None
     number: str | None
-    brought: str = ""
+    returned_code: str = ""
 
 
 class State(StrEnum):
@@ -84,13 +97,16 @@ class State(StrEnum):
 class Outcome:
     """The upstream's word. APPROVED carries the verified `number`; ENDED carries `why`.
     `code` is the upstream's own result code, for the log; `alarm` is set when its answers
-    contradict each other or what we asked (nobody is let in, an operator should look)."""
+    contradict each other or what we asked (nobody is let in, an operator should look).
+    `evidence` goes into the audit trail with the outcome: facts that were checked, nothing that
+    names a person."""
 
     state: State
     number: str | None = None
     why: type[VerificationError] | None = None
     code: str = ""
     alarm: str | None = None
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +130,71 @@ class Wakeup:
     number: str | None = None
 
 
-class Verifier(Protocol):
-    """Five verbs. All raise `VerificationError` (Disagreement, NotStarted, UpstreamAway …)."""
+@dataclass(frozen=True, slots=True)
+class UpstreamPaths:
+    """Where a scheme's upstream reaches us; "" where it does not. `returns`: browsers that come
+    back. `callback`: the upstream itself, from `callback_peers` (networks), answered with
+    `acknowledgement` whatever it said."""
 
-    @property
-    def methods(self) -> Mapping[str, Method]: ...
+    returns: str = ""
+    callback: str = ""
+    callback_peers: tuple[str, ...] = ()
+    acknowledgement: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def life(self) -> int:
-        """Seconds that an attempt is open: what the pages tell before it begins."""
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What a scheme's app on the phone is called, and where people register for it."""
+
+    name: str
+    name_en: str
+    register_url: str = ""
+
+
+# ── what a scheme is handed ─────────────────────────────────────────────────────────────────────
+
+Reserve = Callable[[str], Awaitable[tuple[int, int]]]
+
+
+class Accounts(Protocol):
+    """A relying party's own account at a scheme's upstream, as the document that the scheme's
+    operator command stored; None means that it has none and the house's account serves."""
+
+    async def of(self, scheme: str, relying_party: str) -> Mapping[str, Any] | None: ...
+    async def named(self, scheme: str, account: str) -> Mapping[str, Any] | None:
+        """By the account's own name at the upstream."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world of a scheme. `transport` is the way to its upstream (httpx), None for the one of
+    its own settings. `reserve(system)` gives a pair (UTC seconds, a number below 10^10) that was
+    never given for that system before. `monotonic` in seconds."""
+
+    transport: httpx.AsyncBaseTransport | None
+    reserve: Reserve
+    accounts: Accounts
+    monotonic: Callable[[], float]
+
+
+class Verifier(Protocol):
+    """A scheme. Five verbs, all of which raise `VerificationError` (Disagreement, NotStarted,
+    UpstreamAway …)."""
+
+    @property
+    def scheme(self) -> str: ...
+
+    @property
+    def app(self) -> App: ...
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """By id."""
+        ...
+
+    @property
+    def paths(self) -> UpstreamPaths: ...
 
     @property
     def closed_until(self) -> int:
@@ -131,7 +202,9 @@ class Verifier(Protocol):
         ...
 
     def canonical_number(self, typed: str) -> str | None:
-        """The number as the upstream writes it, or None if it cannot be one."""
+        """The number as it is stored, or None if it cannot be one. Schemes that verify the same
+        kind of number write it alike, so that a person is the same by each; a scheme with numbers
+        of another kind must write them so that none equals one of theirs."""
         ...
 
     def masked(self, number: str) -> str:
@@ -157,4 +230,8 @@ class Verifier(Protocol):
 
     async def cancel(self, attempt: Attempt) -> None:
         """Tell the upstream, where it can be told."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections."""
         ...

@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from idp.cli.sights import REFERENCE, Sight, Studio, sights
-from idp.kernel.templates import BrandSettings, template_directory
+from idp.kernel.settings import BrandSettings
+from idp.kernel.templates import template_directory
 from tests.browser.look import faults
 from tests.services.node import axe, html_faults_of
 

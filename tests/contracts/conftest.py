@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from idp.kernel.database import Database, connect
+from idp.kernel.connect import connect
+from idp.kernel.database import Database
 from tests.house import StillClock
 
 

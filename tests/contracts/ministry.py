@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from datetime import UTC, datetime
 from itertools import count
 
 import httpx
 from pydantic import SecretStr
 
-from idp.verify import Challenge
+from idp.verify import Challenge, Ports
 from idp.verify.twfido import callback
 from idp.verify.twfido.settings import TwFidoSettings
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
@@ -19,6 +20,16 @@ from idp.verify.twfido.verifier import TwFido
 
 SYSCODE, KEY = "20190326031900012556", "00112233445566778899AABBCCDDEEFF"
 FAST = 10  # how much faster than life slow answers are
+
+
+class NoAccounts:
+    """Every relying party is served by the house's own account."""
+
+    async def of(self, _scheme: str, _relying_party: str) -> None:
+        return None
+
+    async def named(self, _scheme: str, _account: str) -> None:
+        return None
 
 
 class Ministry:
@@ -46,8 +57,8 @@ class Ministry:
         self.http = httpx.AsyncClient(transport=line, base_url="http://simulator.test")
         numbers = count(1)
 
-        async def reserve(_: str) -> str:
-            return f"{next(numbers):020d}"
+        async def reserve(_: str) -> tuple[int, int]:
+            return int(self.now), next(numbers)
 
         self.verifier = TwFido(
             TwFidoSettings(
@@ -56,8 +67,7 @@ class Ministry:
                 api_keys=(SecretStr(KEY),),
                 total_timeout=total_timeout,
             ),
-            line,
-            reserve=reserve,
+            Ports(line, reserve, NoAccounts(), time.monotonic),
         )
 
     async def _callback(self, request: httpx.Request) -> httpx.Response:

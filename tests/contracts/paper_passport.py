@@ -8,17 +8,29 @@ from itertools import count
 from types import MappingProxyType
 
 from idp.kernel.errors import Denied, Disagreement, NotStarted
-from idp.verify import Attempt, Challenge, Method, Order, Outcome, Returned, State, Wakeup
+from idp.verify import (
+    App,
+    Attempt,
+    Challenge,
+    Method,
+    Order,
+    Outcome,
+    Returned,
+    State,
+    UpstreamPaths,
+    Wakeup,
+)
 
 
 class PaperPassport:
     """An officer looks at a passport and at the person, and says yes or no."""
 
-    life = 600
+    scheme = "passport"
+    app = App("護照櫃檯", "Passport desk")
+    paths = UpstreamPaths()
     closed_until = 0
-    methods: Mapping[str, Method] = MappingProxyType(
-        {"desk": Method("desk", "urn:passport:desk", ("face",), 1, "wait", needs_number=True)}
-    )
+    _desk = Method("passport", "desk", "urn:passport:desk", ("face",), 1, "wait", True, life=600)
+    methods: Mapping[str, Method] = MappingProxyType({_desk.id: _desk})
 
     def __init__(self) -> None:
         self._tickets = count(1)
@@ -52,6 +64,9 @@ class PaperPassport:
 
     async def cancel(self, attempt: Attempt) -> None:
         self._said[attempt.handle or ""] = False
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
     async def decide(self, handle: str, yes: bool) -> None:
         self._said[handle] = yes

@@ -12,8 +12,10 @@ from sqlalchemy import text
 from idp.kernel import audit as audit_module
 from idp.kernel import schema
 from idp.kernel.audit import SETTLED, Trail, entry
-from idp.kernel.database import Database, connect, sqlite_file
+from idp.kernel.connect import connect
+from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
+from idp.kernel.sqlite import sqlite_file
 from idp.kernel.tables import audit
 from idp.kernel.vault import Vault
 from tests.actors import Browser, Service, log_in
@@ -270,7 +272,7 @@ async def test_a_full_backlog_stops_the_tokens(
 ) -> None:
     """What could not be audited is not done: 503, until the store has taken the entries."""
     monkeypatch.setattr(audit_module, "BACKLOG", 2)
-    await house.ground.trail.flush()
+    await house.services.trail.flush()
     program = await house.register_program()
     form, auth = {"grant_type": "client_credentials"}, (program.id, program.secret or "")
     http = house.http()
@@ -278,7 +280,7 @@ async def test_a_full_backlog_stops_the_tokens(
     assert [a.status_code for a in answers[:2]] == [200, 200]
     refused(answers[2], 503, "temporarily_unavailable")
     refused(await http.post("/token", data=form), 503, "temporarily_unavailable")
-    await house.ground.trail.flush()
+    await house.services.trail.flush()
     assert (await http.post("/token", data=form, auth=auth)).status_code == 200
 
 
@@ -291,8 +293,8 @@ async def test_no_person_in_clear(house: TestHouse, browser: Browser, service: S
     page = await log_in(browser, service, "push", NUMBER, scope="openid profile twid")
     tokens = (await service.redeem(page)).json()
     await service.redeem(page)
-    await house.ground.trail.flush()
-    rows = str([dict(r) for r in await house.ground.database.all(text("SELECT * FROM audit"))])
+    await house.services.trail.flush()
+    rows = str([dict(r) for r in await house.services.database.all(text("SELECT * FROM audit"))])
     for secret in (NUMBER, HOME, page.query["code"], *map(str, tokens.values())):
         if secret not in ("600", "Bearer", tokens["scope"]):
             assert secret not in rows
@@ -307,10 +309,10 @@ async def test_no_person_in_the_whole_store(
     """Nor in any other table: the file holds no number, no secret and no private key."""
     page = await log_in(browser, service, "push", NUMBER, scope="openid profile twid")
     tokens = (await service.redeem(page)).json()
-    await house.ground.trail.flush()
+    await house.services.trail.flush()
     file = sqlite_file(database_url)
     content = b"".join(p.read_bytes() for p in _all(file))
-    private = house.ground.keyring.signer("ES256").key.as_dict(private=True)["d"]
+    private = house.services.keyring.signer("ES256").key.as_dict(private=True)["d"]
     for secret in (
         NUMBER,
         NUMBER[1:],

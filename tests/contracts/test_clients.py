@@ -19,7 +19,7 @@ from tests.house import TestHouse
 async def alive(house: TestHouse, client_id: str) -> int:
     """How many secrets would be accepted now."""
     now = house.clock.now()
-    rows = await house.ground.database.all(select(client_secrets))
+    rows = await house.services.database.all(select(client_secrets))
     mine = [r for r in rows if r["client_id"] == client_id]
     return sum(r["expires_at"] is None or r["expires_at"] > now for r in mine)
 
@@ -27,7 +27,7 @@ async def alive(house: TestHouse, client_id: str) -> int:
 async def test_a_secret_is_shown_once(house: TestHouse) -> None:
     """The store keeps a keyed digest and the last four characters, to tell secrets apart."""
     program = await house.register_program()
-    rows = await house.ground.database.all(select(client_secrets))
+    rows = await house.services.database.all(select(client_secrets))
     assert rows[0]["hint"] == str(program.secret)[-4:]
     assert str(program.secret)[:-4] not in str([dict(r) for r in rows])
     assert [e["client_id"] for e in await house.events("client.created")] == [program.id]
@@ -61,7 +61,7 @@ async def test_rotating_within_one_second(house: TestHouse) -> None:
 async def test_rotating_at_once(house: TestHouse) -> None:
     """Two operators at once do not leave three secrets alive."""
     program = await house.register_program()
-    registers = [Clients(house.ground) for _ in range(4)]
+    registers = [Clients(house.services) for _ in range(4)]
     await asyncio.gather(*(r.rotate_secret(program.id, 3600) for r in registers))
     assert await alive(house, program.id) == 2
 
@@ -82,7 +82,7 @@ async def test_without_overlap(house: TestHouse) -> None:
 async def test_other_workers_see_it(house: TestHouse) -> None:
     """What one process changes, another sees as soon as the stamp tells it to look."""
     program = await house.register_program()
-    other = Clients(house.ground)
+    other = Clients(house.services)
     assert (await other.active(program.id)) is not None
     await house.house.clients.switch(program.id, enabled=False)
     other.forget()
@@ -93,8 +93,8 @@ async def test_other_workers_see_it(house: TestHouse) -> None:
 async def test_a_change_while_it_is_read(house: TestHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before a change is not remembered after it."""
     program = await house.register_program()
-    reader = Clients(house.ground)
-    database = house.ground.database
+    reader = Clients(house.services)
+    database = house.services.database
     really = database.all
 
     async def slowly(*statement: Any, **params: Any) -> Any:
@@ -135,7 +135,7 @@ async def test_a_client_s_own_account_is_sealed(house: TestHouse) -> None:
     assert found is not None
     assert found.client_id == program.id
     assert read(found.system) == System(**known)
-    rows = str([dict(r) for r in await house.ground.database.all(select(clients))])
+    rows = str([dict(r) for r in await house.services.database.all(select(clients))])
     assert key not in rows
     assert known["syscode"] not in rows
     await register.set_system(program.id, "", "")

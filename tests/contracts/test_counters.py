@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from idp.kernel import counters
+from idp.kernel.connect import connect
 from idp.kernel.counters import Limit
-from idp.kernel.database import Database, connect
+from idp.kernel.database import Database
 
 NOW = 1_790_000_000
 BUDGET = Limit("push", most=3, seconds=600)

@@ -12,11 +12,13 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import bindparam, insert, select, text, update
 
-from idp.kernel import database as databases
-from idp.kernel import revision, schema
+from idp.kernel import revision, schema, sqlite
 from idp.kernel.clock import Clock
-from idp.kernel.database import Conflict, Database, Postgres, Transaction, connect, sqlite_file
+from idp.kernel.connect import connect
+from idp.kernel.database import Conflict, Database, Transaction
 from idp.kernel.errors import Unavailable
+from idp.kernel.postgres import Postgres
+from idp.kernel.sqlite import sqlite_file
 from idp.kernel.tables import client_secrets, stamps
 
 INSERT = insert(stamps)
@@ -212,7 +214,7 @@ async def test_another_process_writes(
 ) -> None:
     """While another process holds the lock, writers wait without freezing the loop, all no longer
     than one of them, and then say 503; readers go on. Afterwards all is well."""
-    monkeypatch.setattr(databases, "WAIT", 0.3)
+    monkeypatch.setattr(sqlite, "WAIT", 0.3)
     await put(database, "a")
     elsewhere = sqlite3.connect(sqlite_file(database_url), isolation_level=None)
     elsewhere.execute("BEGIN EXCLUSIVE")

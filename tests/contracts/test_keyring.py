@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from idp.kernel.database import Database, connect
+from idp.kernel.connect import connect
+from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
 from idp.kernel.keyring import ALGORITHMS, KeyRing, KeyState, RotationRefused
 from idp.kernel.vault import Vault, VaultBroken
@@ -269,7 +270,7 @@ async def test_the_bridge_rotates_without_a_restart(house: TestHouse) -> None:
     """What the old key signed is verified on; new tokens have the new kid, which was published."""
     program = await house.register_program()
     form, auth = {"grant_type": "client_credentials"}, (program.id, program.secret or "")
-    http, ring = house.http(), house.ground.keyring
+    http, ring = house.http(), house.services.keyring
 
     async def token() -> str:
         return str((await http.post("/token", data=form, auth=auth)).json()["access_token"])

@@ -32,7 +32,7 @@ HEADER = "card_number,name,gender,identity_type,organization,national_id,telepho
 
 
 async def count(house: Organisation) -> int:
-    row = await house.ground.database.one(select(func.count().label("n")).select_from(members))
+    row = await house.services.database.one(select(func.count().label("n")).select_from(members))
     assert row
     return int(row["n"])
 
@@ -43,7 +43,7 @@ async def test_an_import_adds_and_updates(organisation: Organisation) -> None:
     report = await organisation.enrol(sheet)
     assert (report.lines, report.added, report.updated, report.rejected) == (2, 1, 1, ())
     assert await count(organisation) == 4
-    member = await organisation.directory.by_card(organisation.ground.database, CARD)
+    member = await organisation.directory.by_card(organisation.services.database, CARD)
     assert member and organisation.directory.record(member)["name"] == "王大明"
     assert [e["detail"] for e in await organisation.events("members.imported")] == [
         {"added": 3, "updated": 0},
@@ -79,7 +79,7 @@ async def test_an_import_that_breaks_leaves_no_trace(
     async def full(*_: Any) -> None:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(type(organisation.ground.trail), "write", full)
+    monkeypatch.setattr(type(organisation.services.trail), "write", full)
     with pytest.raises(RuntimeError, match="disk full"):
         await organisation.enrol(f"{HEADER}\n8,乙,女,a,b,,\n")
     assert await count(organisation) == 3
@@ -92,13 +92,13 @@ async def test_many_lines_are_one_transaction(found: Any) -> None:
     assert (await house.enrol(f"{HEADER}\n{lines}")).added == 1_234
     assert (await house.enrol(f"{HEADER}\n{lines}")).updated == 1_234
     assert await count(house) == 1_234
-    member = await house.directory.by_card(house.ground.database, "00001233")
+    member = await house.directory.by_card(house.services.database, "00001233")
     assert member and house.directory.record(member)["name"] == "成員1233"
 
 
 async def test_personal_data_is_sealed(organisation: Organisation) -> None:
     """A look at the table shows card numbers, and neither names nor national IDs."""
-    rows = await organisation.ground.database.all(select(members))
+    rows = await organisation.services.database.all(select(members))
     shown = repr([dict(row) for row in rows])
     assert CARD in shown
     for secret in (ALICE, "王小明", "ming@example.org", "某某大學"):
@@ -107,7 +107,7 @@ async def test_personal_data_is_sealed(organisation: Organisation) -> None:
 
 async def test_a_record_belongs_to_its_card(organisation: Organisation) -> None:
     """A sealed record under another card's number does not open."""
-    database, directory = organisation.ground.database, organisation.directory
+    database, directory = organisation.services.database, organisation.directory
     one, other = [await directory.by_card(database, card) for card in (CARD, WORD_CARD)]
     assert one and other
     moved = type(one)(**{
@@ -120,7 +120,7 @@ async def test_a_record_belongs_to_its_card(organisation: Organisation) -> None:
 @pytest.mark.parametrize("card", ["", "nobody", "07302590\0", "微卡", "x" * 5000, "\ud800"])
 async def test_a_strange_card_is_nobody_s(organisation: Organisation, card: str) -> None:
     """No card number makes a database driver stumble."""
-    assert await organisation.directory.by_card(organisation.ground.database, card) is None
+    assert await organisation.directory.by_card(organisation.services.database, card) is None
 
 
 async def test_a_person_has_claims(organisation: Organisation) -> None:
@@ -145,7 +145,7 @@ async def test_the_newest_card_speaks_for_a_person(organisation: Organisation) -
 
 async def test_a_code_is_spent_once(organisation: Organisation) -> None:
     """A hundred transactions want one code; the row count gives it to one."""
-    database, vault = organisation.ground.database, organisation.ground.vault
+    database, vault = organisation.services.database, organisation.services.vault
     await database.write(lambda tx: codes.issue(tx, vault, CARD, "ABCDEFGHJKMN", 100, 700))
 
     async def spend() -> bool:
@@ -158,7 +158,7 @@ async def test_a_code_is_spent_once(organisation: Organisation) -> None:
 
 async def test_dead_codes_are_swept(organisation: Organisation) -> None:
     """Housekeeping removes expired codes, and only those."""
-    database, vault = organisation.ground.database, organisation.ground.vault
+    database, vault = organisation.services.database, organisation.services.vault
     await database.write(lambda tx: codes.issue(tx, vault, CARD, "A", 100, 700))
     await database.write(lambda tx: codes.issue(tx, vault, CARD, "B", 100, 900))
     statements = [(expired_rows(binding_codes, binding_codes.c.expires_at), 800)]
@@ -175,18 +175,18 @@ async def test_the_commands_import_list_and_show(
     """What the operator sees: names masked in the list, the record in full, never a hash."""
     file = tmp_path / "members.csv"
     file.write_text(f"{HEADER}\n0009,丁一二,男,a,b,{BOB},\n", encoding="utf-8-sig")
-    ground = organisation.ground
-    report = await commands.import_members(ground, file, numbers.canonical)
+    services = organisation.services
+    report = await commands.import_members(services, file, numbers.canonical)
     assert report.added == 1
-    listed = await commands.list_members(ground)
+    listed = await commands.list_members(services)
     assert [m["card_number"] for m in listed] == ["0009", WORD_CARD, CARD, "99000001"]
     assert [m["valid"] for m in listed] == [True, True, True, False]
     assert listed[0]["name"] == "丁○二"
-    assert await commands.list_members(ground, after="99000001") == []
-    shown = await commands.show_member(ground, "００３１０９００５８")
+    assert await commands.list_members(services, after="99000001") == []
+    shown = await commands.show_member(services, "００３１０９００５８")
     assert shown and (shown["name"], shown["password"]) == ("陳美", True)
     assert "argon2" not in repr(shown)
-    assert await commands.show_member(ground, "nobody") is None
+    assert await commands.show_member(services, "nobody") is None
 
 
 async def test_a_list_in_another_encoding_is_refused(
@@ -196,4 +196,4 @@ async def test_a_list_in_another_encoding_is_refused(
     file = tmp_path / "members.csv"
     file.write_bytes(f"{HEADER}\n0009,丁,男,a,b,,\n".encode("big5"))
     with pytest.raises(SheetRefused, match="UTF-8"):
-        await commands.import_members(organisation.ground, file, numbers.canonical)
+        await commands.import_members(organisation.services, file, numbers.canonical)

@@ -30,7 +30,7 @@ DAY = 86_400
 @pytest.fixture
 async def library(house: TestHouse) -> str:
     """An organisation's id."""
-    return (await Organisations(house.ground).create("國家圖書館", "National Library")).id
+    return (await Organisations(house.services).create("國家圖書館", "National Library")).id
 
 
 async def key(house: TestHouse, owner: str, register: Clients | None = None, **more: Any) -> Any:
@@ -45,7 +45,7 @@ async def fetch(house: TestHouse, made: Registered, secret: str = "") -> httpx.R
 
 
 async def held(house: TestHouse, client_id: str) -> list[HeldSecret]:
-    return (await credentials(house.ground, client_id))[client_id].secrets
+    return (await credentials(house.services, client_id))[client_id].secrets
 
 
 async def live(house: TestHouse, owner: str) -> int:
@@ -55,7 +55,7 @@ async def live(house: TestHouse, owner: str) -> int:
 
 async def test_what_an_organisation_is(house: TestHouse) -> None:
     """Named in both languages, found by its id, registered once, and audited."""
-    register = Organisations(house.ground)
+    register = Organisations(house.services)
     made = await register.create("國家圖書館", "National Library", "ncl")
     assert await register.find("ncl") == made == (await register.all())[0]
     assert (made.name, made.name_en, made.disabled) == ("國家圖書館", "National Library", False)
@@ -71,7 +71,7 @@ async def test_what_an_organisation_is(house: TestHouse) -> None:
 async def test_names_and_ids_that_are_none(house: TestHouse, name: str, key: str | None) -> None:
     """Refused, and nothing is stored."""
     with pytest.raises(ValueError, match=r"visible|empty|id is"):
-        await Organisations(house.ground).create(name, key=key)
+        await Organisations(house.services).create(name, key=key)
     assert await house.count(organisations) == 0
 
 
@@ -92,7 +92,7 @@ async def test_a_fourth_key_is_refused(house: TestHouse, library: str) -> None:
 async def test_what_is_not_a_key_is_not_counted(house: TestHouse, library: str) -> None:
     """Web clients, and the keys of others, take no room; a web client that becomes a program
     does."""
-    other = (await Organisations(house.ground).create("別人")).id
+    other = (await Organisations(house.services).create("別人")).id
     for owner in (library, other):
         for _ in range(MOST_KEYS):
             await key(house, owner)
@@ -109,7 +109,7 @@ async def test_two_at_once_cannot_make_four(house: TestHouse, library: str) -> N
     house.clock.pass_(60)
     off = await key(house, library)
     await house.house.clients.switch(off.id, enabled=False)
-    registers = [Clients(house.ground) for _ in range(8)]
+    registers = [Clients(house.services) for _ in range(8)]
     deeds = [
         *(key(house, library, register) for register in registers),
         *(house.house.clients.rotate_secret(made.id) for made in old),
@@ -125,8 +125,8 @@ async def test_an_organisation_that_is_nobody(house: TestHouse) -> None:
     with pytest.raises(LookupError):
         await key(house, "nobody")
     with pytest.raises(LookupError):
-        await Organisations(house.ground).switch("nobody", enabled=False)
-    assert await Organisations(house.ground).find("no'body") is None
+        await Organisations(house.services).switch("nobody", enabled=False)
+    assert await Organisations(house.services).find("no'body") is None
     assert await house.count(clients) == 0
 
 
@@ -137,7 +137,7 @@ async def test_disabling_stops_all_its_clients(house: TestHouse, library: str) -
     stranger = await house.register_program()
     token = (await fetch(house, one)).json()["access_token"]
     await house.house.clients.switch(two.id, enabled=False)
-    await Organisations(house.ground).switch(library, enabled=False)
+    await Organisations(house.services).switch(library, enabled=False)
     house.house.clients.forget()  # as the stamp tells each worker
     challenged(await fetch(house, one))
     assert (await fetch(house, stranger)).status_code == 200
@@ -146,7 +146,7 @@ async def test_disabling_stops_all_its_clients(house: TestHouse, library: str) -
         "/introspect", data={"token": token}, auth=(stranger.id, stranger.secret or "")
     )
     assert asked.json() == {"active": False}
-    await Organisations(house.ground).switch(library, enabled=True)
+    await Organisations(house.services).switch(library, enabled=True)
     house.house.clients.forget()
     assert (await fetch(house, one)).status_code == 200
     challenged(await fetch(house, two))
@@ -156,12 +156,12 @@ async def test_disabling_stops_all_its_clients(house: TestHouse, library: str) -
 
 async def test_running_workers_notice(house: TestHouse, library: str) -> None:
     """A worker that remembers the client looks at the stamp, and sees what another process did."""
-    from idp.app import Follower
+    from idp.jobs import Follower
 
     made, follower = await key(house, library), Follower(house.house)
     await follower.look()
     assert (await fetch(house, made)).status_code == 200
-    await Organisations(house.ground).switch(library, enabled=False)
+    await Organisations(house.services).switch(library, enabled=False)
     await follower.look()
     challenged(await fetch(house, made))
 
@@ -224,7 +224,7 @@ async def test_the_last_use_of_each_secret(house: TestHouse, library: str) -> No
     assert new_one.last_use is not None
     assert new_one.last_use.at - old_one.last_use.at == 5
     assert new_one.last_use.address == HOME
-    rows = await house.ground.database.all(select(credential_uses))
+    rows = await house.services.database.all(select(credential_uses))
     assert HOME not in str([dict(row) for row in rows])
 
 
@@ -234,8 +234,8 @@ async def test_a_last_use_is_written_once_a_minute(
     """However many calls and workers: the token request itself writes nothing of it, and what is
     fresh is not written again."""
     made, written = await key(house, library), []
-    another = Clients(house.ground).uses
-    uses, database = house.house.clients.uses, house.ground.database
+    another = Clients(house.services).uses
+    uses, database = house.house.clients.uses, house.services.database
     write = database.write
 
     async def counted(work: Any) -> Any:
@@ -270,8 +270,8 @@ async def test_uses_are_written_in_batches(
     from idp.registry import uses as module
 
     monkeypatch.setattr(module, "BATCH", 2)
-    database, write, calls = house.ground.database, house.ground.database.write, []
-    uses, now = module.Uses(house.ground), house.clock.now()
+    database, write, calls = house.services.database, house.services.database.write, []
+    uses, now = module.Uses(house.services), house.clock.now()
     ids = sorted([(await house.register_program()).id for _ in range(5)])
     for client_id in ids:
         uses.note((client_id, ""), now, HOME)
@@ -305,7 +305,7 @@ async def test_a_last_use_outlives_a_store_that_was_away(
         raise Unavailable
 
     with monkeypatch.context() as patch:
-        patch.setattr(house.ground.database, "write", away)
+        patch.setattr(house.services.database, "write", away)
         assert (await fetch(house, made)).status_code == 200
         with pytest.raises(Unavailable):
             await uses.flush()
@@ -324,8 +324,8 @@ async def test_the_last_use_of_a_client_s_own_keys(house: TestHouse) -> None:
     wanted = {**form(signer.assertion(house)), "grant_type": "client_credentials"}
     assert (await house.http().post("/token", data=wanted)).status_code == 200
     await house.house.clients.uses.flush()
-    found = (await credentials(house.ground, signer.client_id))[signer.client_id]
+    found = (await credentials(house.services, signer.client_id))[signer.client_id]
     assert found.secrets == []
     assert found.keys_last_use is not None
     assert found.keys_last_use.address == HOME
-    assert (await credentials(house.ground))[signer.client_id] == found
+    assert (await credentials(house.services))[signer.client_id] == found

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from idp.kernel.database import sqlite_file
+from idp.kernel.sqlite import sqlite_file
 from idp.kernel.tables import audit
 from tests.house import empty_database
 from tests.processes.people import Service, code_for, program, statuses, web_client, withheld

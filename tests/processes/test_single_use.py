@@ -109,8 +109,8 @@ def callback(bridge: Bridge, qrid: str) -> httpx.Request:
 @pytest.fixture
 async def members(bridge: Bridge) -> None:
     """Two people with a card each are in the directory."""
-    async with bridge.ground() as ground:
-        await Directory(ground).take_in(MEMBERS.splitlines(keepends=True), canonical)
+    async with bridge.services() as services:
+        await Directory(services).take_in(MEMBERS.splitlines(keepends=True), canonical)
 
 
 async def test_a_binding_code_is_used_once(bridge: Bridge, members: None) -> None:
@@ -185,8 +185,8 @@ async def by_hand(bridge: Bridge, browser: Browser) -> list[httpx.Request]:
 
 async def agree(bridge: Bridge, login_id: str, let_in: bool) -> None:
     """Login, verification and audit trail tell the same story."""
-    async with bridge.ground() as ground:
-        read = ground.database.all
+    async with bridge.services() as services:
+        read = services.database.all
         (login,) = await read(select(logins).where(logins.c.id == login_id))
         (attempt,) = await read(select(attempts).where(attempts.c.login_id == login_id))
         told = await read(select(audit).where(audit.c.reference == login["reference"]))

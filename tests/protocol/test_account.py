@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from idp.app import sweep_expired
+from idp.jobs import sweep_expired
 from idp.kernel.tables import attempts, consents, grants, history
 from tests.actors import Browser, Page, Service, log_in, verify
 from tests.asking import (
@@ -262,7 +262,7 @@ async def test_ending_all_others(house: TestHouse, service: Service) -> None:
     assert (await service.userinfo(theirs["access_token"])).status_code == 401
     assert (await service.userinfo(own["access_token"])).status_code == 200
     left = await live_sessions(house)
-    assert sorted(row["method"] for row in left) == ["dongle", "qr"]
+    assert sorted(row["method"] for row in left) == ["twfido:dongle", "twfido:qr"]
     assert "h-sessions" in (await browser.open(HERE)).texts
 
 
@@ -350,7 +350,7 @@ async def test_not_me_ends_everything(house: TestHouse, service: Service) -> Non
     assert "allow" not in (await late.press("check")).buttons()
     assert (await service.userinfo(theirs["access_token"])).status_code == 200
     assert len(await house.events("account.not_me")) == 1
-    assert [row["method"] for row in await live_sessions(house)] == ["dongle"]
+    assert [row["method"] for row in await live_sessions(house)] == ["twfido:dongle"]
 
 
 async def test_not_me_pauses_pushes_without_telling(house: TestHouse, service: Service) -> None:
@@ -465,7 +465,7 @@ async def test_a_page_shown_to_another_person(house: TestHouse, service: Service
     browser.page = page
     await browser.press("stop-all")
     assert await house.events("account.not_me") == []
-    assert [row["method"] for row in await live_sessions(house)] == ["dongle"]
+    assert [row["method"] for row in await live_sessions(house)] == ["twfido:dongle"]
 
 
 @SQLITE

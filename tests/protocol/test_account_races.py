@@ -34,7 +34,7 @@ async def test_no_grant_is_made_of_what_has_ended(
             else:
                 await tx.run(END, key=session["id"], now=house.clock.now())
 
-        await house.ground.database.write(work)
+        await house.services.database.write(work)
         return found
 
     (session,) = await live_sessions(house)
@@ -48,7 +48,7 @@ async def test_a_push_at_the_moment_of_not_me(house: TestHouse, service: Service
     """A push that begins while its person stops everything waits for the end of that, and rings
     no phone."""
     await logged_in(house, service, BOB)
-    login, database = house.house.login, house.ground.database
+    login, database = house.house.login, house.services.database
     person_id = await login.persons.find(BOB)
     assert person_id
     person = await login.persons.row(database, person_id)

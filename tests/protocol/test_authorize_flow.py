@@ -290,5 +290,5 @@ async def test_a_browser_cookie_that_was_planted_twice(house: TestHouse, service
     answer = await bare(house, "/authorize", query=form(service.params()), headers=(planted,))
     assert answer.status == 303
     assert BROWSER_COOKIE in answer.headers["set-cookie"]
-    (login,) = await house.ground.database.all(select(logins))
+    (login,) = await house.services.database.all(select(logins))
     assert login["browser"] not in ("a" * 43, "b" * 43)

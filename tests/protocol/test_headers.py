@@ -219,8 +219,8 @@ async def test_a_crash_tells_nothing(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("SELECT number FROM persons -- /srv/idp/secret.py")
 
-    monkeypatch.setattr(type(house.ground.database), "one", broken)
-    monkeypatch.setattr(type(house.ground.database), "all", broken)
+    monkeypatch.setattr(type(house.services.database), "one", broken)
+    monkeypatch.setattr(type(house.services.database), "all", broken)
     http = house.http()
     http._transport.raise_app_exceptions = False  # type: ignore[attr-defined]
     for path in ("/authorize/x", "/login/x", service.url(client_id="other")):
@@ -240,9 +240,9 @@ async def test_a_store_that_is_away(
     async def away(self: Database, *_: Any, **__: Any) -> None:
         raise Unavailable(detail="the cable at /dev/rack7")
 
-    monkeypatch.setattr(type(house.ground.database), "one", away)
-    monkeypatch.setattr(type(house.ground.database), "all", away)
-    monkeypatch.setattr(type(house.ground.database), "write", away)
+    monkeypatch.setattr(type(house.services.database), "one", away)
+    monkeypatch.setattr(type(house.services.database), "all", away)
+    monkeypatch.setattr(type(house.services.database), "write", away)
     for path in ("/authorize/x", service.url(), service.url(client_id="other")):
         page = await Browser(house).open(path)
         assert (page.status, page.error_code) == (503, "TF-4002")

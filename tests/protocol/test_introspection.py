@@ -221,8 +221,8 @@ async def test_the_store_is_away(service: Service, deed: Deed, monkeypatch: Any)
     tokens = await deed.tokens()
     token, me = tokens["access_token"], service.registered
     assert (await ask(deed.house, me, token)).json()["active"] is True
-    await deed.house.ground.trail.flush()
-    await deed.house.ground.database.close()
+    await deed.house.services.trail.flush()
+    await deed.house.services.database.close()
     for answer in (
         await ask(deed.house, me, token),
         await service.userinfo(token),

@@ -237,7 +237,7 @@ async def test_a_callback_for_another_system(
     async def by_syscode(_: str) -> System:
         return theirs
 
-    house.house.verifier._by_syscode = by_syscode  # type: ignore[attr-defined]
+    house.twfido._named = by_syscode  # type: ignore[attr-defined]
     fields = signed(good["qrid"], key=TEST_KEY, syscode=theirs.syscode)
     assert (await call_back(house, fields)).json() == ACKNOWLEDGED
     assert asked_for(house) == 0
@@ -300,7 +300,7 @@ async def test_callbacks_from_elsewhere(
     async def never(_body: bytes) -> None:
         raise AssertionError("no cipher runs for strangers")
 
-    monkeypatch.setattr(house.house.verifier, "wakeup", never)
+    monkeypatch.setattr(house.twfido, "wakeup", never)
     for headers in FORWARDED:
         answer = await call_back(house, signed(NEVER_SEEN), address, **headers)
         assert (answer.status_code, answer.json()) == (403, {"error": "forbidden"})

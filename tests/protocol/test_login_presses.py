@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from idp import app
 from idp.kernel.tables import upstream_sequences
+from idp.login.sequences import BLOCK, SECONDS, Sequences
+from idp.verify.twfido.wire import transeq
 from tests.actors import Browser, Service
 from tests.asking import SQLITE
 from tests.house import SYSCODE, TestHouse
@@ -172,30 +176,37 @@ async def test_answers_that_contradict_themselves(
     assert "allow" in (await browser.press("check")).buttons()
 
 
-async def _block(house: TestHouse) -> list[str]:
-    """What a worker asks for until its first reservation is used up."""
-    worker = app.Sequences(house.ground)
-    return [await worker.reserve(SYSCODE) for _ in range(worker.BLOCK)]
+class Chances(random.Random):
+    """Chance as a test wants it; order is left as it is."""
+
+    def __init__(self, drawn: Iterator[int]) -> None:
+        super().__init__()
+        self._drawn = drawn
+
+    def randrange(self, *_bounds: Any, **_more: Any) -> int:
+        return next(self._drawn)
 
 
-async def test_our_own_sequence_is_never_used_twice(
-    house: TestHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def _block(house: TestHouse, chance: random.Random | None = None) -> list[str]:
+    """What a worker asks for until its first reservation is used up, as tranSeq."""
+    worker = Sequences(house.services.database, house.clock, chance)
+    return [transeq(*await worker.reserve(SYSCODE)) for _ in range(BLOCK)]
+
+
+async def test_our_own_sequence_is_never_used_twice(house: TestHouse) -> None:
     """FD-28: neither a clock set back nor the same chance twice repeats a number; of many workers
     at once each has numbers of its own."""
-    chances = iter([700, 700, 799, 800, 700, 800, 900])
-    monkeypatch.setattr(app.secrets, "randbelow", lambda _: next(chances))
-    first = await _block(house)
-    second = await _block(house)
+    chances = Chances(iter([700, 700, 799, 800, 700, 800, 900]))
+    first = await _block(house, chances)
+    second = await _block(house, chances)
     house.clock.pass_(60)
     house.clock.pass_(-60)
-    third = await _block(house)
+    third = await _block(house, chances)
     numbers = {*first, *second, *third}
     assert len(numbers) == 300
     assert all(len(s) == 20 and s.isdigit() and s != SYSCODE for s in numbers)
-    monkeypatch.setattr(app.secrets, "randbelow", lambda _: next(repeating))
-    repeating = iter([n // 4 * 100 for n in range(200)])
-    found = await asyncio.gather(*(_block(house) for _ in range(20)))
+    repeating = Chances(iter([n // 4 * 100 for n in range(200)]))
+    found = await asyncio.gather(*(_block(house, repeating) for _ in range(20)))
     assert len(set().union(*found)) == 2000
     assert len(await rows(house, upstream_sequences)) == 23
 
@@ -203,12 +214,12 @@ async def test_our_own_sequence_is_never_used_twice(
 async def test_calls_at_once_have_numbers_of_their_own(house: TestHouse) -> None:
     """One worker with many calls at the end of a block, for two systems; an hour later it takes
     a new block, so that a number's time is near the time of its call."""
-    worker = app.Sequences(house.ground)
+    worker = Sequences(house.services.database, house.clock)
     calls = [worker.reserve(system) for system in (SYSCODE, "1" * 20) for _ in range(250)]
     found = await asyncio.gather(*calls)
     assert len(set(found[:250])) == len(set(found[250:])) == 250
-    house.clock.pass_(worker.SECONDS)
-    assert int((await worker.reserve(SYSCODE))[:10]) == house.clock.now()
+    house.clock.pass_(SECONDS)
+    assert (await worker.reserve(SYSCODE))[0] == house.clock.now()
 
 
 async def test_numbers_do_not_tell_how_many_are_between(house: TestHouse) -> None:

@@ -198,7 +198,7 @@ async def test_a_signed_hint_that_says_something_else(house: TestHouse, service:
     browser = await logged_in(house, service)
     page = await browser.open(service.url(prompt="none"))
     tokens = (await service.redeem(page)).json()
-    key = house.ground.keyring.signer("RS256")
+    key = house.services.keyring.signer("RS256")
     said = {"iss": "https://evil.test", "sub": "x", "aud": "service", "exp": START + 600}
     head = {"alg": "RS256", "typ": "JWT", "kid": key.kid}
     own = {**said, "iss": ISSUER}
@@ -225,7 +225,7 @@ async def test_the_hint_of_somebody_else(house: TestHouse, service: Service) -> 
     assert await stored(house) == before
     assert (await bob.press("logout")).url == GONE
     (left,) = await live_sessions(house)
-    assert left["method"] == "qr"
+    assert left["method"] == "twfido:qr"
 
 
 REFUSED: dict[str, dict[str, str]] = {

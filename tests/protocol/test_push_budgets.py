@@ -180,7 +180,7 @@ async def test_a_denial_of_a_call_that_was_dropped_while_it_was_being_made(
     house: TestHouse, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelling before the upstream has answered the opening hides no denial, either."""
-    browser, start = at(house), house.house.verifier.start
+    browser, start = at(house), house.twfido.start
 
     async def cancelled_meanwhile(order: Any) -> Any:
         tab = Browser(house)
@@ -188,7 +188,7 @@ async def test_a_denial_of_a_call_that_was_dropped_while_it_was_being_made(
         await tab.press("cancel")
         return await start(order)
 
-    monkeypatch.setattr(house.house.verifier, "start", cancelled_meanwhile)
+    monkeypatch.setattr(house.twfido, "start", cancelled_meanwhile)
     await chosen(browser, service, "push", HAND)
     monkeypatch.undo()
     assert await states(house) == ["replaced"]
@@ -277,14 +277,14 @@ async def test_trying_many_numbers_at_once_tells_no_more(
 ) -> None:
     """Starts that are under way when the tenth fails are answered like failures, whether the
     number is registered or not: asking in parallel tells nothing that asking in turn does not."""
-    start, slow = house.house.verifier.start, asyncio.Event()
+    start, slow = house.twfido.start, asyncio.Event()
 
     async def held(order: Any) -> Any:
         if order.number != STRANGER:
             await slow.wait()
         return await start(order)
 
-    monkeypatch.setattr(house.house.verifier, "start", held)
+    monkeypatch.setattr(house.twfido, "start", held)
     registered = asyncio.create_task(chosen(at(house), service, "qr", HAND))
     failing = [chosen(at(house), service, "qr", STRANGER) for _ in range(10)]
     assert {page.error_code for page in await asyncio.gather(*failing)} == {NEUTRAL}

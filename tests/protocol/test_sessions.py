@@ -56,7 +56,7 @@ async def test_a_planted_session_is_left_behind(house: TestHouse, service: Servi
     # the attacker's own session ended too: it is no way back in
     assert await silent(attacker, service) == "login_required"
     for row in await live_sessions(house):
-        assert row["method"] == "qr"
+        assert row["method"] == "twfido:qr"
 
 
 async def test_a_new_session_at_every_login(
@@ -235,7 +235,7 @@ async def test_two_tabs_two_people(house: TestHouse, browser: Browser, service: 
         seen.append((await relying.verified(answer.json()["id_token"]))["acr"])
     assert seen == ["urn:twfido:qr", "urn:twfido:dongle"]
     (live,) = await live_sessions(house)
-    assert live["method"] == "dongle"
+    assert live["method"] == "twfido:dongle"
     assert len(await rows(house, sessions)) == 2
 
 

@@ -41,7 +41,7 @@ async def by_header(house: TestHouse, header: bytes) -> httpx.Response:
 
 async def ended_keys(house: TestHouse) -> tuple[str, str]:
     """The secrets of a key that has expired, and of one whose organisation was disabled."""
-    organisations = Organisations(house.ground)
+    organisations = Organisations(house.services)
     metadata = ClientMetadata(client_name="程式", grant_types=("client_credentials",))
     for name in ("expired", "stopped"):
         await organisations.create(name, key=name)

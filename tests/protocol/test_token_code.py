@@ -195,12 +195,12 @@ async def disable_person(deed: Deed) -> None:
 
 async def log_out(deed: Deed) -> None:
     now = deed.house.clock.now()
-    await deed.house.ground.database.write(lambda tx: tx.run(END, key=deed.session_id, now=now))
+    await deed.house.services.database.write(lambda tx: tx.run(END, key=deed.session_id, now=now))
 
 
 async def withdraw_consent(deed: Deed) -> None:
     fields = {"person": deed.person_id, "client": "service", "now": deed.house.clock.now()}
-    await deed.house.ground.database.write(lambda tx: tx.run(store.REVOKE_OF_CONSENT, **fields))
+    await deed.house.services.database.write(lambda tx: tx.run(store.REVOKE_OF_CONSENT, **fields))
 
 
 BETWEEN = {

@@ -75,7 +75,7 @@ def _part(value: Any) -> str:
 def tampered(token: str, house: TestHouse) -> dict[str, str]:
     """Everything that is almost this token."""
     header, claims, mark = parts(token)
-    foreign, ours = Signer(), house.ground.keyring
+    foreign, ours = Signer(), house.services.keyring
     own_key = ours.signer(header["alg"])
 
     def by_us(header: dict[str, Any], claims: dict[str, Any]) -> str:
@@ -161,7 +161,7 @@ async def test_a_token_of_a_revoked_family(service: Service, deed: Deed) -> None
 
 async def test_a_token_whose_key_was_removed(house: TestHouse, token: str) -> None:
     """UI-02: what an unpublished key signed is worth nothing."""
-    await house.ground.keyring.remove(house.ground.keyring.signer("ES256").kid)
+    await house.services.keyring.remove(house.services.keyring.signer("ES256").kid)
     invalid(await get(house, token))
 
 
@@ -254,7 +254,7 @@ async def test_each_scope_releases_its_claims(
     for its own scope (OpenID Connect Core §5.4)."""
     sheet = tmp_path / "members.csv"
     sheet.write_text(MEMBER, encoding="utf-8")
-    await import_members(house.ground, sheet, house.house.login.canonical)
+    await import_members(house.services, sheet, house.house.login.canonical)
     tokens = await (await allow(service, scope=scope)).tokens()
     answer = await service.userinfo(tokens["access_token"])
     assert answer.headers["content-type"] == "application/json"

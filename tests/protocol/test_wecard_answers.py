@@ -123,7 +123,7 @@ async def test_a_disabled_person_is_refused(organisation: Organisation) -> None:
     persons = organisation.login.persons
     person = await persons.find(ALICE)
     assert person
-    await organisation.ground.database.write(lambda tx: persons.switch(tx, person, enabled=False))
+    await organisation.services.database.write(lambda tx: persons.switch(tx, person, enabled=False))
     assert (await organisation.ask(CARD, code)).received == REFUSED
 
 
@@ -170,7 +170,7 @@ async def test_guessing_from_one_source_is_alarmed(organisation: Organisation) -
 
 async def test_without_a_store_nothing_is_answered(organisation: Organisation) -> None:
     """The store is away: 503, never a yes and never a free guess."""
-    await organisation.ground.database.close()
+    await organisation.services.database.close()
     answer = await organisation.ask(CARD, "x")
     assert answer.status == 503
     assert "code" not in answer.received
@@ -178,7 +178,7 @@ async def test_without_a_store_nothing_is_answered(organisation: Organisation) -
 
 async def test_a_broken_record_is_not_disclosed(organisation: Organisation) -> None:
     """A record that was moved to another card's row opens for nobody, and spends no code."""
-    database = organisation.ground.database
+    database = organisation.services.database
     row = await database.one(select(members).where(members.c.card_number == WORD_CARD))
     assert row
     moved = update(members).where(members.c.card_number == bindparam("card")).values(

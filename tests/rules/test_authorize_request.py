@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from idp.kernel.errors import IdpError, InvalidRequest, ProtocolError
-from idp.kernel.web import Params, parse_urlencoded
+from idp.kernel.forms import Params, parse_urlencoded
 from idp.oidc import request as reading
 from idp.oidc.request import AuthorizationRequest, Rules
 from idp.oidc.responses import extended

@@ -24,10 +24,10 @@ from idp.verify import Method
 
 NAMES = ("push", "qr", "web", "dongle")
 METHODS = tuple(
-    Method(name, f"urn:{name}", ("user",), rank, "wait", needs_number=False)
+    Method("test", name, f"urn:{name}", ("user",), rank, "wait", needs_number=False)
     for rank, name in enumerate(NAMES, 1)
 )
-SEEN = Session("seen", "person", "qr", "urn:qr", ("user",), 1000)
+SEEN = Session("seen", "person", "test:qr", "urn:qr", ("user",), 1000)
 NEW = replace(SEEN, id="new")
 REQUEST = AuthorizationRequest("c", "https://c.test/", ("openid",), seen_session="seen")
 

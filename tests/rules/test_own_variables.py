@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from idp.app import CONFIG_VARIABLE, Settings
+from idp.app import CONFIG_VARIABLE
 from idp.kernel.settings import BadSettings, load
+from idp.settings import Settings
 
 FIDO = {
     "IDP_ISSUER": "https://id.test",

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from idp.app import Settings, master_key, read_settings, unsafe
+from idp.kernel.services import master_key
 from idp.kernel.settings import BadSettings, KernelSettings, Section, load
+from idp.settings import Settings, read_settings, unsafe
 from idp.verify.twfido.checksum import SAMPLE_KEYS
 
 GOOD = """\

@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.windows import source
+from idp.rates import source_of
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from idp.windows import source
 )
 def test_a_source(address: str, counted: str) -> None:
     """Whoever has one IPv6 address has its /64, so the /64 is one source."""
-    assert source(address) == counted
+    assert source_of(address) == counted

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from idp.verify import Ports
 from idp.verify.twfido.checksum import chksum
 from idp.verify.twfido.settings import TwFidoSettings
 from idp.verify.twfido.verifier import TwFido
@@ -63,13 +64,13 @@ def opened(**changes: Any) -> dict[str, Any]:
 
 
 class Numbers:
-    """reserve(): 20 digits, counted."""
+    """reserve(): seconds and a number, counted."""
 
     def __init__(self) -> None:
         self._next = count(1)
 
-    async def __call__(self, syscode: str) -> str:
-        return f"{next(self._next):020d}"
+    async def __call__(self, syscode: str) -> tuple[int, int]:
+        return 0, next(self._next)
 
 
 class Stopwatch:
@@ -81,8 +82,21 @@ class Stopwatch:
         return self.now
 
 
+class Book:
+    """Accounts of relying parties; `of` and `named` are looked up by name."""
+
+    def __init__(self, of: dict[str, Any], named: dict[str, Any]) -> None:
+        self._of, self._named = of, named
+
+    async def of(self, _scheme: str, relying_party: str) -> dict[str, Any] | None:
+        return self._of.get(relying_party)
+
+    async def named(self, _scheme: str, account: str) -> dict[str, Any] | None:
+        return self._named.get(account)
+
+
 def verifier(upstream: Upstream | httpx.AsyncBaseTransport, **changes: Any) -> TwFido:
-    extras = {name: changes.pop(name) for name in ("systems", "by_syscode") if name in changes}
+    book = Book(changes.pop("of", {}), changes.pop("named", {}))
     monotonic = changes.pop("monotonic", Stopwatch())
     transport = httpx.MockTransport(upstream) if isinstance(upstream, Upstream) else upstream
-    return TwFido(settings(**changes), transport, reserve=Numbers(), monotonic=monotonic, **extras)
+    return TwFido(settings(**changes), Ports(transport, Numbers(), book, monotonic))

@@ -17,11 +17,11 @@ from typing import Any, Self
 import httpx
 from sqlalchemy.sql import Executable
 
-from idp.app import ground_floor, read_settings
 from idp.kernel.database import Row
-from idp.kernel.ground import Ground
+from idp.kernel.services import Services, open_services
 from idp.registry.clients import Clients
 from idp.registry.metadata import ClientMetadata
+from idp.settings import read_settings
 from tests.house import Registered
 from tests.services.process import (
     LOOPBACK,
@@ -237,21 +237,21 @@ class Bridge(Service):
         return httpx.AsyncClient(**(known | options))
 
     @asynccontextmanager
-    async def ground(self) -> AsyncIterator[Ground]:
+    async def services(self) -> AsyncIterator[Services]:
         """Its database and keys, seen from another process."""
-        async with ground_floor(read_settings([self.config])) as found:
+        async with open_services(read_settings([self.config])) as found:
             yield found
 
     async def register(self, **fields: Any) -> Registered:
         """A client, as tests.house registers them, written beside the running bridge."""
-        async with self.ground() as ground:
-            client, secret = await Clients(ground).create(ClientMetadata.model_validate(fields))
+        async with self.services() as services:
+            client, secret = await Clients(services).create(ClientMetadata.model_validate(fields))
         return Registered(client, secret)
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:
         """Look into its database."""
-        async with self.ground() as ground:
-            return await ground.database.all(statement, **params)
+        async with self.services() as services:
+            return await services.database.all(statement, **params)
 
     def worker_pids(self) -> list[int]:
         """The processes that answer requests, the oldest first."""

@@ -164,7 +164,7 @@ async def test_a_disabled_person_is_told_and_sent_back(
 ) -> None:
     """An operator has locked a person out: no session, a page that says so, and the way back."""
     login = house.house.login
-    await house.ground.database.write(lambda tx: login.persons.meet(tx, AT_ONCE))
+    await house.services.database.write(lambda tx: login.persons.meet(tx, AT_ONCE))
     await disable(house, AT_ONCE)
     await chosen(browser, service, "qr", AT_ONCE)
     page = await browser.press("check")
@@ -180,14 +180,14 @@ async def test_a_page_seen_while_the_upstream_is_still_being_asked(
     """A reload before the upstream has answered shows that it is on its way; then the page is
     told to look again and draws the code."""
     answered, asked = asyncio.Event(), list[str]()
-    start = house.house.verifier.start
+    start = house.twfido.start
 
     async def slowly(order: Any) -> Any:
         asked.append(order.method)
         await answered.wait()
         return await start(order)
 
-    monkeypatch.setattr(house.house.verifier, "start", slowly)
+    monkeypatch.setattr(house.twfido, "start", slowly)
     await browser.open(service.url())
     other = tab(browser)
     pressed = asyncio.create_task(browser.press("continue", method="qr", pid=HAND))
@@ -212,7 +212,7 @@ async def test_an_opening_that_never_came_back(
     async def crash(_order: Any) -> Any:
         raise RuntimeError("the process dies here")
 
-    monkeypatch.setattr(house.house.verifier, "start", crash)
+    monkeypatch.setattr(house.twfido, "start", crash)
     await browser.open(service.url())
     with pytest.raises(RuntimeError):
         await browser.press("continue", method="qr", pid=HAND)
@@ -230,9 +230,10 @@ async def test_a_method_that_is_switched_off_meanwhile(
 ) -> None:
     """A login that was waiting by a method which no longer exists goes back to the choice."""
     await chosen(browser, service, "push")
-    verifier = house.house.verifier
-    left = {k: m for k, m in verifier.methods.items() if k != "push"}
-    monkeypatch.setattr(verifier, "_methods", left)
+    schemes, twfido = house.house.schemes, house.twfido
+    left = {k: m for k, m in twfido.methods.items() if m.name != "push"}
+    monkeypatch.setattr(schemes, "methods", left)
+    monkeypatch.setattr(twfido, "_methods", left)
     page = await again(browser)
     assert "continue" in page.buttons() and "method-push" not in page.html
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
 from urllib.parse import quote
@@ -28,17 +28,26 @@ from idp.verify.twfido.answers import SUCCESS, BrowserAnswer, Opened, Result
 from idp.verify.twfido.settings import QR_NAMES
 
 _APP = ("swk", "user", "mca")  # RFC 8176 §2: software key, user presence, another channel
-METHODS: Mapping[str, Method] = MappingProxyType(
-    {
-        method.id: method
-        for method in (
-            Method("push", "urn:twfido:push", _APP, 1, "wait", needs_number=True, disturbs=True),
-            Method("qr", "urn:twfido:qr", _APP, 2, "scan", needs_number=True),
-            Method("web", "urn:twfido:web", ("swk", "user"), 3, "leave", needs_number=False),
-            Method("dongle", "urn:twfido:dongle", ("hwk", "user"), 4, "leave", needs_number=True),
-        )
-    }
+SCHEME = "twfido"
+_TABLE = (  # name, amr, rank, shows, needs_number, disturbs
+    ("push", _APP, 1, "wait", True, True),
+    ("qr", _APP, 2, "scan", True, False),
+    ("web", ("swk", "user"), 3, "leave", False, False),
+    ("dongle", ("hwk", "user"), 4, "leave", True, False),
 )
+
+
+def methods(names: Sequence[str], life: int) -> Mapping[str, Method]:
+    """Those that are on, by id."""
+    made = (
+        Method(SCHEME, name, f"urn:twfido:{name}", amr, rank, shows, number, disturbs, life)  # type: ignore[arg-type]
+        for name, amr, rank, shows, number, disturbs in _TABLE
+    )
+    by_name = {method.name: method for method in made}
+    return MappingProxyType({by_name[name].id: by_name[name] for name in names})
+
+
+METHODS = methods([row[0] for row in _TABLE], life=180)
 
 # TW FidO slides: rcodes of FEXCH-01 and FATH-01; every other refusal is the same neutral answer
 NOT_OPENED: Mapping[str, type[VerificationError]] = {"4002": NotStarted, "9999": UpstreamAway}
@@ -65,7 +74,7 @@ def judge(attempt: Attempt, result: Result) -> Outcome:
     if alarm := _identity_fault(attempt, result):
         return contradiction(result.rcode, alarm)
     if result.rcode == SUCCESS:
-        number = result.pid if attempt.method == "web" else attempt.number
+        number = result.pid if METHODS[attempt.method].name == "web" else attempt.number
         return Outcome(State.APPROVED, number=number, code=result.rcode)
     why = _ENDED.get(result.rcode)
     return Outcome(State.ENDED if why else State.PENDING, why=why, code=result.rcode)
@@ -81,7 +90,7 @@ def _identity_fault(attempt: Attempt, result: Result) -> str | None:
     if attempt.number and not names(result.pid, attempt.number):
         return "FATH-02: the answer names another person"
     approved = result.rcode == SUCCESS
-    if approved and attempt.brought not in ("", SUCCESS):
+    if approved and attempt.returned_code not in ("", SUCCESS):
         # a signed failure names nobody and fits every qrid: it must open none
         return "FATH-02 approves what the browser said had failed"
     if approved and method.shows == "leave" and not numbers.valid(result.pid):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -21,6 +23,7 @@ from pydantic import (
 from idp.kernel.settings import Section
 from idp.verify.twfido.checksum import fault_in_key, is_sample
 
+RETURN_PATH = "/twfido/return"  # where browsers come back; the ministry registers it
 _SYSCODE = r"^[0-9]{20}\z"
 NO_APPS = ("http", "javascript", "data", "vbscript", "file", "blob", "about", "mailto")
 QR_NAMES = ("qrid", "op", "sysaction", "sysname")  # never a pid in a QR code
@@ -39,6 +42,11 @@ class System:
     syscode: str
     keys: tuple[str, ...] = field(repr=False)
     name: str = ""
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> System:
+        """As the operator's command stored it for a relying party."""
+        return cls(document["syscode"], tuple(document["keys"]), document["name"])
 
 
 def _http_url(url: str) -> str:
@@ -197,6 +205,11 @@ class TwFidoSettings(Section):
     def own_system(self) -> System:
         keys = tuple(key.get_secret_value() for key in self.api_keys)
         return System(self.syscode, keys, self.system_name)
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """Connections to the ministry's host; no proxy from the environment."""
+        limits = httpx.Limits(max_connections=self.max_in_flight)
+        return httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
 
     @property
     def browser_url(self) -> str:

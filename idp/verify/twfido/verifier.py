@@ -6,59 +6,66 @@ and what it means is decided in `rules`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
-from types import MappingProxyType
-
-import httpx
 
 from idp.kernel.errors import Disagreement, Failed, NotStarted, UpstreamAway
-from idp.verify import Attempt, Challenge, Method, Order, Outcome, Returned, State, Wakeup
+from idp.verify import (
+    App,
+    Attempt,
+    Challenge,
+    Method,
+    Order,
+    Outcome,
+    Ports,
+    Returned,
+    State,
+    UpstreamPaths,
+    Wakeup,
+)
 from idp.verify.twfido import answers, callback, numbers, rules, wire
-from idp.verify.twfido.client import Client, Reserve
-from idp.verify.twfido.settings import System, TwFidoSettings
-
-Systems = Callable[[str], Awaitable[System | None]]
-
-
-def _switched_on(ids: Sequence[str]) -> Mapping[str, Method]:
-    return MappingProxyType({name: rules.METHODS[name] for name in ids})
-
-
-async def _none(_: str) -> System | None:
-    return None
+from idp.verify.twfido.client import Client
+from idp.verify.twfido.settings import RETURN_PATH, System, TwFidoSettings
 
 
 class TwFido:
-    """`systems` gives a relying party's own account at TW FidO and `by_syscode` the account of a
-    syscode; None means ours. Keys of both are read anew each time, so a change needs no restart."""
+    """A relying party may have its own account at TW FidO; all others share ours. The keys of
+    both are read anew each time, so a change needs no restart."""
 
-    def __init__(
-        self,
-        settings: TwFidoSettings,
-        line: httpx.AsyncBaseTransport,
-        *,
-        reserve: Reserve,
-        systems: Systems = _none,
-        by_syscode: Systems = _none,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    scheme = rules.SCHEME
+
+    def __init__(self, settings: TwFidoSettings, ports: Ports) -> None:
         self._settings = settings
         self._own = settings.own_system
-        self._systems = systems
-        self._by_syscode = by_syscode
-        self._methods = _switched_on(settings.methods)
-        self.client = Client(settings, line, reserve, monotonic)
+        self._accounts = ports.accounts
+        self._reserve = ports.reserve
+        self._methods = rules.methods(settings.methods, settings.expires_in)
+        self._transport = ports.transport or settings.transport()
+        self.client = Client(settings, self._transport, self._sequence, ports.monotonic)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def _sequence(self, system: str) -> str:
+        return wire.transeq(*await self._reserve(system))
+
+    @property
+    def app(self) -> App:
+        return App("行動自然人憑證", "TW FidO", "https://fido.moi.gov.tw")
 
     @property
     def methods(self) -> Mapping[str, Method]:
         return self._methods
 
     @property
-    def life(self) -> int:
-        return self._settings.expires_in
+    def paths(self) -> UpstreamPaths:
+        return UpstreamPaths(
+            returns=RETURN_PATH,
+            callback=self._settings.callback_path,
+            callback_peers=self._settings.callback_peers,
+            acknowledgement=callback.ACKNOWLEDGEMENT,
+        )
 
     @property
     def closed_until(self) -> int:
@@ -82,9 +89,9 @@ class TwFido:
         pid = order.number if method.needs_number else None
         if method.needs_number and not numbers.valid(pid or ""):
             raise NotStarted(detail="not a number")
-        theirs = await self._systems(order.relying_party)
+        theirs = await self._theirs(order.relying_party)
         system, only_for = theirs or self._own, order.relying_party if theirs else ""
-        interface: str = getattr(self._settings.opens_with, method.id)
+        interface: str = getattr(self._settings.opens_with, method.name)
         if method.shows == "leave":
             challenge = await self._send_browser(interface, system, pid)
         else:
@@ -151,7 +158,7 @@ class TwFido:
         if method is None or method.shows != "leave":
             raise Disagreement(detail="this method does not return by the browser")
         system = await self._system_of(attempt)
-        interface: str = getattr(self._settings.opens_with, method.id)
+        interface: str = getattr(self._settings.opens_with, method.name)
         answer = answers.browser_answer(interface, folded, system.keys)
         if fault := rules.return_fault(attempt, method, answer):
             raise Disagreement(detail=f"{interface}: {fault}")
@@ -162,7 +169,7 @@ class TwFido:
         twice, late, or from nobody: it only says what to ask for."""
         folded = wire.fold(callback.read_body(body))
         syscode = wire.optional(folded, "syscode") or self._own.syscode
-        system = self._own if syscode == self._own.syscode else await self._by_syscode(syscode)
+        system = self._own if syscode == self._own.syscode else await self._named(syscode)
         if system is None:
             raise Disagreement(detail="FEXCH-02: unknown syscode")
         told = callback.read(folded, system.keys, self._settings.callback_checksum_fields, syscode)
@@ -208,17 +215,25 @@ class TwFido:
 
     # ── whose keys ───────────────────────────────────────────────────────────────────────────────
 
+    async def _theirs(self, relying_party: str) -> System | None:
+        found = await self._accounts.of(self.scheme, relying_party)
+        return System.read(found) if found else None
+
+    async def _named(self, syscode: str) -> System | None:
+        found = await self._accounts.named(self.scheme, syscode)
+        return System.read(found) if found else None
+
     async def _operators(self, relying_party: str) -> System:
-        return (await self._systems(relying_party) if relying_party else None) or self._own
+        return (await self._theirs(relying_party) if relying_party else None) or self._own
 
     async def _system_of(self, attempt: Attempt) -> System:
         """The account that opened the attempt, even if the relying party has another by now."""
         if attempt.system == self._own.syscode:
             return self._own
-        theirs = await self._systems(attempt.relying_party)
+        theirs = await self._theirs(attempt.relying_party)
         if theirs and theirs.syscode == attempt.system:
             return theirs
-        if named := await self._by_syscode(attempt.system):
+        if named := await self._named(attempt.system):
             return named
         raise Disagreement(detail="the account that opened this attempt is gone")
 

@@ -6,15 +6,15 @@ import pytest
 from limits import RateLimitItemPerSecond
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from idp import windows
-from idp.windows import MemoryWindows
+from idp import rates
+from idp.rates import MemoryWindows
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which only the test moves."""
     at = [1000.0]
-    monkeypatch.setattr(windows.time, "time", lambda: at[0])
+    monkeypatch.setattr(rates.time, "time", lambda: at[0])
     return at
 
 

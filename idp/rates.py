@@ -32,7 +32,7 @@ class MemoryWindows(MemoryStorage):
 
 
 @functools.lru_cache(maxsize=4096)
-def source(address: str) -> str:
+def source_of(address: str) -> str:
     """Whoever has one IPv6 address has its /64: as many as anybody can want."""
     try:
         parsed = ipaddress.ip_address(address.split("%")[0])

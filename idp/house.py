@@ -1,0 +1,79 @@
+"""The rooms, put together: what each is made of stands here, and nothing happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+from starlette.routing import Route
+
+from idp.kernel.answers import Answers
+from idp.kernel.services import Services
+from idp.login.desk import Desk
+from idp.login.pages import Login
+from idp.login.persons import Persons
+from idp.login.returns import Returns
+from idp.login.sequences import Sequences
+from idp.login.session import Sessions
+from idp.members.directory import Directory
+from idp.members.routes import routes as member_routes
+from idp.oidc.routes import routes as oidc_routes
+from idp.registry.accounts import Accounts
+from idp.registry.clients import Clients
+from idp.settings import Settings
+from idp.verify import Ports, Verifier
+from idp.verify.schemes import Schemes
+from idp.verify.twfido.verifier import TwFido
+
+
+def schemes_of(settings: Settings, ports: Ports) -> list[Verifier]:
+    """One line for each scheme, in the order of preference."""
+    return [TwFido(settings.twfido, ports)]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    services: Services
+    settings: Settings
+    clients: Clients
+    schemes: Schemes
+    desk: Desk
+    login: Login
+    returns: Returns
+    directory: Directory
+
+    def routes(self, answers: Answers) -> list[Route]:
+        return [
+            *oidc_routes(
+                self.services, self.settings.oidc, self.clients, self.login, self.directory, answers
+            ),
+            *self.login.routes(answers),
+            *self.returns.routes(answers),
+            *member_routes(
+                self.services, self.settings.members, self.login, self.directory, answers
+            ),
+        ]
+
+
+def build(
+    services: Services,
+    settings: Settings,
+    transport: httpx.AsyncBaseTransport | None = None,
+    further: Sequence[Verifier] = (),
+) -> House:
+    """`transport` replaces the network to every upstream; `further` schemes come first."""
+    clients = Clients(services)
+    ports = Ports(
+        transport=transport,
+        reserve=Sequences(services.database, services.clock).reserve,
+        accounts=Accounts(clients),
+        monotonic=services.clock.monotonic,
+    )
+    schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
+    persons, sessions = Persons(services), Sessions(services, settings.login.session)
+    desk = Desk(services, settings.login, schemes, persons)
+    login = Login(services, settings.login, desk, persons, sessions)
+    returns = Returns(services, desk, schemes)
+    directory = Directory(services)
+    return House(services, settings, clients, schemes, desk, login, returns, directory)

@@ -1,0 +1,69 @@
+"""What a worker does besides answering: follow changes, write batches, seal, sweep."""
+
+from __future__ import annotations
+
+import contextlib
+
+from idp.house import House
+from idp.kernel import counters
+from idp.kernel.errors import Unavailable
+from idp.kernel.housekeeping import Job, Retention, follow_database_clock, sweep
+from idp.kernel.keyring import READ_STAMPS, STAMP
+from idp.login import history, session
+from idp.login import store as login_store
+from idp.members import codes
+from idp.oidc import store as oidc_store
+from idp.registry import organisations as registry
+
+DAY = 86_400
+RETENTION: tuple[Retention, ...] = (
+    *counters.RETENTION,
+    *login_store.RETENTION,
+    *oidc_store.RETENTION,
+    *session.RETENTION,
+    *codes.RETENTION,
+)
+
+
+def jobs(house: House) -> list[Job]:
+    services = house.services
+    return [
+        Job("stamps", 1, Follower(house).look),
+        Job("audit-flush", 1, services.trail.flush),
+        Job("credential-uses", 1, house.clients.uses.flush),
+        Job("audit-seal", 10, services.trail.seal),
+        Job("clock", 60, lambda: follow_database_clock(services.database, services.clock)),
+        Job("sweep", 20, lambda: sweep_expired(house)),
+    ]
+
+
+async def flush(house: House) -> None:
+    """Before the end. Raises Unavailable where audit entries would be lost."""
+    await house.services.trail.flush()
+    with contextlib.suppress(Unavailable):  # a last use that is not written down harms nobody
+        await house.clients.uses.flush()
+
+
+class Follower:
+    """Notices what other processes changed: keys and clients."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._seen: dict[str, int] = {}
+
+    async def look(self) -> None:
+        rows = await self._house.services.database.all(READ_STAMPS)
+        now = {row["name"]: row["value"] for row in rows}
+        if now.get(STAMP) != self._seen.get(STAMP):
+            await self._house.services.keyring.load()
+        if now.get(registry.STAMP) != self._seen.get(registry.STAMP):
+            self._house.clients.forget()
+        self._seen = now
+
+
+async def sweep_expired(house: House) -> None:
+    """Rows that are of no use any more. What a person may see of an attempt stays behind it."""
+    services, now = house.services, house.services.clock.now()
+    await history.sweep_attempts(services.database, now - 2 * DAY)
+    seen = Retention(history.EXPIRED, house.settings.login.history_days * DAY)
+    await sweep(services.database, (*RETENTION, seen), now)

@@ -1,0 +1,154 @@
+"""The outermost layer: one Host, believable addresses, bounded bodies, headers of every answer."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from idp.kernel.caller import Caller
+from idp.kernel.clock import reference
+from idp.kernel.errors import TooLarge
+from idp.kernel.forms import CONTROL
+from idp.kernel.settings import WebSettings
+from idp.kernel.vault import digest
+from idp.kernel.web import BROWSER, Cookies
+
+HEALTH = ("/health/",)
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+class _Refused(Exception):
+    """Not for us; the text is the whole answer."""
+
+
+class Edge:
+    """The outermost layer: Host, scheme, peer address, body size, headers, reference."""
+
+    def __init__(self, app: ASGIApp, issuer: str, settings: WebSettings) -> None:
+        parts = urlsplit(issuer)
+        self._app = app
+        self._https = parts.scheme == "https"
+        hosts = (parts.netloc, *settings.extra_hosts)
+        self._hosts = {host.lower().encode("latin-1") for host in hosts}
+        self._trusts = trust_in(settings.trusted_proxies)
+        self._cookies = Cookies(self._https)
+        self._limit = settings.max_body_bytes
+        self._headers = [*SECURITY_HEADERS, *([STRICT_TRANSPORT] if self._https else [])]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        name, state = reference(), scope.setdefault("state", {})
+        state["https"] = self._https
+        send = self._with_headers(send)
+        try:
+            state["caller"] = Caller(self._address(scope), name, self._browser(scope))
+        except _Refused as refused:
+            answer = PlainTextResponse(f"{refused}\n", status_code=400)
+            await answer(scope, receive, send)
+            return
+        structlog.contextvars.bind_contextvars(reference=name)
+        try:
+            await self._app(scope, _limited(receive, self._limit), send)
+        finally:
+            structlog.contextvars.unbind_contextvars("reference")
+
+    def _address(self, scope: Scope) -> str:
+        """The client's address. Raises _Refused for what is not meant for us."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if CONTROL.search(scope["path"]):  # PostgreSQL's text takes no NUL
+            raise _Refused("control characters are not allowed")
+        health = scope["path"].startswith(HEALTH)
+        hosts = [v for k, v in headers if k == b"host"]
+        if not health and (len(hosts) != 1 or hosts[0].lower() not in self._hosts):
+            raise _Refused("unknown host")
+        peer = (scope.get("client") or ("unix", 0))[0]
+        trusted = self._trusts(peer)
+        try:
+            address = self._walk(headers, peer) if trusted else peer
+        except ValueError:
+            raise _Refused("the forwarded address cannot be read") from None
+        scheme = scope["scheme"]
+        if trusted:
+            scheme = _text(_last(headers, b"x-forwarded-proto")) or scheme
+        if self._https and scheme != "https" and not health:
+            raise _Refused("https only")
+        return address
+
+    def _browser(self, scope: Scope) -> str:
+        value = self._cookies.read(Request(scope), BROWSER)
+        return digest(value) if value else ""
+
+    def _walk(self, headers: list[tuple[bytes, bytes]], peer: str) -> str:
+        """From the right: what our own proxies wrote is believed, the first address that is not
+        one of ours is the client. Whoever writes nonsense to skip a rule is refused."""
+        hops = [h for k, v in headers if k == b"x-forwarded-for" for h in _text(v).split(",")]
+        for hop in reversed(hops):
+            peer = str(ipaddress.ip_address(hop.strip()))
+            if not self._trusts(peer):
+                break
+        return peer
+
+    def _with_headers(self, send: Send) -> Send:
+        async def sender(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = {name for name, _ in message["headers"]}
+                added = [header for header in self._headers if header[0] not in own]
+                message["headers"] = [*message["headers"], *added]
+            await send(message)
+
+        return sender
+
+
+def trust_in(proxies: Collection[str]) -> Callable[[str], bool]:
+    """Whether a peer is one of these proxies: networks (CIDR), or "unix"."""
+    networks = [ipaddress.ip_network(proxy) for proxy in proxies if proxy != "unix"]
+
+    def trusts(peer: str) -> bool:
+        if peer == "unix" or not peer:
+            return "unix" in proxies
+        if not networks:
+            return False
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in networks)
+
+    return trusts
+
+
+def _text(raw: bytes | None) -> str:
+    return (raw or b"").decode("latin-1")
+
+
+def _last(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    return next((v for k, v in reversed(headers) if k == name), None)
+
+
+def _limited(receive: Receive, most: int) -> Receive:
+    seen = 0
+
+    async def receiver() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise TooLarge
+        return message
+
+    return receiver

@@ -1,0 +1,117 @@
+"""Queries and forms, read strictly; and forms of our own, which only our pages can send.
+
+Every input is hostile: whatever does not parse is refused here with a clear error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from starlette.requests import Request
+
+from idp.kernel.caller import caller_of
+from idp.kernel.clock import token
+from idp.kernel.errors import ForgedRequest, InvalidRequest
+from idp.kernel.vault import digest
+from idp.kernel.web import Cookies
+
+MAX_FIELDS = 100
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # tab is left to the owner of the field
+
+
+class Params(dict[str, str]):
+    """Each parameter once. `repeated` names those that came more than once (RFC 6749 §3.1)."""
+
+    repeated: frozenset[str] = frozenset()
+
+    def once(self) -> Params:
+        """Raises InvalidRequest if anything was repeated."""
+        if self.repeated:
+            raise InvalidRequest("a parameter is repeated: " + ", ".join(sorted(self.repeated)))
+        return self
+
+
+def parse_urlencoded(raw: bytes, opaque: Collection[str] = ()) -> Params:
+    """Raises InvalidRequest for bad escapes, bad UTF-8, too many fields, and control characters
+    but in the `opaque` fields, whose owner has a grammar of its own."""
+    if _BAD_ESCAPE.search(raw):
+        raise InvalidRequest("bad percent-encoding")
+    try:
+        text = raw.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except (UnicodeDecodeError, ValueError) as broken:
+        raise InvalidRequest("the parameters cannot be read", detail=str(broken)) from None
+    if CONTROL.search("".join(k if k in opaque else k + v for k, v in pairs)):
+        raise InvalidRequest("control characters are not allowed")
+    params = Params(reversed(pairs))  # the first of several stays
+    names = [name for name, _ in pairs]
+    params.repeated = frozenset(n for n in names if names.count(n) > 1)
+    return params
+
+
+def read_query(request: Request) -> Params:
+    return parse_urlencoded(request.scope["query_string"])
+
+
+async def read_form(request: Request, opaque: Collection[str] = ()) -> Params:
+    """The urlencoded body. Raises InvalidRequest for any other content type."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise InvalidRequest("the body must be application/x-www-form-urlencoded")
+    return parse_urlencoded(await request.body(), opaque)
+
+
+# ── forms of our own ────────────────────────────────────────────────────────────────────────────
+
+FORM_LIFE = 4 * 3600  # seconds a page may lie open before its buttons are stale
+
+
+class Forms:
+    """Which browser is this, and did this form come from a page we gave it?"""
+
+    def __init__(self, cookies: Cookies, issuer: str, secrets: list[bytes]) -> None:
+        """`secrets`: the newest signs and stands last, all are accepted."""
+        self.cookies = cookies
+        parts = urlsplit(issuer)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._signer = URLSafeTimedSerializer(secrets, salt="form")
+
+    def greet(self, request: Request) -> tuple[str, str | None]:
+        """(browser, cookie value to set or None if it has one)."""
+        known = caller_of(request).browser
+        if known:
+            return known, None
+        value = token()
+        return digest(value), value
+
+    def sign(self, value: str) -> str:
+        """A hidden field that only we can write; `csrf` of every form is the browser's."""
+        return self._signer.dumps(value)
+
+    def signed(self, text: str) -> str:
+        """What was signed. Raises ForgedRequest: not by us, or too long ago."""
+        try:
+            return str(self._signer.loads(text, max_age=FORM_LIFE))
+        except BadSignature:
+            raise ForgedRequest from None
+
+    def check(self, request: Request, form: Mapping[str, str]) -> str:
+        """The browser that sent this form. Raises ForgedRequest: another site may not press our
+        buttons, and a stale page may not either."""
+        browser = caller_of(request).browser
+        if not browser or not self._from_here(request):
+            raise ForgedRequest
+        if self.signed(form.get("csrf", "")) != browser:
+            raise ForgedRequest
+        return browser
+
+    def _from_here(self, request: Request) -> bool:
+        site = request.headers.get("sec-fetch-site")
+        origin = request.headers.get("origin")
+        if origin not in (None, "null", self._origin):
+            return False
+        return site in (None, "same-origin", "none")

@@ -1,0 +1,95 @@
+"""The kernel's parts, made once and handed to the rooms.
+
+A constructor that needs four of them or fewer names them; only one that needs more takes all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from idp.kernel.audit import Trail
+from idp.kernel.clock import Clock
+from idp.kernel.connect import database_at
+from idp.kernel.database import Database
+from idp.kernel.forms import Forms
+from idp.kernel.keyring import KeyRing, MakeKey, generate_key
+from idp.kernel.root import load_root
+from idp.kernel.settings import BadSettings, KernelSettings
+from idp.kernel.templates import Templates
+from idp.kernel.throttle import Throttle
+from idp.kernel.vault import Vault, master_key_from_directory, parse_master_key
+from idp.kernel.web import Cookies
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: KernelSettings
+    clock: Clock
+    database: Database
+    vault: Vault
+    trail: Trail
+    throttle: Throttle
+    keyring: KeyRing
+    forms: Forms
+    templates: Templates
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Raises Unavailable, VaultBroken."""
+        await self.database.open()
+        try:
+            await load_root(self.database, self.vault)
+            yield
+        finally:
+            await self.database.close()
+
+
+def make_services(
+    settings: KernelSettings,
+    clock: Clock | None = None,
+    make_key: MakeKey = generate_key,
+) -> Services:
+    """Nothing is opened or asked yet. Raises BadSettings."""
+    clock = clock or Clock()
+    vault = Vault(*master_keys(settings))
+    database = database_at(settings.database.url, settings.database.pool_size)
+    redis = settings.web.redis_url
+    return Services(
+        settings=settings,
+        clock=clock,
+        database=database,
+        vault=vault,
+        trail=Trail(database, vault, clock),
+        throttle=Throttle(redis.get_secret_value() if redis else None),
+        keyring=KeyRing(database, vault, clock, make_key),
+        forms=Forms(
+            Cookies(secure=settings.issuer.startswith("https:")),
+            settings.issuer,
+            vault.secrets("forms"),
+        ),
+        templates=Templates(settings.brand),
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    settings: KernelSettings, clock: Clock | None = None
+) -> AsyncIterator[Services]:
+    """For a command. Raises BadSettings, Unavailable."""
+    services = make_services(settings, clock)
+    async with services.opened():
+        yield services
+
+
+def master_keys(settings: KernelSettings) -> tuple[bytes, list[bytes]]:
+    """(the one that seals, others that open). Raises BadSettings."""
+    keys = settings.keys
+    try:
+        others = [parse_master_key(key.get_secret_value()) for key in keys.other_master_keys]
+        if keys.master_key is not None:
+            return parse_master_key(keys.master_key.get_secret_value()), others
+        return master_key_from_directory(keys.directory), others
+    except (OSError, ValueError) as broken:
+        raise BadSettings(f"keys: {broken}") from None

@@ -1,0 +1,86 @@
+"""Several schemes in one bridge: which methods somebody may use, and whose each method is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from idp.kernel.errors import NotStarted
+from idp.verify import App, Attempt, Challenge, Method, Order, Outcome, Verifier
+
+
+class Schemes:
+    """`verifiers` in the order of preference: where two schemes have a method of one name, the
+    first is used. `enabled` names those whose methods the house offers, () for all; another one
+    only finishes what it began, or serves relying parties that name it."""
+
+    def __init__(self, verifiers: Sequence[Verifier], enabled: Sequence[str] = ()) -> None:
+        self._verifiers = {verifier.scheme: verifier for verifier in verifiers}
+        self._enabled = tuple(enabled) or tuple(self._verifiers)
+        self.methods: Mapping[str, Method] = {
+            method.id: method for verifier in verifiers for method in verifier.methods.values()
+        }
+
+    def __iter__(self) -> Iterator[Verifier]:
+        return iter(self._verifiers.values())
+
+    def offered(self, schemes: Sequence[str] = ()) -> list[Method]:
+        """The methods of these schemes, or of the house's; each name once."""
+        found: dict[str, Method] = {}
+        for scheme in schemes or self._enabled:
+            verifier = self._verifiers.get(scheme)
+            for method in verifier.methods.values() if verifier else ():
+                found.setdefault(method.name, method)
+        return list(found.values())
+
+    def method(self, stored: str) -> Method | None:
+        """By its id; a bare name, as it was stored before schemes had names, means the first
+        scheme that has it. None if it has been switched off since."""
+        if ":" in stored:
+            return self.methods.get(stored)
+        return next((m for m in self.methods.values() if m.name == stored), None)
+
+    def of(self, method: Method) -> Verifier:
+        return self._verifiers[method.scheme]
+
+    def closed_until(self, method: Method) -> int:
+        return self.of(method).closed_until
+
+    def app(self, method: Method | None) -> App:
+        """Of the method's scheme, or of the one that the house prefers."""
+        return self._verifiers[method.scheme if method else self._enabled[0]].app
+
+    # ── numbers ────────────────────────────────────────────────────────────────────────────────
+
+    def canonical_number(self, typed: str) -> str | None:
+        """As the first scheme reads it that can."""
+        found = (verifier.canonical_number(typed) for verifier in self)
+        return next((number for number in found if number is not None), None)
+
+    def masked(self, number: str) -> str:
+        """By the scheme whose number it is; all of it is hidden if it is nobody's."""
+        owner = next((v for v in self if v.canonical_number(number) == number), None)
+        return owner.masked(number) if owner else "*" * len(number)
+
+    # ── the verbs ──────────────────────────────────────────────────────────────────────────────
+
+    async def start(self, order: Order) -> Challenge:
+        method = self.methods.get(order.method)
+        if method is None:
+            raise NotStarted(detail="the method is off")
+        return await self.of(method).start(order)
+
+    async def poll(self, attempt: Attempt) -> Outcome:
+        return await self._by(attempt).poll(attempt)
+
+    async def cancel(self, attempt: Attempt) -> None:
+        await self._by(attempt).cancel(attempt)
+
+    def _by(self, attempt: Attempt) -> Verifier:
+        method = self.method(attempt.method)
+        if method is None:
+            raise NotStarted(detail="the method is off")
+        return self.of(method)
+
+    async def aclose(self) -> None:
+        for verifier in self:
+            await verifier.aclose()
