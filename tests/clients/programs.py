@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
@@ -119,7 +120,7 @@ def assert_both_sessions_end(lab: Lab, program: Program, login: str, logout: str
     return page
 
 
-def told_of(source: str, page: Recipe, language: str) -> list[str]:
+def untrue_of(source: str, page: Recipe, language: str) -> list[str]:
     """The blocks of the page that are not in the source, word for word but for the indentation."""
 
     def plain(text: str) -> str:
@@ -128,3 +129,12 @@ def told_of(source: str, page: Recipe, language: str) -> list[str]:
     blocks = re.findall(rf"^```{language}\n(.*?)^```", page.text, re.M | re.S)
     assert blocks
     return [block for block in blocks if plain(block) not in plain(source)]
+
+
+def locked(file: Path, module: str) -> str:
+    """The version of a module that a go.mod or a Cargo.lock names, without Go's `v`."""
+    found = re.search(
+        rf'^(?:name = "{module}"\nversion = "|.*\b{module} v)([^"\s]+)', file.read_text(), re.M
+    )
+    assert found, f"{file} does not name {module}"
+    return found[1]

@@ -13,8 +13,9 @@ from tests.clients.programs import (
     Program,
     assert_both_sessions_end,
     assert_cancel_is_told,
+    locked,
     shown,
-    told_of,
+    untrue_of,
 )
 
 
@@ -25,9 +26,12 @@ def program(lab: Lab) -> Iterator[Program]:
 
 
 def test_the_page_shows_the_program(program: Program) -> None:
-    """What the page prints is what runs here."""
-    source = (NATIVE / "go-oidc" / "main.go").read_text(encoding="utf-8")
-    assert told_of(source, program.page, "go") == []
+    """What the page prints is what runs here, with the versions that it names."""
+    folder = NATIVE / "go-oidc"
+    assert untrue_of((folder / "main.go").read_text(encoding="utf-8"), program.page, "go") == []
+    tried = program.page.section("Tried with")
+    assert f"go-oidc {locked(folder / 'go.mod', 'go-oidc/v3')}" in tried
+    assert f"oauth2 {locked(folder / 'go.mod', 'x/oauth2')}" in tried
 
 
 def test_a_person_logs_in(lab: Lab, program: Program) -> None:

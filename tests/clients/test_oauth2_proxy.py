@@ -13,7 +13,15 @@ import pytest
 from tests.clients.blocks import pasted
 from tests.clients.lab import Lab
 from tests.clients.person import STRANGER
-from tests.clients.programs import NATIVE, SAID, Echo, Program, assert_both_sessions_end, shown
+from tests.clients.programs import (
+    NATIVE,
+    SAID,
+    Echo,
+    Program,
+    assert_both_sessions_end,
+    locked,
+    shown,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +37,12 @@ def proxy(lab: Lab) -> Iterator[Program]:
         (proxy.folder / "oauth2-proxy.cfg").write_text(proxy.lines("Configure", "toml"))
         _, *words = proxy.page.block("Configure", "sh").split()
         yield proxy.serve(str(NATIVE / ".installed" / "oauth2-proxy"), *words)
+
+
+def test_the_page_names_the_version(proxy: Program) -> None:
+    """What is pinned is what is said to be tried."""
+    version = locked(NATIVE / "oauth2-proxy" / "go.mod", "oauth2-proxy/v7")
+    assert f"oauth2-proxy {version}" in proxy.page.section("Tried with")
 
 
 def test_a_person_logs_in(lab: Lab, proxy: Program) -> None:

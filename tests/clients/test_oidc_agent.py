@@ -67,6 +67,7 @@ def agent(lab: Lab) -> Iterator[Agent]:
         agent.register(lab)
         agent.begin()
         yield agent
+        agent.kill()  # the web server of a login that was cancelled would not end by itself
 
 
 def address(waiting: Service) -> str:

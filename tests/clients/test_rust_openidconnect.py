@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +12,9 @@ from tests.clients.programs import (
     Program,
     assert_both_sessions_end,
     assert_cancel_is_told,
+    locked,
     shown,
-    told_of,
+    untrue_of,
 )
 
 FOLDER = NATIVE / "rust-openidconnect"
@@ -27,11 +27,11 @@ def program(lab: Lab) -> Iterator[Program]:
 
 
 def test_the_page_shows_the_program(program: Program) -> None:
-    """What the page prints is what runs here, with the crate that it names."""
-    assert told_of((FOLDER / "src" / "main.rs").read_text(), program.page, "rust") == []
-    crates = re.findall(r"^(\w+) = .*", (FOLDER / "Cargo.toml").read_text(), re.M)
-    assert "openidconnect" in crates
-    assert told_of((FOLDER / "Cargo.toml").read_text(), program.page, "toml") == []
+    """What the page prints is what runs here, with the crate and the version that it names."""
+    assert untrue_of((FOLDER / "src" / "main.rs").read_text(), program.page, "rust") == []
+    assert untrue_of((FOLDER / "Cargo.toml").read_text(), program.page, "toml") == []
+    version = locked(FOLDER / "Cargo.lock", "openidconnect")
+    assert f"openidconnect {version}" in program.page.section("Tried with")
 
 
 def test_a_person_logs_in(lab: Lab, program: Program) -> None:
