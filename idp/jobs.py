@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from idp.house import House
-from idp.kernel import counters
+from idp.kernel import counters, stamps
 from idp.kernel.errors import Unavailable
 from idp.kernel.housekeeping import Job, Retention, follow_database_clock, sweep
-from idp.kernel.keyring import READ_STAMPS, STAMP
+from idp.kernel.keyring import STAMP
 from idp.login import history, session
 from idp.login import store as login_store
 from idp.members import codes
@@ -52,8 +52,7 @@ class Follower:
         self._seen: dict[str, int] = {}
 
     async def look(self) -> None:
-        rows = await self._house.services.database.all(READ_STAMPS)
-        now = {row["name"]: row["value"] for row in rows}
+        now = await stamps.read(self._house.services.database)
         if now.get(STAMP) != self._seen.get(STAMP):
             await self._house.services.keyring.load()
         if now.get(registry.STAMP) != self._seen.get(registry.STAMP):
