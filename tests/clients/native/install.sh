@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages of the client programs, and builds those in Go and Rust into
 # .installed, with what their lock files name. Does nothing where they are there. Never fails: what
-# cannot be had is said, and the tests of it are skipped. Starts no system service.
+# cannot be had is said, and the tests of it are skipped.
 set -u
 cd "$(dirname "$0")" || exit 1
 
@@ -26,35 +26,15 @@ debian() {
     for name in httr2 httpuv jsonlite; do
         has "/usr/lib/R/site-library/$name" "r-cran-$name"
     done
-    [ -z "$missing" ] && return
-    if ! command -v apt-get >/dev/null; then
-        echo "Not installed:$missing: this is not a Debian system."
-        return
-    fi
-    root=''
-    [ "$(id -u)" = 0 ] || root='sudo -n'
-    if ! $root true 2>/dev/null; then
-        echo "Not installed:$missing: neither root nor sudo."
-        return
-    fi
-    policy=/usr/sbin/policy-rc.d # packages must not start their services
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
-        $root chmod 755 "$policy"
-        trap '$root rm -f "$policy"' EXIT
-        trap 'exit 130' INT TERM
-    fi
-    echo "Installing Debian packages:$missing"
     # shellcheck disable=SC2086 # words on purpose
-    { $root apt-get update -q && $root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qy --no-install-recommends $missing; } </dev/null ||
-        echo "Not installed:$missing: apt-get failed, see above."
+    [ -z "$missing" ] || ../../services/debian.sh $missing
 }
 
 # program NAME TOOL COMMAND: makes .installed/NAME from the folder NAME, anew when that changes.
 program() {
     wanted=$(find "$1" -type f -exec sha256sum {} + | sort | sha256sum)
-    [ -x ".installed/$1" ] && [ "$wanted" = "$(cat ".installed/$1.made-from")" ] && return
+    [ -x ".installed/$1" ] && [ "$(cat ".installed/$1.made-from")" = "$wanted" ] && return
+    rm -f ".installed/$1"
     if ! command -v "$2" >/dev/null; then
         echo "Not built: $1: there is no $2."
     elif echo "Building $1" && (cd "$1" && $3); then
