@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from idp.registry.systems import document, read
 from sqlalchemy import select
 
 from idp.kernel.database import Conflict
 from idp.kernel.tables import client_secrets, clients
 from idp.registry.clients import Clients
-from idp.registry.systems import document, read
 from idp.verify.twfido.settings import System
 from tests.house import TestHouse
 
