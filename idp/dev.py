@@ -29,7 +29,7 @@ from idp.members.commands import import_members
 from idp.registry.clients import Clients
 from idp.registry.metadata import ClientMetadata
 from idp.settings import Settings, read_settings
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 
@@ -217,6 +217,8 @@ def program_client() -> ClientMetadata:
 
 
 def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
+    if settings.twfido is None:
+        raise ValueError("the configuration has no section [twfido]")
     own = settings.twfido.own_system
     system = SimulatedSystem(
         syscode=own.syscode,

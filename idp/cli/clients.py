@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tomllib
 from dataclasses import asdict
@@ -11,7 +12,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from idp.cli.common import Stop, show, when, with_services
+from idp.cli.common import Stop, chosen, show, when, with_services
+from idp.house import build
 from idp.kernel.database import Conflict
 from idp.kernel.services import Services
 from idp.registry.clients import OVERLAP, Client, Clients
@@ -282,24 +284,50 @@ def _switch(context: typer.Context, client_id: str, *, enabled: bool) -> None:
     typer.echo(f"{client_id}: {'enabled' if enabled else 'disabled'}")
 
 
-@group.command("set-system")
-def set_system(
+@group.command("set-account")
+def set_account(
     context: typer.Context,
     client_id: str,
-    syscode: Annotated[str, typer.Option(help="20 digits, from the ministry")],
-    key_file: Annotated[Path, typer.Option(help="1 or 2 API keys, newest first, a line each")],
-    name: Annotated[str, typer.Option(help="name that phones show")],
+    scheme: Annotated[str, typer.Option(help="the scheme's name, as its section is called")],
+    account: Annotated[str, typer.Option(help="the account's name at the scheme's upstream")] = "",
+    key_file: Annotated[
+        Path | None, typer.Option(help="1 or 2 keys of the account, newest first, a line each")
+    ] = None,
+    name: Annotated[str, typer.Option(help="name that phones show")] = "",
+    remove: Annotated[bool, typer.Option(help="the house's account serves it again")] = False,
 ) -> None:
-    """Give a client its own account at TW FidO, so that phones show its name."""
-    keys = tuple(key_file.read_text(encoding="ascii").split())
-    account = json.dumps({"syscode": syscode, "keys": list(keys), "name": name}, ensure_ascii=False)
+    """Give a client its own account at a scheme, so that phones show its name."""
+    settings = chosen(context).settings()
+    if remove == bool(account and key_file and name):
+        raise Stop("either --account, --key-file and --name, or --remove")
+    keys = _keys_in(key_file)
 
     async def work(services: Services) -> None:
-        await _found(services, client_id)
-        await Clients(services).set_system(client_id, syscode, account)
+        house = build(services, settings)
+        async with contextlib.aclosing(house.schemes):
+            verifier = house.schemes.named(scheme)
+            if verifier is None:
+                names = ", ".join(verifier.scheme for verifier in house.schemes)
+                raise Stop(f"there is no scheme {scheme}; configured: {names}")
+            await _found(services, client_id)
+            if remove:
+                await house.accounts.drop(client_id, scheme)
+                return
+            try:
+                document = verifier.account_document(account, keys, name)
+            except ValueError as bad:
+                raise Stop(str(bad)) from None
+            await house.accounts.set(client_id, scheme, account, document)
 
     with_services(context, work)
-    typer.echo(f"{client_id}: {name}")
+    typer.echo(f"{client_id}: {name or 'the account of the house'}")
+
+
+def _keys_in(file: Path | None) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").split() if file else []
+    except (OSError, UnicodeDecodeError) as broken:
+        raise Stop(f"{file}: {broken}") from None
 
 
 @group.command()

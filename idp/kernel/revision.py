@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import sqlite_file
 
-HEAD = "c3d9a7e04f21"  # the newest of the migrations
+HEAD = "d4e1a1b0c2f3"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

@@ -114,8 +114,8 @@ clients = Table(
     Column("client_id", Text, primary_key=True),
     Column("organisation_id", Text, ForeignKey("organisations.id"), index=True),
     needed("metadata"),
-    needed("system_sealed"),
-    Column("system_index", Text, index=True),
+    needed("system_sealed"),  # "", unused: upstream_accounts has it
+    Column("system_index", Text, index=True),  # NULL, unused likewise
     at("created_at"),
     at("updated_at"),
     at("disabled_at", nullable=True),
@@ -139,6 +139,17 @@ credential_uses = Table(  # `credential` is the digest of a secret, or "" for a 
     Column("credential", Text, primary_key=True),
     at("used_at"),
     needed("address_sealed"),
+)
+
+upstream_accounts = Table(  # a client's own account at a scheme's upstream
+    "upstream_accounts",
+    metadata,
+    Column("client_id", Text, ForeignKey("clients.client_id"), primary_key=True),  # whose
+    Column("scheme", Text, primary_key=True),  # where
+    Column("account_index", Text, nullable=False, index=True),  # of its name at the upstream
+    needed("document_sealed"),  # JSON of the scheme's own: name, keys, what phones show
+    at("created_at"),  # when the client first had one there
+    at("updated_at"),  # when it last changed
 )
 
 # ── login ───────────────────────────────────────────────────────────────────────────────────────

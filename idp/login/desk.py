@@ -24,7 +24,7 @@ from idp.login.budgets import Budgets
 from idp.login.flow import AttemptState, Picture, Purpose, worth_asking
 from idp.login.persons import Persons
 from idp.login.settings import LoginSettings
-from idp.verify import Attempt, Challenge, Method, Order, Outcome, State
+from idp.verify import App, Attempt, Challenge, Method, Order, Outcome, State
 from idp.verify.schemes import Schemes
 
 log = structlog.get_logger("idp.login")
@@ -69,6 +69,11 @@ class Desk:
         """None if it has been switched off since."""
         return self.schemes.method(attempt["method"])
 
+    def app_of(self, purpose: Purpose, attempt: Row | None) -> App:
+        """Of the attempt's scheme; before there is one, of the first that this login may use."""
+        method = self.method_of(attempt) if attempt else None
+        return self.schemes.app(method or next(iter(self.methods_for(purpose)), None))
+
     # ── opening ────────────────────────────────────────────────────────────────────────────────
 
     async def open(
@@ -94,9 +99,7 @@ class Desk:
         except _Overtaken:
             return False
         except _Refused as refused:
-            await self._services.trail.note(
-                who.entry(LIMITED, method=method.name, wait=refused.wait)
-            )
+            await self._services.trail.note(who.entry(LIMITED, **method.labels, wait=refused.wait))
             refusal = errors.TooManyPushes if method.disturbs else errors.NotStarted
             raise refusal(retry_after=refused.wait) from None
         order = Order(purpose.relying_party, method.id, number)
@@ -214,14 +217,14 @@ class Desk:
                 only_for=challenge.only_for,
                 expires=now + challenge.expires_in,
             )
-            await self._services.trail.write(tx, who.entry(STARTED, method=method.name))
+            await self._services.trail.write(tx, who.entry(STARTED, **method.labels))
             return opened
 
         try:
             opened = await self._services.database.write(work)
         except Conflict:
             raise errors.Disagreement(detail="the upstream gave out a handle twice") from None
-        metrics.LOGINS_STARTED.labels(method.name).inc()
+        metrics.LOGINS_STARTED.labels(**method.labels).inc()
         if opened and opened["state"] == AttemptState.REPLACED:  # while the upstream was asked
             row = await self._services.database.one(store.ATTEMPT, id=attempt_id)
             await self.give_up(row)
@@ -255,13 +258,11 @@ class Desk:
             if isinstance(refusal, errors.NotStarted):
                 # somebody may be trying out who is registered
                 await self.budgets.failed(tx, method, who.source, now)
-            entry = who.entry(NOT_STARTED, method=method.name, why=refusal.code)
+            entry = who.entry(NOT_STARTED, **method.labels, why=refusal.code)
             await self._services.trail.write(tx, entry)
 
         await self._services.database.write(work)
-        log.warning(
-            "login.not_started", method=method.name, why=refusal.code, detail=refusal.detail
-        )
+        log.warning("login.not_started", **method.labels, why=refusal.code, detail=refusal.detail)
         if isinstance(refusal, errors.Disagreement):
             metrics.ALARMS.labels("upstream").inc()
 
@@ -297,7 +298,7 @@ class Desk:
         try:
             outcome = await self.schemes.poll(self.as_asked(attempt))
         except errors.UpstreamAway as away:
-            log.warning("login.upstream_away", detail=away.detail)
+            log.warning("login.upstream_away", method=attempt["method"], detail=away.detail)
             return False  # still pending; the next poll asks again until the time is up
         await self._take(attempt, outcome, who)
         return True
@@ -327,13 +328,13 @@ class Desk:
         async def work(tx: Transaction) -> int:
             moved = await self._store(tx, attempt, outcome, method)
             event = self._event(outcome) if moved else LATE
-            detail = {"method": method.name, "code": outcome.code, "alarm": outcome.alarm or ""}
+            detail = {**method.labels, "code": outcome.code, "alarm": outcome.alarm or ""}
             await self._services.trail.write(tx, who.entry(event, **detail))
             return moved
 
         if await self._services.database.write(work):
             ended = outcome.why.code if outcome.why else "approved"
-            metrics.LOGINS_FINISHED.labels(method.name, ended).inc()
+            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
 
     @staticmethod
     def _event(outcome: Outcome) -> str:

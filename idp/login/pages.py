@@ -4,7 +4,7 @@ something and answers 303 to the page, which looks again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -58,6 +58,10 @@ class Login:
     @property
     def methods(self) -> list[Method]:
         return list(self._desk.schemes.methods.values())
+
+    def offered(self, schemes: Sequence[str]) -> list[Method]:
+        """Those that a login by these schemes, or by the house's, begins with."""
+        return self._desk.schemes.offered(schemes)
 
     def method_name(self, stored: str) -> str:
         """What people and relying parties call a method that was stored by its id."""
@@ -221,7 +225,7 @@ class Login:
             return self._back(here)
         offered = {m.name: m for m in self._desk.methods_for(here.purpose)}
         method = offered.get(form.get("method", ""))
-        number = self.canonical(form.get("pid", ""))
+        number = self._desk.schemes.canonical_number(form.get("pid", ""), method)
         fault = _fault(method, form.get("pid", ""), number)
         if fault or method is None:
             here = Here(here.login, None, here.purpose, Step.CHOOSE)
@@ -319,7 +323,7 @@ class Login:
                 raise _Lost
             if not await tx.run(store.USED, key=attempt["id"], grace=now - GRACE):
                 raise _Lost
-            await self._write(tx, request, here, COMPLETED, person_id, method=method.name)
+            await self._write(tx, request, here, COMPLETED, person_id, **method.labels)
             return cookie
 
         try:

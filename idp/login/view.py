@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -78,11 +79,14 @@ class View:
         picture = Picture.read(here.attempt["challenge"]) if here.attempt else None
         left, kiosk = self.seconds(here), here.purpose.kiosk
         templates = self._services.templates
+        language = templates.language(request, here.purpose.language)
+        why = problem or (ending(here.attempt) if here.attempt else None)
         return templates.page(
             request,
             "login/problem.html" if problem else PAGES[here.step],
             status=problem.status if problem else 200,
-            language=templates.language(request, here.purpose.language),
+            language=language,
+            **templates.app_words(self._desk.app_of(here.purpose, here.attempt), language),
             form_targets=_targets(here.purpose, picture),
             here=here.path,
             login_id=here.id,
@@ -103,7 +107,8 @@ class View:
             scannable=self.scannable(here) is not None,
             life_seconds=self._life(here),
             mobile=_mobile(request),
-            problem=problem or (ending(here.attempt) if here.attempt else None),
+            problem=why,
+            instead=self._instead(here.purpose, getattr(why, "instead", {})),
             wait_minutes=_minutes(problem),
             until=moment(problem.until)["text"] if isinstance(problem, errors.Maintenance) else "",
             waiting=not decided(here.step),
@@ -121,6 +126,12 @@ class View:
         method = self._desk.method_of(here.attempt) if here.attempt else None
         offered = self._desk.methods_for(here.purpose)
         return method.life if method else max((m.life for m in offered), default=0)
+
+    def _instead(self, purpose: Purpose, advice: Mapping[str, str]) -> str:
+        """Of the ways that an error advises, one that is open to everybody here."""
+        offered = self._desk.methods_for(purpose)
+        ways = {m.shows for m in offered if m.shows != "leave" or not m.needs_number}
+        return next((sentence for shows, sentence in advice.items() if shows in ways), "")
 
     def seconds(self, here: Here) -> int:
         if here.attempt is None:

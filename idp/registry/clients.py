@@ -38,13 +38,12 @@ OVERLAP = 7 * 86_400  # seconds that the secret before the newest still works
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """`organisation` owns it, or "". `system` is the client's own account at the verifier, as
-    JSON, or "". `disabled` by itself (`switched_off`), or with its organisation."""
+    """`organisation` owns it, or "". `disabled` by itself (`switched_off`), or with its
+    organisation."""
 
     client_id: str
     metadata: ClientMetadata
     secrets: tuple[Secret, ...]
-    system: str
     disabled: bool
     organisation: str = ""
     switched_off: bool = False
@@ -67,7 +66,6 @@ _C, _S, _O = clients.c, client_secrets.c, organisations.c
 _CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).select_from(
     clients.join(organisations, _O.id == _C.organisation_id, isouter=True)
 )
-_BY_SYSTEM = select(_C.client_id).where(_C.system_index == bindparam("index"))
 _ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
 _OWNED = _ALL.where(_C.organisation_id == bindparam("id"))
 _UNEXPIRED = or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now"))
@@ -87,15 +85,6 @@ _UPDATE = (
     .values(metadata=bindparam("document"), updated_at=bindparam("now"))
 )
 _TOUCH = update(clients).where(_C.client_id == bindparam("id")).values(updated_at=bindparam("now"))
-_SET_SYSTEM = (
-    update(clients)
-    .where(_C.client_id == bindparam("id"))
-    .values(
-        system_sealed=bindparam("sealed"),
-        system_index=bindparam("index"),
-        updated_at=bindparam("now"),
-    )
-)
 _SWITCH = (
     update(clients)
     .where(_C.client_id == bindparam("id"))
@@ -157,12 +146,10 @@ class Clients:
         return await self._services.database.all(_SECRETS, id=client_id, now=now)
 
     def _read(self, row: Row, secrets: Sequence[Row]) -> Client:
-        sealed = row["system_sealed"]
         return Client(
             client_id=row["client_id"],
             metadata=ClientMetadata.model_validate_json(row["metadata"]),
             secrets=tuple(Secret(s["digest"], s["expires_at"]) for s in secrets),
-            system=self._services.vault.open_text("system", sealed) if sealed else "",
             disabled=(row["disabled_at"] or row["organisation_disabled_at"]) is not None,
             organisation=row["organisation_id"] or "",
             switched_off=row["disabled_at"] is not None,
@@ -203,7 +190,7 @@ class Clients:
                 client_id=client_id,
                 organisation_id=organisation or None,
                 metadata=metadata.model_dump_json(),
-                system_sealed="",
+                system_sealed="",  # unused
                 system_index=None,
                 created_at=now,
                 updated_at=now,
@@ -260,25 +247,6 @@ class Clients:
         await self._services.database.write(work)
         self.forget()
         return secret
-
-    async def by_system(self, account: str) -> Client | None:
-        """The client that has this account at the verifier."""
-        index = self._services.vault.index("system", account)
-        row = await self._services.database.one(_BY_SYSTEM, index=index)
-        return await self.find(row["client_id"]) if row else None
-
-    async def set_system(self, client_id: str, account: str, system: str) -> None:
-        """Its own account at the verifier, as the JSON that `system` is; or "" and "" for none."""
-        sealed = self._services.vault.seal("system", system) if system else ""
-        index = self._services.vault.index("system", account) if account else None
-        now = self._services.clock.now()
-
-        async def work(tx: Transaction) -> None:
-            await tx.run(_SET_SYSTEM, id=client_id, sealed=sealed, index=index, now=now)
-            await self._note(tx, CHANGED, client_id)
-
-        await self._services.database.write(work)
-        self.forget()
 
     async def switch(self, client_id: str, *, enabled: bool) -> None:
         """Raises LookupError, Refused."""

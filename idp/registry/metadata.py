@@ -108,6 +108,7 @@ class ClientMetadata(BaseModel):
     access_token_seconds: int | None = Field(None, ge=60, le=86_400)
     sector: Label = ""
     minimum_acr: str | None = None
+    schemes: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     audience: tuple[Scope, ...] = ()
     roles: tuple[Label, ...] = ()

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from idp.kernel.tables import attempts, audit, counters, grants, logins, sessions
 from idp.members.directory import Directory
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 from idp.verify.twfido.simulator.checksum import checksum
 from tests.processes.people import (
     CARD,

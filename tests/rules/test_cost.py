@@ -19,8 +19,8 @@ from limits.aio.storage import MemoryStorage
 
 from idp.kernel.vault import Vault
 from idp.login import qr
-from idp.verify import Order
 from idp.rates import MemoryWindows
+from idp.verify import Order
 from tests.rules.test_tokens import Ring
 from tests.rules.twfido_upstream import PID, Upstream, opened, verifier
 

@@ -6,6 +6,7 @@ Whatever they bring is a wake-up. It tells which attempt to ask about, and lets 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from idp.kernel import errors, metrics
 from idp.kernel.caller import Caller
@@ -20,7 +21,7 @@ from idp.verify import Returned, Verifier
 AWAY_SECONDS = 3600  # after that a browser that comes back is a stranger
 
 
-class Arrivals:
+class UpstreamReturns:
     def __init__(self, services: Services, desk: Desk) -> None:
         self._services, self._desk = services, desk
         self._persons = Persons(services)
@@ -56,7 +57,8 @@ class Arrivals:
             if method is None or method.scheme != verifier.scheme or method.shows != "leave":
                 continue
             try:
-                back = await verifier.accept(self._desk.as_asked(attempt), fields)
+                asked = replace(self._desk.as_asked(attempt), method=method.id)
+                back = await verifier.accept(asked, fields)
             except errors.Disagreement:
                 continue
             found.append((attempt, back))
@@ -115,7 +117,9 @@ class Arrivals:
         Raises Disagreement if it is not signed."""
         wakeup = await verifier.wakeup(body)
         row = await self._services.database.one(store.BY_HANDLE, handle=wakeup.handle)
-        if row is None or row["system"] != wakeup.system:
+        method = self._desk.method_of(row) if row else None
+        ours = method is not None and method.scheme == verifier.scheme
+        if row is None or not ours or row["system"] != wakeup.system:
             await self._services.trail.note(who.entry(LATE, code=wakeup.code))
             return
         index = self._persons.index(wakeup.number) if wakeup.number else None
