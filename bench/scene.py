@@ -20,9 +20,9 @@ from idp.kernel.database import Transaction
 from idp.kernel.sqlite import sqlite_file
 from idp.members import codes
 from idp.members.directory import Directory
+from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
 from idp.oidc.tokens import Tokens
-from idp.oidc.world import Grant
 from idp.registry.clients import Client
 from idp.verify.numbers import canonical
 from tests import wecard

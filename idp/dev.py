@@ -28,6 +28,7 @@ from idp.kernel.templates import template_directory
 from idp.members.commands import import_members
 from idp.registry.clients import Clients
 from idp.registry.metadata import ClientMetadata
+from idp.serving import server_options
 from idp.settings import Settings, read_settings
 from idp.verify.numbers import canonical
 from idp.verify.twfido.settings import RETURN_PATH
@@ -290,16 +291,7 @@ class _Server(uvicorn.Server):
 
 
 def _server(app: ASGIApp, host: str, port: int) -> _Server:
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=3,
-    )
+    config = uvicorn.Config(app, host=host, port=port, **server_options(drain=3))
     return _Server(config)
 
 

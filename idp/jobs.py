@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 
 from idp.house import House
-from idp.kernel import counters
+from idp.kernel import counters, stamps
 from idp.kernel.errors import Unavailable
 from idp.kernel.housekeeping import Job, Retention, follow_database_clock, sweep
-from idp.kernel.keyring import READ_STAMPS, STAMP
+from idp.kernel.keyring import STAMP
 from idp.login import history, session
 from idp.login import store as login_store
 from idp.members import codes
+from idp.oidc import authorizations
 from idp.oidc import store as oidc_store
 from idp.registry import organisations as registry
 
@@ -19,6 +20,7 @@ DAY = 86_400
 RETENTION: tuple[Retention, ...] = (
     *counters.RETENTION,
     *login_store.RETENTION,
+    *authorizations.RETENTION,
     *oidc_store.RETENTION,
     *session.RETENTION,
     *codes.RETENTION,
@@ -52,8 +54,7 @@ class Follower:
         self._seen: dict[str, int] = {}
 
     async def look(self) -> None:
-        rows = await self._house.services.database.all(READ_STAMPS)
-        now = {row["name"]: row["value"] for row in rows}
+        now = await stamps.read(self._house.services.database)
         if now.get(STAMP) != self._seen.get(STAMP):
             await self._house.services.keyring.load()
         if now.get(registry.STAMP) != self._seen.get(registry.STAMP):
@@ -66,5 +67,5 @@ async def sweep_expired(house: House) -> None:
     """Rows that are of no use any more. What a person may see of an attempt stays behind it."""
     services, now = house.services, house.services.clock.now()
     await history.sweep_attempts(services.database, now - 2 * DAY)
-    seen = Retention(history.EXPIRED, house.settings.login.history_days * DAY)
+    seen = history.retention(house.settings.login.history_days)
     await sweep(services.database, (*RETENTION, seen), now)

@@ -31,15 +31,23 @@ class MemoryWindows(MemoryStorage):
         return self.storage[key]
 
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def parse_address(text: str) -> Address:
+    """An IP address; one that IPv6 maps (::ffff:203.0.113.7) is its IPv4 address, since a socket
+    that listens on both kinds shows it so. Raises ValueError."""
+    parsed = ipaddress.ip_address(text.split("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
 @functools.lru_cache(maxsize=4096)
 def source_of(address: str) -> str:
-    """Whoever has one IPv6 address has its /64: as many as anybody can want."""
+    """What limits count by. One IPv6 subscriber has a /64, so all of it is one source."""
     try:
-        parsed = ipaddress.ip_address(address.split("%")[0])
+        parsed = parse_address(address)
     except ValueError:  # a socket's name
         return address
     if parsed.version == 4:
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
+        return str(parsed)
     return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))

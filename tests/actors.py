@@ -104,7 +104,7 @@ class Page:
     def form_with(self, button: str) -> tuple[Form, dict[str, str]]:
         for form in self.forms:
             for found in form.buttons:
-                if found.get("id") == button:
+                if found.get("id", "") == button:
                     return form, found
         raise AssertionError(f"no button {button} on {self.url} ({self.status}): {self.html}")
 

@@ -48,7 +48,12 @@ class Api:
             "http": httpx.AsyncClient(transport=httpx.MockTransport(to_bridge)),
             "clock": house.clock.precise,
         }
-        mine = Starlette(routes=[Route("/slow", self.slow), Route("/{rest:path}", self.fast)])
+        mine = Starlette(
+            routes=[
+                Route("/slow", self.slow),
+                Route("/{rest:path}", self.fast, methods=["GET", "OPTIONS"]),
+            ]
+        )
         self.options = known | options
         self.guard = Guard(app or mine, **self.options)
         transport = httpx.ASGITransport(self.guard, client=("203.0.113.50", 1))

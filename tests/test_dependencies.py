@@ -18,6 +18,9 @@ LOCKS = [
     "requirements-dev.lock",
     "tests/node/nodejs.lock",
     "tests/node/package-lock.json",
+    "tests/clients/python/requirements.lock",
+    "tests/clients/python/proxy/package-lock.json",
+    "tests/clients/js/package-lock.json",
 ]
 
 

@@ -210,7 +210,7 @@ def shell_lines(file: Path) -> Iterator[list[str]]:
 def test_commands_in_the_pages_exist(file: Path) -> None:
     """Whoever copies a command finds that it, its options and its arguments exist."""
     for words in shell_lines(file):
-        if words[0] in ("-c", "--config"):
+        while words[0] in ("-c", "--config"):
             words = words[2:]
         size = next((n for n in (2, 1) if " ".join(["idp", *words[:n]]) in COMMANDS), 0)
         assert size, f"there is no command {words}"

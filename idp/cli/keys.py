@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from idp.cli.common import Stop, chosen, when, with_services
 from idp.kernel import audit
+from idp.kernel import reseal as resealing
 from idp.kernel.keyring import RotationRefused, SigningKey
 from idp.kernel.services import Services
 from idp.settings import Settings
@@ -15,6 +17,7 @@ from idp.settings import Settings
 group = typer.Typer(no_args_is_help=True, help="Signing keys.")
 
 ROTATED = audit.event("keys.rotated", "the next signing keys were set to sign")
+RESEALED = audit.event("keys.resealed", "stored values were encrypted under another master key")
 REMOVED = audit.event("keys.removed", "a signing key was removed in an emergency")
 
 
@@ -55,6 +58,27 @@ def rotate(
     except RotationRefused as refused:
         raise Stop(str(refused)) from None
     typer.echo("the next keys sign now" if wait <= 0 else f"the next keys sign in {wait} s")
+
+
+@group.command()
+def reseal(context: typer.Context) -> None:
+    """Encrypt everything stored anew under the master key in use, while the bridge serves. It may
+    be interrupted and begun again."""
+    note = sys.stderr.isatty()
+
+    def told(name: str, total: int) -> None:
+        if note:
+            typer.echo(f"\r{name}: {total} values so far", nl=False, err=True)
+
+    async def work(services: Services) -> tuple[int, int]:
+        done = await resealing.reseal(services.database, services.vault, told)
+        await services.trail.note(audit.entry(RESEALED, values=done, key=services.vault.current))
+        return done, await resealing.left(services.database, services.vault)
+
+    done, left = with_services(context, work)
+    typer.echo(f"{done} values sealed anew")
+    if left:
+        raise Stop(f"{left} columns have values of another key again: run it once more")
 
 
 @group.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with "-"

@@ -47,16 +47,22 @@ def check(context: typer.Context) -> None:
 
 
 @audit_group.command()
-def verify(context: typer.Context) -> None:
-    """Recompute the chain of seals."""
+def verify(
+    context: typer.Context,
+    expect: Annotated[
+        str, typer.Option(help="a seal known from elsewhere, NUMBER:MARK as the log tells it")
+    ] = "",
+) -> None:
+    """Recompute the chain of seals. Without --expect nobody can tell whether its end was cut."""
 
-    async def work(services: Services) -> tuple[int, int, str | None]:
-        return await services.trail.verify()
+    async def work(services: Services) -> tuple[tuple[int, int, str | None], str]:
+        return await services.trail.verify(expect), await services.trail.head()
 
-    sealed, unsealed, wrong = with_services(context, work)
+    (sealed, unsealed, wrong), head = with_services(context, work)
     if wrong:
         raise Stop(f"BROKEN after {sealed} good entries: {wrong}", 2)
     typer.echo(f"{sealed} entries sealed and unchanged, {unsealed} not sealed yet")
+    typer.echo(f"newest seal {head or '(none)'}")
 
 
 @audit_group.command("list")

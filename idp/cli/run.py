@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
@@ -16,6 +16,7 @@ from idp import app as application
 from idp.cli.common import Stop, chosen, schema_of, with_services
 from idp.cli.workers import run
 from idp.kernel import logs, metrics
+from idp.serving import server_options
 from idp.settings import Settings
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
@@ -50,19 +51,8 @@ def serve(
                 os.environ[metrics.SHARED] = directory
             metrics.listen(settings.metrics.host, settings.metrics.port)
         where = {"host": host, "port": port, "uds": uds}
-        status = run("idp.app:create", workers, **where, **_server())
+        status = run("idp.app:create", workers, **where, **server_options(DRAIN))
     raise typer.Exit(status)
-
-
-def _server() -> dict[str, Any]:
-    return {
-        "proxy_headers": False,  # the edge reads them itself, from trusted peers only
-        "server_header": False,
-        "access_log": False,
-        "log_level": "warning",
-        "timeout_graceful_shutdown": DRAIN,
-        "timeout_keep_alive": 10,
-    }
 
 
 def _check_schema(settings: Settings) -> None:
@@ -116,7 +106,7 @@ def simulate(
     except ValueError as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"simulator on http://{host}:{port}", err=True)
-    uvicorn.run(simulator, host=host, port=port, **_server())
+    uvicorn.run(simulator, host=host, port=port, **server_options(DRAIN))
 
 
 def healthcheck(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -46,5 +47,8 @@ def create_api(issuer: str) -> ASGIApp:
         ]
     )
     return Guard(
-        api, issuer=issuer, rules=RULES, limits=Limits(plans={"basic": "1000/minute;20000/day"})
+        GZipMiddleware(api, minimum_size=256),  # TDX compresses, and its programs ask for it
+        issuer=issuer,
+        rules=RULES,
+        limits=Limits(plans={"basic": "1000/minute;20000/day"}),
     )

@@ -55,7 +55,9 @@ def _asked(request: Request) -> tuple[Scope, str]:
     if not uri.startswith("/") or not address:
         raise Stopped(403, "the gate is not told of the call")
     path = unquote(straight(uri.partition("?")[0]))  # Guard looks at it again as it is now
-    return {**request.scope, "path": path, "root_path": "", "state": {}}, address
+    method = request.headers.get("x-original-method", "GET")
+    call = {"method": method, "path": path, "root_path": "", "state": {}}
+    return {**request.scope, **call}, address
 
 
 def _refusal(stopped: Stopped) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 from starlette.datastructures import MutableHeaders
@@ -17,7 +17,8 @@ from idp.guard.limits import Limits, Meter
 from idp.guard.tokens import Claims, Keys, Tokens
 
 _PASSED = ANSWERS.labels("passed")
-_BEARER = re.compile(r"\A[Bb]earer +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
+# RFC 9110 §11.1: the name of a scheme has no case
+_BEARER = re.compile(r"\A(?i:bearer) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
 # what some server drops, cuts off, decodes once more or takes for a slash: a Java container reads
 # /open/..;/v1 as /v1, and \ufffd stands for bytes that are no UTF-8
 _CROOKED = re.compile(r"//|[\\;\ufffd\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)|%2[ef]|%5c|%3b", re.I)
@@ -25,13 +26,21 @@ _CROOKED = re.compile(r"//|[\\;\ufffd\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)|%2[ef]|%5c
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a path asks for. The longest matching prefix counts; without any, a valid token."""
+    """What a path asks for. `path` is a prefix of whole segments: "/open" is "/open" and all below
+    it, "/open/" only what is below. The longest one counts; without any, a valid token."""
 
     path: str
     scope: str = ""
     role: str = ""
     plan: str = ""
     public: bool = False
+
+    def covers(self, path: str) -> bool:
+        below = self.path if self.path.endswith("/") else f"{self.path}/"
+        return path == self.path or path.startswith(below)
+
+    def folded(self) -> Rule:
+        return replace(self, path=self.path.casefold())
 
 
 def _peer(scope: Scope) -> str:
@@ -60,6 +69,7 @@ class Guard:
     ) -> None:
         self._app, self._lacking, self._address = app, lacking, address
         self._rules = sorted(rules, key=lambda rule: len(rule.path), reverse=True)
+        self._folded = [rule.folded() for rule in self._rules]
         keys = Keys(issuer, http or httpx.AsyncClient(timeout=2), clock)
         self._tokens = Tokens(issuer, audience or issuer, keys, clock)
         self._meter = Meter(limits or Limits())
@@ -82,7 +92,7 @@ class Guard:
         """Headers for the answer; the claims are left in request.state.token. Raises Stopped."""
         await self._meter.rate(address)
         rule = self._rule(_path(scope))
-        if rule.public:
+        if rule.public or preflight(scope):
             return {}
         claims = await self._tokens.verified(_bearer(scope))
         granted = str(claims.get("scope", "")).split()
@@ -96,12 +106,20 @@ class Guard:
     def _rule(self, path: str) -> Rule:
         """Raises Stopped (400) for a path that differs from a rule's in capitals alone: whether
         that is the same to the API, the API alone knows."""
-        folded, rules = path.casefold(), self._rules
-        found = next((rule for rule in rules if path.startswith(rule.path)), _ANY)
-        alike = next((rule for rule in rules if folded.startswith(rule.path.casefold())), _ANY)
-        if alike.path.casefold() != found.path.casefold():
+        found = next((rule for rule in self._rules if rule.covers(path)), _ANY)
+        folded = path.casefold()
+        alike = next((rule for rule in self._folded if rule.covers(folded)), _ANY)
+        if alike.path != found.path.casefold():
             raise _malformed()
         return found
+
+
+def preflight(scope: Scope) -> bool:
+    """A question of a browser before the call itself (Fetch §3.2.2). It never carries credentials,
+    so it is the API's to answer."""
+    names = {name for name, _ in scope["headers"]}
+    asks = {b"origin", b"access-control-request-method"} <= names
+    return scope.get("method") == "OPTIONS" and asks and b"authorization" not in names
 
 
 def _path(scope: Scope) -> str:
@@ -142,14 +160,26 @@ def _bearer(scope: Scope) -> str:
 def _telling(send: Send, headers: Mapping[str, str]) -> Send:
     async def sender(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(headers)
+            found = MutableHeaders(scope=message)
+            found.update(headers)
+            if "access-control-allow-origin" in found:
+                exposed = [found.get("access-control-expose-headers"), *headers]
+                found["Access-Control-Expose-Headers"] = ", ".join(filter(None, exposed))
         await send(message)
 
     return sender
 
 
+def _readable(scope: Scope, stopped: Stopped) -> dict[str, str]:
+    """A program in a browser may read why it was refused: a refusal holds nothing secret."""
+    if not any(name == b"origin" for name, _ in scope["headers"]):
+        return {}
+    exposed = {"Access-Control-Expose-Headers": ", ".join(stopped.headers)}
+    return {"Access-Control-Allow-Origin": "*", **(exposed if stopped.headers else {})}
+
+
 async def _refuse(scope: Scope, receive: Receive, send: Send, stopped: Stopped) -> None:
-    headers = {"Cache-Control": "no-store", **stopped.headers}
+    headers = {"Cache-Control": "no-store", **stopped.headers, **_readable(scope, stopped)}
     answer = JSONResponse({"message": stopped.message}, stopped.status, headers)
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}

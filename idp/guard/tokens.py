@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -17,10 +18,13 @@ from joserfc.jwk import Key, KeySet
 
 from idp.guard.answers import INVALID, Stopped, unauthorized
 
+log = logging.getLogger("idp.guard")
 ALGORITHMS = ("ES256", "RS256")
+TYPES = ("at+jwt", "application/at+jwt", "jwt")  # RFC 9068 §2.1; the last: see `_access`
 MOST_BYTES = 8192  # of a token
 REMEMBERED = 10_000  # tokens that have been verified and may come again
 COOLDOWN = 10.0  # seconds between two refetches, whoever asks for what
+RETRY = 2.0  # the same while there is no key set at all
 LEEWAY = 5  # seconds that clocks may differ
 
 Claims = Mapping[str, Any]
@@ -37,6 +41,7 @@ class Keys:
         self._keys: dict[str, Key] = {}
         self._fresh_until = self._tried_at = float("-inf")
         self._turn = asyncio.Lock()
+        self._said = ""
 
     def fresh(self, kid: str) -> bool:
         """Whether the key is known and the issuer need not be asked."""
@@ -50,22 +55,37 @@ class Keys:
 
     async def _refetch(self, kid: str) -> None:
         async with self._turn:
-            now = self._clock()
-            if self.fresh(kid) or now < self._tried_at + COOLDOWN:
+            now, pause = self._clock(), COOLDOWN if self._keys else RETRY
+            if self.fresh(kid):
                 return
-            self._tried_at = now
-            try:
-                await self._fetch()
-            except (httpx.HTTPError, *BROKEN):
-                if not self._keys:
-                    self._tried_at = float("-inf")
-                    raise Stopped(503, "keys unavailable", {"Retry-After": "5"}) from None
+            if now >= self._tried_at + pause:
+                self._tried_at = now
+                await self._try()
+            if not self._keys:
+                raise Stopped(503, "keys unavailable", {"Retry-After": "5"})
+
+    async def _try(self) -> None:
+        try:
+            await self._fetch()
+        except (httpx.HTTPError, *BROKEN) as broken:
+            self._tell(f"{type(broken).__name__}: {broken}")
+        else:
+            self._said = ""
+
+    def _tell(self, fault: str) -> None:
+        """Each fault once, until it changes: a call a second must not fill the log."""
+        if fault != self._said:
+            self._said = fault
+            log.error("no keys from %s: %s", self._issuer, fault)
 
     async def _fetch(self) -> None:
-        url = f"{self._issuer}/.well-known/openid-configuration"
+        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
         metadata = (await self._http.get(url)).raise_for_status().json()
         if metadata["issuer"] != self._issuer:  # OpenID Connect Discovery §4.3
-            raise ValueError("the metadata are of another issuer")
+            raise ValueError(
+                f"the guard is set up for issuer {self._issuer!r}, which calls itself "
+                f"{metadata['issuer']!r}: both must be the same text"
+            )
         answer = (await self._http.get(metadata["jwks_uri"])).raise_for_status()
         published = KeySet.import_key_set(answer.json()).keys
         self._keys = {str(key.kid): key for key in published}
@@ -109,12 +129,13 @@ class Tokens:
             header = found.headers() if found else {}
             kid = str(header.get("kid", ""))
             key = await self._keys.find(kid)
-            typed = header.get("typ") == "at+jwt" and header.get("alg") in ALGORITHMS
+            typ = str(header.get("typ")).lower()
+            typed = typ in TYPES and header.get("alg") in ALGORITHMS
             signed = found and key and typed and jws.validate_compact(found, key, ALGORITHMS)
             claims = json.loads(found.payload or b"") if found and signed else {}
         except BROKEN:
             raise unauthorized(INVALID, "invalid_token") from None
-        if not isinstance(claims, dict) or not self._meant_for_us(claims):
+        if not isinstance(claims, dict) or not self._meant_for_us(claims) or not _access(claims):
             raise unauthorized(INVALID, "invalid_token")
         return kid, claims
 
@@ -127,3 +148,9 @@ class Tokens:
             # a person's token is for the issuer itself; RFC 9068 §2.2: a program is its own subject
             right = right and claims.get("sub") == claims.get("client_id")
         return right and times and claims["iat"] <= self._clock() + 60
+
+
+def _access(claims: Claims) -> bool:
+    """Whether these are an access token's claims (RFC 9068 §2.2): of one whose header says only
+    JWT this is what tells it from an ID token."""
+    return all(isinstance(claims.get(name), str) for name in ("client_id", "jti"))

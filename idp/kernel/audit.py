@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from sqlalchemy import bindparam, func, insert, select
 
+from idp.kernel import metrics
 from idp.kernel.clock import Clock
 from idp.kernel.database import Conflict, Database, Row, Transaction
 from idp.kernel.errors import Unavailable
@@ -37,6 +38,17 @@ def event(name: str, description: str) -> str:
     """Declares an event: `subject.happened`, and one sentence for the operator."""
     CATALOGUE[name] = description
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest seal of the chain: written NUMBER:MARK."""
+
+    number: int
+    mark: str
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.mark}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ def entry(
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _INSERT = insert(audit).values({c.name: bindparam(c.name) for c in audit.c if c.name != "id"})
+_SEAL = select(audit_seals).where(audit_seals.c.number == bindparam("number"))
 _LAST_SEAL = select(audit_seals).order_by(audit_seals.c.number.desc()).limit(1)
 _SEALS = select(audit_seals).order_by(audit_seals.c.number)
 _TO_SEAL = (
@@ -93,6 +106,7 @@ class Trail:
         self._gathered: deque[dict[str, Any]] = deque()
         self._flushing = asyncio.Lock()
         self._seen: deque[tuple[float, int]] = deque()
+        self._head: Head | None = None  # the newest seal that this process has seen
 
     async def write(self, tx: Transaction, *entries: Entry) -> None:
         for item in entries:
@@ -122,21 +136,25 @@ class Trail:
                     self._gathered.popleft()
 
     def _row(self, item: Entry) -> dict[str, Any]:
+        address = item.address
         return {
             "at": self._clock.now(),
             "event": item.event,
             "reference": item.reference,
             "client_id": item.client_id,
             "person_id": item.person_id,
-            "address_sealed": self._vault.seal("address", item.address) if item.address else "",
+            "address_sealed": address and self._vault.seal_for_good("address", address),
             "detail": _COMPACT.encode(dict(item.detail)),
         }
 
     # ── sealing ────────────────────────────────────────────────────────────────────────────────
 
     async def seal(self) -> None:
-        """Seals what has settled. Two replicas may try at once: the number is unique."""
+        """Seals what has settled. Two replicas may try at once: the number is unique. Nothing is
+        sealed on top of a chain that is no longer the one that was seen."""
         last = await self._database.one(_LAST_SEAL)
+        if not await self._continues(last):
+            return
         after = last["last_id"] if last else BEFORE_ALL
         rows = await self._database.all(_TO_SEAL, after=after, upto=await self._settled())
         if not rows:
@@ -152,8 +170,23 @@ class Trail:
             await self._database.write(lambda tx: tx.run(_INSERT_SEAL, **seal))
         except Conflict:
             return  # another replica was first
-        # the log leaves this machine: who cuts the chain's end here is found out there
-        log.info("audit.sealed", seal=seal["number"], rows=seal["rows"], mark=seal["mark"])
+        self._head = Head(seal["number"], seal["mark"])
+        # the log leaves this machine: whoever cuts the chain's end here is found out there
+        log.info("audit.sealed", seal=str(self._head), rows=seal["rows"])
+
+    async def _continues(self, last: Row | None) -> bool:
+        """Whether the chain still contains the newest seal that was seen. Whoever can drop seals
+        could forge entries and have them sealed anew: an alarm, until this process ends."""
+        seen, known = self._head, True
+        if seen is not None:
+            row = await self._database.one(_SEAL, number=seen.number)
+            known = row is not None and row["mark"] == seen.mark
+        if not known:
+            metrics.ALARMS.labels("audit_head").inc()
+            log.error("audit.head_went_back", seen=str(seen), found=last["number"] if last else 0)
+        elif last is not None:
+            self._head = Head(last["number"], last["mark"])
+        return known
 
     async def _settled(self) -> int:
         """The highest id that we saw SETTLED seconds ago: no id below it can still appear. The
@@ -170,8 +203,16 @@ class Trail:
         text = "\n".join([previous, *(_canonical(row) for row in rows)])
         return self._vault.index("audit-seal", text)
 
-    async def verify(self) -> tuple[int, int, str | None]:
-        """(sealed entries, unsealed entries, what is wrong or None)."""
+    async def head(self) -> str:
+        """The newest seal as `verify` expects it; "" if there is none."""
+        last = await self._database.one(_LAST_SEAL)
+        return str(Head(last["number"], last["mark"])) if last else ""
+
+    async def verify(self, expect: str = "") -> tuple[int, int, str | None]:
+        """(sealed entries, unsealed entries, what is wrong or None). `expect` is a seal that is
+        known from elsewhere, as the log line audit.sealed names it."""
+        if fault := await self._missing(expect):
+            return 0, 0, fault
         previous, after, count = "", BEFORE_ALL, 0
         for number, seal in enumerate(await self._database.all(_SEALS), start=1):
             rows = await self._database.all(_BETWEEN, after=after, upto=seal["last_id"])
@@ -180,6 +221,13 @@ class Trail:
             previous, after, count = seal["mark"], seal["last_id"], count + len(rows)
         row = await self._database.one(_UNSEALED, after=after)
         return count, int(next(iter(dict(row).values()))) if row else 0, None
+
+    async def _missing(self, expect: str) -> str | None:
+        if not expect:
+            return None
+        number, _, mark = expect.partition(":")
+        row = await self._database.one(_SEAL, number=int(number)) if number.isdecimal() else None
+        return None if row and row["mark"] == mark else f"seal {number}: not the one expected"
 
     async def recent(self, after: int = 0, reference: str = "") -> list[dict[str, Any]]:
         """The newest 500 entries, or of one incident, newest first; addresses opened for the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from idp.kernel.forms import CONTROL
 from idp.kernel.settings import WebSettings
 from idp.kernel.vault import digest
 from idp.kernel.web import BROWSER, Cookies
+from idp.rates import parse_address
 
 HEALTH = ("/health/",)
 SECURITY_HEADERS = (
@@ -28,6 +30,13 @@ SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+# what proxies write: a bare address, one with a port, IPv6 in brackets, any of them quoted
+_HOP = re.compile(
+    r"""\A\s*"?(?:\[([0-9A-Fa-f:.]+)\](?::\d+)?|([\d.]+)(?::\d+)?|([0-9A-Fa-f:.]+))"?\s*\Z"""
+)
+_HIDDEN = re.compile(r"\A\s*(?:unknown|_[\w.-]+)\s*\Z")  # RFC 7239 §6: the proxy does not say
 
 
 class _Refused(Exception):
@@ -76,7 +85,7 @@ class Edge:
         hosts = [v for k, v in headers if k == b"host"]
         if not health and (len(hosts) != 1 or hosts[0].lower() not in self._hosts):
             raise _Refused("unknown host")
-        peer = (scope.get("client") or ("unix", 0))[0]
+        peer = _plain((scope.get("client") or ("unix", 0))[0])
         trusted = self._trusts(peer)
         try:
             address = self._walk(headers, peer) if trusted else peer
@@ -98,7 +107,10 @@ class Edge:
         one of ours is the client. Whoever writes nonsense to skip a rule is refused."""
         hops = [h for k, v in headers if k == b"x-forwarded-for" for h in _text(v).split(",")]
         for hop in reversed(hops):
-            peer = str(ipaddress.ip_address(hop.strip()))
+            if _HIDDEN.match(hop):
+                break
+            match = _HOP.match(hop)
+            peer = str(parse_address((match[1] or match[2] or match[3]) if match else hop.strip()))
             if not self._trusts(peer):
                 break
         return peer
@@ -124,12 +136,20 @@ def trust_in(proxies: Collection[str]) -> Callable[[str], bool]:
         if not networks:
             return False
         try:
-            address = ipaddress.ip_address(peer)
+            address = parse_address(peer)
         except ValueError:
             return False
         return any(address in network for network in networks)
 
     return trusts
+
+
+def _plain(peer: str) -> str:
+    """A mapped IPv4 address is that address in every list and limit; a socket has a name."""
+    try:
+        return str(parse_address(peer))
+    except ValueError:
+        return peer
 
 
 def _text(raw: bytes | None) -> str:

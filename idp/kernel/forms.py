@@ -73,11 +73,12 @@ FORM_LIFE = 4 * 3600  # seconds a page may lie open before its buttons are stale
 class Forms:
     """Which browser is this, and did this form come from a page we gave it?"""
 
-    def __init__(self, cookies: Cookies, issuer: str, secret: bytes) -> None:
+    def __init__(self, cookies: Cookies, issuer: str, secrets: list[bytes]) -> None:
+        """`secrets`: the newest signs and stands last, all are accepted."""
         self.cookies = cookies
         parts = urlsplit(issuer)
         self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._signer = URLSafeTimedSerializer(secret, salt="form")
+        self._signer = URLSafeTimedSerializer(secrets, salt="form")
 
     def greet(self, request: Request) -> tuple[str, str | None]:
         """(browser, cookie value to set or None if it has one)."""

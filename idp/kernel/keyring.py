@@ -7,24 +7,22 @@ before it signs, and stays published until the last token it signed has died.
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from joserfc import jwt
 from joserfc.jwk import ECKey, Key, RSAKey
-from joserfc.jws import JWSRegistry
-from joserfc.util import json_b64encode, urlsafe_b64encode
 from sqlalchemy import bindparam, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import Executable
 
+from idp.kernel import stamps
 from idp.kernel.clock import Clock
 from idp.kernel.database import Conflict, Database, Row, Transaction
 from idp.kernel.errors import Unavailable
-from idp.kernel.tables import signing_keys, stamps
+from idp.kernel.tables import signing_keys
 from idp.kernel.vault import Vault
 
 ALGORITHMS = ("RS256", "ES256")
@@ -58,11 +56,9 @@ class SigningKey:
         return KeyState.NEXT
 
     def sign(self, typ: str, claims: Mapping[str, Any]) -> str:
-        """A JWT in compact form (RFC 7515 §7.1). joserfc signs; its encoder would check and write
-        the same few headers again for every token, which costs as much as the signature."""
-        content = _header(self.alg, typ, self.kid) + b"." + urlsafe_b64encode(_json(claims))
-        signature = _JWS.get_alg(self.alg).sign(content, self.key)
-        return (content + b"." + urlsafe_b64encode(signature)).decode()
+        """A JWT in compact form (RFC 7519)."""
+        header = {"alg": self.alg, "typ": typ, "kid": self.kid}
+        return jwt.encode(header, dict(claims), self.key, algorithms=[self.alg])
 
 
 MakeKey = Callable[[str], Key]
@@ -72,19 +68,6 @@ def generate_key(alg: str) -> Key:
     if alg == "RS256":
         return RSAKey.generate_key(2048, auto_kid=False)
     return ECKey.generate_key("P-256", auto_kid=False)
-
-
-_JWS = JWSRegistry(algorithms=ALGORITHMS)
-_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-
-
-@functools.lru_cache(maxsize=64)
-def _header(alg: str, typ: str, kid: str) -> bytes:
-    return json_b64encode({"alg": alg, "typ": typ, "kid": kid})
-
-
-def _json(claims: Mapping[str, Any]) -> bytes:
-    return _COMPACT.encode(claims).encode()
 
 
 class RotationRefused(Exception):
@@ -116,12 +99,6 @@ _RETIRE = (
     .values(retired_at=bindparam("at"), gone_at=bindparam("gone"))
 )
 STAMP = "keys"
-BUMP = (
-    upsert(stamps)
-    .values(name=bindparam("name"), value=1)
-    .on_conflict_do_update(index_elements=[stamps.c.name], set_={"value": stamps.c.value + 1})
-)
-READ_STAMPS = select(stamps)
 
 
 class KeyRing:
@@ -155,10 +132,10 @@ class KeyRing:
 
         async def work(tx: Transaction) -> None:
             # the marker row lets one of several first starts win
-            await tx.run(insert(stamps), name=f"keys-{alg}", value=1)
+            await stamps.claim(tx, f"keys-{alg}")
             for row in rows:
                 await tx.run(_INSERT, **row)
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
 
         try:
             await self._database.write(work)
@@ -239,7 +216,7 @@ class KeyRing:
             for alg, key in upcoming.items():
                 await self._change(tx, self.signer(alg), key, at, at + keep)
                 await tx.run(_INSERT, **self._new(alg, now))
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
 
         await self._database.write(work)
         await self.load()
@@ -276,7 +253,7 @@ class KeyRing:
                 raise RotationRefused("another removal was first")
             if lost.state(now) is not KeyState.RETIRING:
                 await self._replace(tx, lost, now)
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
 
         await self._database.write(work)
         await self.load()

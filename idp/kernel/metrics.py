@@ -1,7 +1,11 @@
 """Counters for the operator, in Prometheus' words. Never the person, never a free text."""
 
+import contextlib
 import os
+import threading
+import time
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -11,6 +15,8 @@ from prometheus_client import (
     start_http_server,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+
+log = structlog.get_logger("idp.metrics")
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own: workers share their counts there
 registry = CollectorRegistry()
@@ -54,8 +60,21 @@ def exposition() -> bytes:
 
 
 def listen(host: str, port: int) -> None:
-    """The metrics port: one for all workers, in a thread of the process that started them."""
-    start_http_server(port, host, _collected())
+    """The metrics port: one for all workers, in a thread of the process that started them. While a
+    predecessor still drains it holds the port; its successor serves meanwhile and takes it over."""
+    try:
+        start_http_server(port, host, _collected())
+    except OSError as taken:
+        log.warning("metrics.port_taken", host=host, port=port, why=taken.strerror)
+        threading.Thread(target=_take_over, args=(host, port), daemon=True).start()
+
+
+def _take_over(host: str, port: int) -> None:
+    while True:
+        time.sleep(1)
+        with contextlib.suppress(OSError):
+            start_http_server(port, host, _collected())
+            return
 
 
 def _collected() -> CollectorRegistry:

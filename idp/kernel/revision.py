@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from idp.kernel.sqlite import sqlite_file
+from idp.kernel.sqlite import private, sqlite_file
 
 HEAD = "d4e1a1b0c2f3"  # the newest of the migrations
 
@@ -31,8 +31,7 @@ def _revision(connection: Connection) -> str | None:
 
 def with_connection(url: str, act: Callable[[Connection], object]) -> None:
     if url.startswith("sqlite:"):
-        file = sqlite_file(url)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = private(sqlite_file(url))
         engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 10})
         with engine.connect() as connection:
             # one migration at a time, and all of it or nothing

@@ -15,6 +15,7 @@ from idp.kernel.connect import database_at
 from idp.kernel.database import Database
 from idp.kernel.forms import Forms
 from idp.kernel.keyring import KeyRing, MakeKey, generate_key
+from idp.kernel.root import load_root
 from idp.kernel.settings import BadSettings, KernelSettings
 from idp.kernel.templates import Templates
 from idp.kernel.throttle import Throttle
@@ -36,9 +37,10 @@ class Services:
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Raises Unavailable."""
+        """Raises Unavailable, VaultBroken."""
         await self.database.open()
         try:
+            await load_root(self.database, self.vault)
             yield
         finally:
             await self.database.close()
@@ -51,7 +53,7 @@ def make_services(
 ) -> Services:
     """Nothing is opened or asked yet. Raises BadSettings."""
     clock = clock or Clock()
-    vault = Vault(master_key(settings))
+    vault = Vault(*master_keys(settings))
     database = database_at(settings.database.url, settings.database.pool_size)
     redis = settings.web.redis_url
     return Services(
@@ -65,7 +67,7 @@ def make_services(
         forms=Forms(
             Cookies(secure=settings.issuer.startswith("https:")),
             settings.issuer,
-            vault.secret("forms"),
+            vault.secrets("forms"),
         ),
         templates=Templates(settings.brand),
     )
@@ -81,11 +83,13 @@ async def open_services(
         yield services
 
 
-def master_key(settings: KernelSettings) -> bytes:
-    """Raises BadSettings."""
+def master_keys(settings: KernelSettings) -> tuple[bytes, list[bytes]]:
+    """(the one that seals, others that open). Raises BadSettings."""
+    keys = settings.keys
     try:
-        if settings.keys.master_key is not None:
-            return parse_master_key(settings.keys.master_key.get_secret_value())
-        return master_key_from_directory(settings.keys.directory)
+        others = [parse_master_key(key.get_secret_value()) for key in keys.other_master_keys]
+        if keys.master_key is not None:
+            return parse_master_key(keys.master_key.get_secret_value()), others
+        return master_key_from_directory(keys.directory), others
     except (OSError, ValueError) as broken:
         raise BadSettings(f"keys: {broken}") from None

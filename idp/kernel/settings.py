@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 PREFIX = "IDP_"
 # ours as well, but no settings: the files of `idp serve`, the secret of `idp token`
@@ -25,6 +34,11 @@ class Section(BaseModel):
     """A frozen group of settings; unknown keys are faults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _words(value: Any) -> Any:
+    """A secret file holds one text: keys in it stand apart by blanks, commas or lines."""
+    return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
 
 
 class DatabaseSettings(Section):
@@ -38,6 +52,11 @@ class DatabaseSettings(Section):
 class KeySettings(Section):
     master_key: SecretStr | None = Field(
         None, description="64 hex digits; encrypts what is stored. Needed in production, as a file"
+    )
+    other_master_keys: Annotated[tuple[SecretStr, ...], BeforeValidator(_words)] = Field(
+        (),
+        description="master keys that only open: the next one before a change, the former one"
+        " until `idp keys reseal` has ended",
     )
     directory: Path = Field(
         Path("keys"), description="where development keeps a master key that it makes itself"

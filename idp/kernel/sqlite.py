@@ -81,8 +81,9 @@ class Sqlite:
         return await self.write(lambda tx: tx.run(statement, **params))
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async with self._my_turn():
-            await self._begin()
+        deadline = asyncio.get_running_loop().time() + WAIT
+        async with self._my_turn(deadline):
+            await self._begin(deadline)
             try:
                 result = await work(self._writer)
                 with _sqlite_errors:
@@ -94,9 +95,9 @@ class Sqlite:
             return result
 
     @contextlib.asynccontextmanager
-    async def _my_turn(self) -> AsyncIterator[None]:
+    async def _my_turn(self, deadline: float) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout_at(deadline):
                 await self._turn.acquire()
         except TimeoutError:
             raise Unavailable(detail="SQLite: too many wait to write") from None
@@ -105,18 +106,18 @@ class Sqlite:
         finally:
             self._turn.release()
 
-    async def _begin(self) -> None:
-        pause, waited = 0.002, 0.0
+    async def _begin(self, deadline: float) -> None:
+        pause, loop = 0.002, asyncio.get_running_loop()
         while True:
             try:
                 with _sqlite_errors:
                     self._writes.execute("BEGIN IMMEDIATE")
                 return
             except _Locked:
-                if waited >= WAIT:
+                if loop.time() >= deadline:
                     raise Unavailable(detail="SQLite: the write lock is taken") from None
             await asyncio.sleep(pause)
-            waited, pause = waited + pause, min(pause * 1.5, 0.05)
+            pause = min(pause * 1.5, 0.05)
 
     async def time(self) -> float:
         with _sqlite_errors:
@@ -136,8 +137,16 @@ class _Locked(Unavailable):
     """Another process is writing."""
 
 
-def _open(file: Path) -> sqlite3.Connection:
+def private(file: Path) -> Path:
+    """The file, made for this user alone where it is new; SQLite's companions take its mode."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(mode=0o600)
+    return file
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    private(file)
     with _sqlite_errors:
         connection = sqlite3.connect(file, timeout=5, isolation_level=None)
         connection.row_factory = sqlite3.Row

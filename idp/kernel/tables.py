@@ -1,8 +1,10 @@
 """Every table, once. Alembic compares the migrations with this page.
 
-Times are UTC seconds (`_at`). Only text, integers and bytes: the same rows in SQLite and
-PostgreSQL. JSON is text that the owning room reads. What names a person is sealed by the vault
-(`_sealed`) and found by a keyed index (`_index`); random secrets are kept as digests.
+Times are UTC seconds (`_at`). Only text and integers: the same rows in SQLite and PostgreSQL.
+Documents are JSON text (kernel.stored). What names a person is sealed by the vault (`_sealed`,
+with the purpose that opens it) and found by a keyed index (`_index`); random secrets are kept as
+digests.
+Each column says in a word what it holds.
 """
 
 from typing import Any
@@ -13,7 +15,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -32,67 +33,99 @@ metadata = MetaData(
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
 
-def needed(
-    name: str, kind: type[Text] | type[BigInteger] | type[LargeBinary] = Text
+def key(name: str, doc: str, kind: Any = Text, *references: Any) -> Column[Any]:
+    return Column(name, kind, *references, primary_key=True, autoincrement=False, doc=doc)
+
+
+def text(name: str, doc: str, **more: Any) -> Column[Any]:
+    return Column(name, Text, nullable=False, doc=doc, **more)
+
+
+def number(name: str, doc: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, doc=doc)
+
+
+def optional(name: str, doc: str, **more: Any) -> Column[Any]:
+    return Column(name, Text, doc=doc, **more)
+
+
+def owned(name: str, owner: str, doc: str) -> Column[Any]:
+    return Column(name, Text, ForeignKey(owner), nullable=False, index=True, doc=doc)
+
+
+def at(name: str, doc: str, *, nullable: bool = False, index: bool = False) -> Column[Any]:
+    return Column(name, BigInteger, nullable=nullable, index=index, doc=doc)
+
+
+def sealed(
+    name: str, purpose: str, doc: str, *, nullable: bool = False, for_good: bool = False
 ) -> Column[Any]:
-    return Column(name, kind, nullable=False)
-
-
-def at(name: str, *, nullable: bool = False, index: bool = False) -> Column[Any]:
-    return Column(name, BigInteger, nullable=nullable, index=index)
+    """`for_good`: under the root, since the row can never be written again."""
+    info = {"purpose": purpose, "for_good": for_good}
+    return Column(name, Text, nullable=nullable, doc=doc, info=info)
 
 
 # ── kernel ──────────────────────────────────────────────────────────────────────────────────────
 
 stamps = Table(  # a number that grows whenever what it names has changed
-    "stamps", metadata, Column("name", Text, primary_key=True), needed("value", BigInteger)
+    "stamps",
+    metadata,
+    key("name", "what has changed: `keys`, `clients`"),
+    number("value", "grows with every change"),
+)
+
+vault_roots = Table(  # secrets that never change, kept sealed (kernel.root)
+    "vault_roots",
+    metadata,
+    key("name", "what for: `index`"),
+    sealed("secret_sealed", "vault-root", "32 random bytes"),
 )
 
 signing_keys = Table(
     "signing_keys",
     metadata,
-    Column("kid", Text, primary_key=True),
-    needed("alg"),
-    needed("private_sealed"),
-    needed("public"),
-    at("published_at"),
-    at("active_at", nullable=True),
-    at("retired_at", nullable=True),
-    at("gone_at", nullable=True),
+    key("kid", "RFC 7638 thumbprint"),
+    text("alg", "RS256, ES256"),
+    sealed("private_sealed", "signing-key:{kid}", "the private JWK"),
+    text("public", "the public JWK"),
+    at("published_at", "in the JWKS since"),
+    at("active_at", "signs since, or from then on; empty: the next one", nullable=True),
+    at("retired_at", "signs no more since", nullable=True),
+    at("gone_at", "out of the JWKS since", nullable=True),
 )
 
 audit = Table(  # append-only: triggers refuse UPDATE and DELETE
     "audit",
     metadata,
-    Column("id", Serial, primary_key=True, autoincrement=True),
-    at("at"),
-    needed("event"),
-    needed("reference"),
-    needed("client_id"),
-    needed("person_id"),
-    needed("address_sealed"),
-    needed("detail"),
+    Column("id", Serial, primary_key=True, autoincrement=True, doc="grows"),
+    at("at", "when it happened"),
+    text("event", "its name in the catalogue"),
+    text("reference", "of the incident"),
+    text("client_id", 'the relying party, or ""'),
+    text("person_id", 'the person, or ""'),
+    sealed("address_sealed", "address", "where the request came from", for_good=True),
+    text("detail", "JSON of what else the event tells"),
     sqlite_autoincrement=True,
 )
 
 audit_seals = Table(  # each seal covers all audit rows up to last_id, and the seal before it
     "audit_seals",
     metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-    needed("last_id", BigInteger),
-    needed("rows", BigInteger),
-    needed("mark"),
-    at("sealed_at"),
+    key("number", "1, 2, 3 … without a gap", BigInteger),
+    number("last_id", "the last audit row under this seal"),
+    number("rows", "how many rows it covers"),
+    text("mark", "keyed mark over those rows and the seal before"),
+    at("sealed_at", "when"),
 )
 
 counters = Table(
     "counters",
     metadata,
-    Column("kind", Text, primary_key=True),
-    Column("subject", Text, primary_key=True),
-    needed("count", BigInteger),
-    at("since"),
-    at("expires_at", index=True),
+    key("kind", "which limit"),
+    key("subject", "whom or what it counts"),
+    number("count", "attempts in this window"),
+    at("since", "beginning of the window"),
+    at("expires_at", "end of the window", index=True),
 )
 
 # ── registry ────────────────────────────────────────────────────────────────────────────────────
@@ -100,56 +133,58 @@ counters = Table(
 organisations = Table(
     "organisations",
     metadata,
-    Column("id", Text, primary_key=True),
-    needed("name"),
-    needed("name_en"),
-    at("created_at"),
-    at("updated_at"),
-    at("disabled_at", nullable=True),
+    key("id", "chosen by the operator or by chance"),
+    text("name", "as people see it"),
+    text("name_en", "the same in English"),
+    at("created_at", "when"),
+    at("updated_at", "last change, also of its clients"),
+    at("disabled_at", "refused since", nullable=True),
 )
 
 clients = Table(
     "clients",
     metadata,
-    Column("client_id", Text, primary_key=True),
-    Column("organisation_id", Text, ForeignKey("organisations.id"), index=True),
-    needed("metadata"),
-    needed("system_sealed"),  # "", unused: upstream_accounts has it
-    Column("system_index", Text, index=True),  # NULL, unused likewise
-    at("created_at"),
-    at("updated_at"),
-    at("disabled_at", nullable=True),
+    key("client_id", "RFC 7591 client_id"),
+    Column(
+        "organisation_id", Text, ForeignKey("organisations.id"), index=True, doc="the owner, if any"
+    ),
+    text("metadata", "its document (registry.metadata)"),
+    sealed("system_sealed", "system", "unused: upstream_accounts has it"),
+    optional("system_index", "unused likewise", index=True),
+    at("created_at", "when"),
+    at("updated_at", "last change"),
+    at("disabled_at", "refused since", nullable=True),
 )
 
 client_secrets = Table(
     "client_secrets",
     metadata,
-    Column("digest", Text, primary_key=True),
-    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
-    needed("hint"),
-    at("created_at"),
-    at("expires_at", nullable=True),
-    at("replaced_at", nullable=True),
+    key("digest", "keyed digest of the secret"),
+    owned("client_id", "clients.client_id", "whose"),
+    text("hint", "its last four characters"),
+    at("created_at", "when"),
+    at("expires_at", "end of life, if any", nullable=True),
+    at("replaced_at", "a newer one exists since", nullable=True),
 )
 
 credential_uses = Table(  # `credential` is the digest of a secret, or "" for a client's keys
     "credential_uses",
     metadata,
-    Column("client_id", Text, ForeignKey("clients.client_id"), primary_key=True),
-    Column("credential", Text, primary_key=True),
-    at("used_at"),
-    needed("address_sealed"),
+    key("client_id", "whose", Text, ForeignKey("clients.client_id")),
+    key("credential", 'digest of a secret, or "" for the client\'s own keys'),
+    at("used_at", "last use"),
+    sealed("address_sealed", "address", "from where"),
 )
 
 upstream_accounts = Table(  # a client's own account at a scheme's upstream
     "upstream_accounts",
     metadata,
-    Column("client_id", Text, ForeignKey("clients.client_id"), primary_key=True),  # whose
-    Column("scheme", Text, primary_key=True),  # where
-    Column("account_index", Text, nullable=False, index=True),  # of its name at the upstream
-    needed("document_sealed"),  # JSON of the scheme's own: name, keys, what phones show
-    at("created_at"),  # when the client first had one there
-    at("updated_at"),  # when it last changed
+    key("client_id", "whose", Text, ForeignKey("clients.client_id")),
+    key("scheme", "at which scheme"),
+    text("account_index", "finds it by its name at the upstream", index=True),
+    sealed("document_sealed", "system", "JSON of the scheme's own: name, keys, what phones show"),
+    at("created_at", "the client's first one there"),
+    at("updated_at", "last change"),
 )
 
 # ── login ───────────────────────────────────────────────────────────────────────────────────────
@@ -157,67 +192,73 @@ upstream_accounts = Table(  # a client's own account at a scheme's upstream
 persons = Table(
     "persons",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("number_index", Text, nullable=False, unique=True),
-    needed("number_sealed"),
-    at("created_at"),
-    at("disabled_at", nullable=True),
-    at("push_paused_at", nullable=True),  # "this was not me": no push until the person lifts it
+    key("id", "random; never leaves"),
+    text("number_index", "finds the person by the number", unique=True),
+    sealed("number_sealed", "person", "the national ID"),
+    at("created_at", "first verification"),
+    at("disabled_at", "refused since", nullable=True),
+    at("push_paused_at", "“this was not me”: no push until the person lifts it", nullable=True),
 )
 
 logins = Table(  # one login transaction of one browser
     "logins",
     metadata,
-    Column("id", Text, primary_key=True),
-    needed("browser"),
-    needed("reference"),
-    needed("relying_party"),
-    needed("purpose"),
-    needed("attempts", BigInteger),
-    Column("attempt_id", Text),
-    Column("session_id", Text),
-    at("created_at"),
-    at("expires_at", index=True),
-    at("finished_at", nullable=True),
+    key("id", "random, in the address of its pages"),
+    text("browser", "digest of the browser's cookie"),
+    text("reference", "of the incident"),
+    text("relying_party", "client_id, or the path of a page of our own"),
+    text("purpose", "who asks and where it leads (login.flow)"),
+    number("attempts", "verifications begun so far"),
+    optional("attempt_id", "the one that counts"),
+    optional("session_id", "what it ended with"),
+    at("created_at", "when"),
+    at("expires_at", "end of the whole login", index=True),
+    at("finished_at", "completed or cancelled", nullable=True),
 )
 
 attempts = Table(  # one verification upstream; a login has at most one that counts
     "attempts",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("login_id", Text, ForeignKey("logins.id"), nullable=False, index=True),
-    needed("relying_party"),
-    needed("browser"),
-    needed("method"),
-    needed("system"),
-    Column("handle", Text, index=True),
-    Column("number_index", Text, index=True),
-    Column("number_sealed", Text),
-    needed("challenge"),
-    needed("only_for"),
-    needed("brought"),
-    needed("state"),
-    needed("why"),
-    at("opened_at"),
-    at("expires_at", index=True),
-    at("asked_at"),
+    key("id", "random"),
+    owned("login_id", "logins.id", "of which login"),
+    text("relying_party", "as in the login"),
+    text("browser", "as in the login"),
+    text("method", "scheme:method"),
+    text("shows", "what the browser does meanwhile (verify.Method)", server_default=""),
+    text("system", "the upstream account that was used"),
+    optional("handle", "the upstream's name of the transaction", index=True),
+    optional("number_index", "of whom, if known", index=True),
+    sealed(
+        "number_sealed",
+        "attempt",
+        "the number it was opened with, or that came back",
+        nullable=True,
+    ),
+    text("challenge", "what is drawn (login.flow)"),
+    text("only_for", 'the one relying party it counts for, or ""'),
+    text("brought", "the result code that the browser brought back"),
+    text("state", "login.flow.AttemptState"),
+    text("why", "how it ended: TF-…, or login.flow.Heard"),
+    at("opened_at", "when"),
+    at("expires_at", "end of the attempt", index=True),
+    at("asked_at", "when the upstream was last asked"),
     Index("ix_attempts_browser_state", "browser", "state"),
 )
 
 handles = Table(  # an upstream handle belongs to one attempt for ever, or to none at all
     "handles",
     metadata,
-    Column("handle", Text, primary_key=True),
-    needed("attempt_id"),
-    at("seen_at", index=True),
+    key("handle", "the upstream's name of a transaction"),
+    text("attempt_id", 'its attempt, or "" for none'),
+    at("seen_at", "when", index=True),
 )
 
 landings = Table(  # what a browser carried back, kept until the same browser comes with its cookie
     "landings",
     metadata,
-    Column("id", Text, primary_key=True),
-    needed("fields_sealed"),
-    at("expires_at", index=True),
+    key("id", "random"),
+    sealed("fields_sealed", "landing", "what the browser carried, JSON"),
+    at("expires_at", "soon", index=True),
 )
 
 # every call upstream has a number of its own, reserved before it in blocks of a hundred; `sequence`
@@ -225,40 +266,43 @@ landings = Table(  # what a browser carried back, kept until the same browser co
 upstream_sequences = Table(
     "upstream_sequences",
     metadata,
-    Column("system", Text, primary_key=True),
-    Column("sequence", Text, primary_key=True),
-    at("reserved_at", index=True),
+    key("system", "the upstream account"),
+    key("sequence", "the lowest number of the block"),
+    at("reserved_at", "when", index=True),
 )
 
 sessions = Table(  # id is the digest of what the cookie holds
     "sessions",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("person_id", Text, ForeignKey("persons.id"), nullable=False, index=True),
-    needed("method"),
-    needed("acr"),
-    needed("amr"),
-    needed("only_for"),
-    needed("agent"),
-    Column("root", Text, nullable=False, index=True),
-    at("auth_time"),
-    at("seen_at"),
-    at("expires_at", index=True),
-    at("ended_at", nullable=True),
+    key("id", "digest of what the cookie holds"),
+    owned("person_id", "persons.id", "who"),
+    text("method", "scheme:method"),
+    text("acr", "level of the verification"),
+    text("amr", "JSON list, RFC 8176"),
+    text("only_for", 'the one relying party it counts for, or ""'),
+    text("agent", "the browser, in our words"),
+    text(
+        "root", "the first session of this person in this browser; a new login keeps it", index=True
+    ),
+    at("auth_time", "of the verification"),
+    at("seen_at", "last use"),
+    at("expires_at", "absolute end", index=True),
+    at("ended_at", "logged out", nullable=True),
+    text("ended_why", 'login.endings.Ending, or ""', server_default=""),
 )
 
 history = Table(  # what a person may see later: uses of their identity, and what rang their phone
     "history",
     metadata,
-    Column("id", Text, primary_key=True),  # of the grant, or of the attempt
-    needed("number_index"),
-    needed("client_id"),
-    needed("session_id"),
-    needed("method"),
-    needed("state"),
-    needed("why"),
-    needed("claims"),
-    at("at", index=True),
+    key("id", "of the grant, or of the attempt"),
+    text("number_index", "whose"),
+    text("client_id", "for which relying party"),
+    text("session_id", 'by which session, or ""'),
+    text("method", "scheme:method"),
+    text("state", "granted, declined, or the attempt's"),
+    text("why", "how the attempt ended: TF-…, or login.flow.Heard"),
+    text("claims", "names of what was given"),
+    at("at", "when", index=True),
     Index("ix_history_number_index_at", "number_index", "at"),
 )
 
@@ -267,69 +311,69 @@ history = Table(  # what a person may see later: uses of their identity, and wha
 authorizations = Table(  # a request at /authorize that waits for its person
     "authorizations",
     metadata,
-    Column("id", Text, primary_key=True),
-    needed("browser"),
-    needed("client_id"),
-    needed("request"),
-    at("created_at"),
-    at("expires_at", index=True),
-    at("finished_at", nullable=True),
+    key("id", "random, in the address of its pages"),
+    text("browser", 'digest of the browser\'s cookie; "" until it is known'),
+    text("client_id", "who asks"),
+    text("request", "the checked request (oidc.request)"),
+    at("created_at", "when"),
+    at("expires_at", "end", index=True),
+    at("finished_at", "answered", nullable=True),
 )
 
 grants = Table(  # what a person gave a client; one row carries the whole refresh family
     "grants",
     metadata,
-    Column("id", Text, primary_key=True),
-    needed("client_id"),
-    Column("person_id", Text, ForeignKey("persons.id"), nullable=False, index=True),
-    Column("session_id", Text, nullable=False, index=True),
-    needed("scope"),
-    needed("claims"),
-    needed("nonce"),
-    needed("acr"),
-    needed("amr"),
-    at("auth_time"),
-    at("created_at"),
-    at("expires_at", index=True),
-    at("revoked_at", nullable=True),
-    needed("generation", BigInteger),
-    at("rotated_at", nullable=True),
-    at("refreshed_at", nullable=True),
+    key("id", "random; the refresh family"),
+    text("client_id", "to whom"),
+    owned("person_id", "persons.id", "by whom"),
+    text("session_id", "in which session", index=True),
+    text("scope", "what was granted"),
+    text("claims", "JSON: claims asked for one by one"),
+    text("nonce", "as the client sent it"),
+    text("acr", "of the verification"),
+    text("amr", "of the verification, JSON"),
+    at("auth_time", "of the verification"),
+    at("created_at", "when"),
+    at("expires_at", "absolute end", index=True),
+    at("revoked_at", "ended early", nullable=True),
+    number("generation", "of the newest refresh token"),
+    at("rotated_at", "when that was made", nullable=True),
+    at("refreshed_at", "last use", nullable=True),
 )
 
 codes = Table(
     "codes",
     metadata,
-    Column("digest", Text, primary_key=True),
-    Column("grant_id", Text, ForeignKey("grants.id"), nullable=False, index=True),
-    needed("redirect_uri"),
-    needed("code_challenge"),
-    at("expires_at", index=True),
-    at("spent_at", nullable=True),
+    key("digest", "of the code"),
+    owned("grant_id", "grants.id", "what it stands for"),
+    text("redirect_uri", "where it was sent"),
+    text("code_challenge", 'PKCE S256, or ""'),
+    at("expires_at", "end", index=True),
+    at("spent_at", "redeemed, or burnt", nullable=True),
 )
 
 consents = Table(
     "consents",
     metadata,
-    Column("person_id", Text, ForeignKey("persons.id"), primary_key=True),
-    Column("client_id", Text, primary_key=True),
-    needed("scope"),
-    at("granted_at"),
+    key("person_id", "who", Text, ForeignKey("persons.id")),
+    key("client_id", "to whom"),
+    text("scope", "what was agreed so far"),
+    at("granted_at", "last time"),
 )
 
 spent_assertions = Table(  # RFC 7523 §3: a jti is taken once
     "spent_assertions",
     metadata,
-    Column("client_id", Text, primary_key=True),
-    Column("jti", Text, primary_key=True),
-    at("expires_at", index=True),
+    key("client_id", "whose"),
+    key("jti", "taken once"),
+    at("expires_at", "until the assertion could be used", index=True),
 )
 
 revoked_tokens = Table(
     "revoked_tokens",
     metadata,
-    Column("jti", Text, primary_key=True),
-    at("expires_at", index=True),
+    key("jti", "of an access token ended early"),
+    at("expires_at", "when it would have ended", index=True),
 )
 
 # ── members ─────────────────────────────────────────────────────────────────────────────────────
@@ -337,21 +381,21 @@ revoked_tokens = Table(
 members = Table(
     "members",
     metadata,
-    Column("card_number", Text, primary_key=True),
-    Column("number_index", Text, index=True),
-    Column("number_sealed", Text),
-    needed("record_sealed"),
-    Column("password_hash", Text),
-    at("valid_from", nullable=True),
-    at("valid_until", nullable=True),
-    at("updated_at"),
+    key("card_number", "canonical"),
+    optional("number_index", "the linked person, if any", index=True),
+    sealed("number_sealed", "person", "that person's number", nullable=True),
+    sealed("record_sealed", "member", "the member's record, JSON"),
+    optional("password_hash", "argon2id, if there is one"),
+    at("valid_from", "begin", nullable=True),
+    at("valid_until", "end", nullable=True),
+    at("updated_at", "last import"),
 )
 
 binding_codes = Table(
     "binding_codes",
     metadata,
-    Column("digest", Text, primary_key=True),
-    Column("card_number", Text, ForeignKey("members.card_number"), nullable=False, index=True),
-    at("expires_at", index=True),
-    at("spent_at", nullable=True),
+    key("digest", "keyed digest of card and code"),
+    owned("card_number", "members.card_number", "of which card"),
+    at("expires_at", "end", index=True),
+    at("spent_at", "used, or void", nullable=True),
 )

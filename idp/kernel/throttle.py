@@ -26,6 +26,15 @@ class Throttle:
             storage = RedisStorage(f"async+{redis_url}", implementation="redispy")
         self._limiter = FixedWindowRateLimiter(storage)
 
+    async def check(self) -> None:
+        """Raises Unavailable while nothing can be counted."""
+        try:
+            good = await self._limiter.storage.check()
+        except Exception as away:  # the redis client raises many kinds
+            raise Unavailable(detail=f"rate counters: {type(away).__name__}") from away
+        if not good:
+            raise Unavailable(detail="rate counters: no answer")
+
     async def hit(self, rate: RateLimitItem, *subject: str) -> int:
         """Counts one call. 0: go on; otherwise the seconds until the window ends.
         Raises Unavailable when the counters are away: limits fail closed."""

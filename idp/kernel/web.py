@@ -11,6 +11,8 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from idp.rates import parse_address
+
 _OPAQUE = re.compile(r"\A[A-Za-z0-9_-]{22,86}\Z", re.ASCII)
 
 BROWSER = "idp_browser"  # the cookie that tells one browser from another
@@ -108,7 +110,7 @@ def origin_of(uri: str) -> str:
 def within(address: str, networks: Iterable[str]) -> bool:
     """Whether an address is in one of the networks (CIDR)."""
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = parse_address(address)
     except ValueError:
         return False
     return any(parsed in ipaddress.ip_network(network) for network in networks)

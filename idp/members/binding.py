@@ -18,9 +18,9 @@ from idp.kernel.services import Services
 from idp.kernel.vault import digest
 from idp.kernel.web import BROWSER
 from idp.login.flow import Purpose
+from idp.login.own_pages import OwnPage, own_purpose
 from idp.login.persons import Persons
 from idp.login.session import Session, Sessions
-from idp.login.view import purpose_of_our_own
 from idp.members import codes, record
 from idp.members.directory import Directory, Member
 from idp.members.settings import MembersSettings
@@ -61,7 +61,7 @@ class Binding:
 
     async def show(self, request: Request) -> Response:
         session = await self._login.sessions.current(request)
-        if session is None or session.only_for:
+        if session is None or session.sole_relying_party:
             return await self._login.begin(request, self._purpose(request))
         return self._page(request, await self._cards(session))
 
@@ -74,7 +74,7 @@ class Binding:
         form = (await read_form(request)).once()
         self._services.forms.check(request, form)
         session = await self._login.sessions.current(request)
-        if session is None or session.only_for:
+        if session is None or session.sole_relying_party:
             return await self._login.begin(request, self._purpose(request))
         cards = await self._cards(session)
         member = next((m for m in cards if m.card_number == form.get("card")), None)
@@ -163,4 +163,4 @@ class Binding:
         }
 
     def _purpose(self, request: Request) -> Purpose:
-        return purpose_of_our_own(self._services.templates, request, SERVICE, PATH, LEFT)
+        return own_purpose(self._services.templates, request, OwnPage(PATH, LEFT, SERVICE))

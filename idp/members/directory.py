@@ -82,7 +82,8 @@ class Report:
 
 class Directory:
     def __init__(self, services: Services) -> None:
-        self._services, self._persons = services, Persons(services)
+        self._services = services
+        self._persons = Persons(services.database, services.vault, services.clock)
 
     # ── finding ────────────────────────────────────────────────────────────────────────────────
 

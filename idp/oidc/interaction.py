@@ -77,8 +77,8 @@ def wished(scene: Scene) -> Sequence[Method]:
 
 def _wish(scene: Scene) -> int:
     """The least rank that acr_values would like."""
-    levels = scene.request.levels
-    return min((method.rank for method in scene.methods if method.acr in levels), default=0)
+    values = scene.request.acr_values
+    return min((method.rank for method in scene.methods if method.acr in values), default=0)
 
 
 def _enough(scene: Scene, session: Session) -> bool:
@@ -106,11 +106,12 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     again = bool({"login", "select_account"} & set(request.prompt)) or request.max_age == 0
     again = again or scene.client.metadata.kiosk  # the one before may have been anybody
     too_old = request.max_age is not None and scene.now - session.auth_time > request.max_age
+    everybody_or_this = ("", scene.client.client_id)
     polite = scene.silent or scene.fresh
     return [
         ("asked to log in again", again and not scene.fresh),
-        ("verified for another service", session.only_for not in ("", scene.client.client_id)),
-        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected)),
+        ("verified for another service", session.sole_relying_party not in everybody_or_this),
+        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected_subjects)),
         ("by a method that is not enough", not _enough(scene, session)),
         ("weaker than wished", not polite and _weaker_than_wished(scene, session)),
         ("too old", too_old and not scene.fresh),

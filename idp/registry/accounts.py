@@ -14,11 +14,10 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from idp.kernel import audit
+from idp.kernel import audit, stamps
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock
 from idp.kernel.database import Database, Transaction
-from idp.kernel.keyring import BUMP
 from idp.kernel.tables import upstream_accounts
 from idp.kernel.vault import Vault
 from idp.registry.organisations import STAMP
@@ -121,7 +120,7 @@ class Accounts:
     ) -> None:
         async def work(tx: Transaction) -> None:
             await tx.run(statement, **values)
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
             entry = audit.entry(ACCOUNT, client_id=client_id, scheme=scheme, account=what)
             await self._trail.write(tx, entry)
 

@@ -14,10 +14,9 @@ from typing import Literal
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
-from idp.kernel import audit
+from idp.kernel import audit, stamps
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.keyring import BUMP
 from idp.kernel.services import Services
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.registry.metadata import CLIENT_ID, ClientMetadata
@@ -277,7 +276,7 @@ class Clients:
         )
 
     async def _note(self, tx: Transaction, event: str, client_id: str) -> None:
-        await tx.run(BUMP, name=STAMP)
+        await stamps.bump(tx, STAMP)
         await self._services.trail.write(tx, audit.entry(event, client_id=client_id))
 
     async def _again(self, client_id: str) -> Client:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from sqlalchemy import bindparam, func, insert, or_, select, update
 
-from idp.kernel import audit
+from idp.kernel import audit, stamps
 from idp.kernel.clock import token
 from idp.kernel.database import Row, Transaction
-from idp.kernel.keyring import BUMP
 from idp.kernel.services import Services
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.registry.metadata import CLIENT_ID, ClientMetadata, Label, Name
@@ -106,7 +105,7 @@ class Organisations:
         async def work(tx: Transaction) -> None:
             if not await tx.run(_SWITCH, key=key, at=None if enabled else now, now=now):
                 raise LookupError(key)
-            await tx.run(BUMP, name=STAMP)
+            await stamps.bump(tx, STAMP)
             event = ENABLED if enabled else DISABLED
             await self._services.trail.write(tx, audit.entry(event, organisation=key))
 

@@ -3,24 +3,33 @@ redirects, answers the bridge's pages, and ends where the program leaves them.""
 
 from __future__ import annotations
 
+import ssl
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from tests.actors import Page
 
-APPROVES = "A100000010"  # the simulator's person who has approved at once
+APPROVES = "A100000010"  # the simulator's person who has approved at once, with name and e-mail
+STRANGER = "A100000127"  # approves at once too, is in no directory: neither name nor e-mail
 REJECTS = "A100000038"
 STEPS = 25
+COOKIE = 4096  # characters of name and value; a browser drops a longer one without a word
 
 
 class Person:
-    """`bridge` is the issuer; cookies are kept per host, as a browser does."""
+    """`bridge` is the issuer; cookies are kept per host, as a browser does. `ca` is the file of
+    the only authority that this browser trusts."""
 
-    def __init__(self, bridge: str, number: str = APPROVES, method: str = "qr") -> None:
+    def __init__(
+        self, bridge: str, number: str = APPROVES, method: str = "qr", ca: str | None = None
+    ) -> None:
         self._bridge, self._number, self._method = urlsplit(bridge).netloc, number, method
         self._http = httpx.Client(
-            headers={"accept": "text/html", "accept-language": "en"}, trust_env=False, timeout=30
+            headers={"accept": "text/html", "accept-language": "en"},
+            trust_env=False,
+            timeout=30,
+            verify=ssl.create_default_context(cafile=ca) if ca else True,
         )
         self.pages: list[Page] = []  # every page seen, the newest last
 
@@ -47,6 +56,11 @@ class Person:
             page = self.press(page, button, **typed)
         raise AssertionError(f"still at {page.url} after {STEPS} steps:\n{page.html}")
 
+    def cancel(self, url: str) -> Page:
+        """Opens an address of the program and gives up at the bridge's first page; the page of the
+        program that comes after."""
+        return self.press(self.open(url), "cancel")
+
     def press(self, page: Page, button: str, **typed: str) -> Page:
         """Presses the button with this id; `typed` fills in fields of its form."""
         form, pressed = page.form_with(button)
@@ -62,6 +76,8 @@ class Person:
         for _ in range(STEPS):
             headers = {} if method == "GET" else {"origin": self._origin()}
             answer = self._http.request(method, url, data=fields, headers=headers)
+            cookies = answer.headers.get_list("set-cookie")
+            assert all(len(c.partition(";")[0]) <= COOKIE for c in cookies), cookies
             if not answer.has_redirect_location:
                 page = Page(answer, url)
                 self.pages.append(page)

@@ -15,6 +15,7 @@ from idp.kernel.audit import SETTLED, Trail, entry
 from idp.kernel.connect import connect
 from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
+from idp.kernel.metrics import ALARMS
 from idp.kernel.sqlite import sqlite_file
 from idp.kernel.tables import audit
 from idp.kernel.vault import Vault
@@ -210,6 +211,42 @@ async def test_two_sealers_at_once(
     assert await count(database, "audit_seals") == 3
     for store in stores:
         await store.close()
+
+
+async def test_a_chain_that_goes_back_is_an_alarm(
+    database: Database, database_url: str, trail: Trail, clock: StillClock
+) -> None:
+    """Whoever may drop the triggers can throw all seals away, forge entries and wait to have them
+    sealed anew: the worker that saw the former head refuses, and says so."""
+    await trail.note(entry("a.b"))
+    await seal(trail, clock)
+    await without_triggers(database, database_url)
+    await sql(database, "DELETE FROM audit_seals")
+    await sql(database, "UPDATE audit SET event = 'forged'")
+    before = ALARMS.labels("audit_head")._value.get()
+    await trail.note(entry("c.d"))
+    await seal(trail, clock)
+    assert await count(database, "audit_seals") == 0
+    assert ALARMS.labels("audit_head")._value.get() > before
+
+
+async def test_a_seal_that_is_known_from_elsewhere(
+    database: Database, database_url: str, trail: Trail, clock: StillClock
+) -> None:
+    """The log tells each seal. A chain that was cut and sealed anew verifies by itself, but not
+    against what the log told."""
+    await trail.note(entry("a.b"))
+    await seal(trail, clock)
+    told = await trail.head()
+    assert (await trail.verify(told))[2] is None
+    await without_triggers(database, database_url)
+    await sql(database, "DELETE FROM audit_seals")
+    await sql(database, "UPDATE audit SET event = 'forged'")
+    again = Trail(database, VAULT, clock)  # a worker that started since has seen nothing
+    await seal(again, clock)
+    assert (await again.verify())[2] is None
+    for expect in (told, "7:00", "x", "1:"):
+        assert "not the one expected" in str((await again.verify(expect))[2])
 
 
 async def test_another_master_key_verifies_nothing(

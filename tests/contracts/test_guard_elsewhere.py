@@ -155,7 +155,7 @@ async def echo(request: Any) -> Response:
 
 
 def plain(handler: Any) -> Starlette:
-    return Starlette(routes=[Route("/{rest:path}", handler, methods=["GET", "POST"])])
+    return Starlette(routes=[Route("/{rest:path}", handler, methods=["GET", "POST", "OPTIONS"])])
 
 
 @asynccontextmanager
@@ -203,6 +203,19 @@ async def test_nginx_asks_the_gate(house: TestHouse) -> None:
             assert refusal.headers["content-type"] == "application/json"
             assert refusal.json() == {"message": message}
             assert [challenge in c for c in refusal.headers.get_list("www-authenticate")] == [True]
+
+
+async def test_nginx_lets_a_preflight_through(house: TestHouse) -> None:
+    """A preflight reaches the API by nginx too, and a refusal is readable to a browser program."""
+    asks = {"origin": "https://map.example", "access-control-request-method": "GET"}
+    async with behind_nginx(house) as http:
+        assert (await http.options("/v1/stops", headers=asks)).status_code == 200
+        assert (await http.options("/v1/stops")).status_code == 401
+        refused = await http.get("/v1/stops", headers={"origin": "https://map.example"})
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "*"
+        assert "WWW-Authenticate" in refused.headers["access-control-expose-headers"]
+        assert "access-control-allow-origin" not in (await http.get("/v1/stops")).headers
 
 
 async def test_nginx_tells_the_limits(house: TestHouse) -> None:

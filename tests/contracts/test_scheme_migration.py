@@ -16,7 +16,7 @@ from idp.kernel.revision import with_connection
 from idp.kernel.vault import Vault
 from idp.registry.accounts import Accounts
 
-BEFORE = "c3d9a7e04f21"
+BEFORE = "e5f2b2c1d3a4"
 SYSCODE, DOCUMENT = "20200820100951269231", '{"syscode": "1", "keys": ["k"], "name": "館藏"}'
 
 

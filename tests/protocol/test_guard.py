@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from joserfc import jws
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from idp.guard import INVALID, LACKING, NO_HEADER, USED_UP, Limits, Rule, gate
 from idp.guard.answers import ANSWERS
 from tests.actors import Browser, Service, log_in
 from tests.agency import Api, token
-from tests.house import TestHouse, empty_database, running, settings_for
+from tests.house import ISSUER, TestHouse, empty_database, running, settings_for
 
 PLANS = {"small": "2/day"}
 
@@ -300,3 +302,109 @@ async def test_a_header_that_is_no_object_is_a_bad_token(house: TestHouse, heade
     """Nothing that a stranger sends makes the agency's API fail."""
     answer = await Api(house).get("/v1/stops", f"{header}.eyJhIjogMX0.YWFh")
     assert (answer.status_code, answer.json()) == (401, {"message": INVALID})
+
+
+# ── programs in browsers, and other readers of the RFCs ─────────────────────────────────────────
+
+ASKS = {"origin": "https://map.example", "access-control-request-method": "GET"}
+
+
+async def test_a_preflight_reaches_the_api(house: TestHouse) -> None:
+    """It never carries credentials (Fetch §3.2.2), so a token cannot be asked of it; what is not
+    a preflight is not let through for looking like half of one."""
+    api = Api(house)
+    assert (await api.http.options("/v1/stops", headers=ASKS)).status_code == 200
+    for headers in (
+        {},
+        {"origin": "https://map.example"},
+        {"access-control-request-method": "GET"},
+        ASKS | {"authorization": "Bearer x"},
+    ):
+        assert (await api.http.options("/v1/stops", headers=headers)).status_code == 401
+    assert (await api.http.get("/v1/stops", headers=ASKS)).status_code == 401
+
+
+async def test_a_program_in_a_browser_can_read_its_refusal(house: TestHouse) -> None:
+    """The refusal and the headers that say what to do are readable from any origin; nothing is
+    added for others."""
+    api = Api(house)
+    refused = await api.http.get("/v1/stops", headers={"origin": "https://map.example"})
+    assert refused.headers["access-control-allow-origin"] == "*"
+    assert refused.headers["access-control-expose-headers"] == "WWW-Authenticate"
+    assert "access-control-allow-origin" not in (await api.get("/v1/stops")).headers
+
+
+async def test_what_passed_tells_a_browser_program_its_limits(house: TestHouse) -> None:
+    """RateLimit headers are exposed where the API itself allows the origin."""
+
+    async def mine(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {"Access-Control-Allow-Origin": "https://map.example"}
+        await JSONResponse({}, headers=headers)(scope, receive, send)
+
+    answer = await Api(house, app=mine).get("/metered", await token(house))
+    exposed = answer.headers["access-control-expose-headers"].split(", ")
+    assert "RateLimit-Remaining" in exposed
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR", "Bearer   "])
+async def test_the_scheme_has_no_case(house: TestHouse, scheme: str) -> None:
+    """RFC 9110 §11.1 and §11.4: any case, one blank or several."""
+    headers = {"authorization": f"{scheme} {await token(house)}"}
+    assert (await Api(house).http.get("/v1/stops", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("rule", "opened", "closed"),
+    [
+        ("/free", ["/free", "/free/", "/free/x"], ["/freedom", "/free.json", "/fre"]),
+        ("/free/", ["/free/", "/free/x"], ["/free", "/freedom"]),
+        ("/", ["/", "/anything"], []),
+    ],
+)
+async def test_a_rule_covers_whole_segments(
+    house: TestHouse, rule: str, opened: list[str], closed: list[str]
+) -> None:
+    """A public /free must not open /freedom."""
+    api = Api(house, rules=[Rule(rule, public=True)])
+    assert [(await api.get(path)).status_code for path in opened] == [200] * len(opened)
+    assert [(await api.get(path)).status_code for path in closed] == [401] * len(closed)
+
+
+async def test_an_issuer_that_differs_is_told_once(
+    house: TestHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A slash too many: the log says what differs, once, and the issuer is not asked at every
+    call; it is asked again after a while."""
+    good, asked = await token(house), 0
+
+    async def count(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        body = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}
+        return httpx.Response(200, json=body)
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(count))
+    api = Api(house, issuer=ISSUER + "/", http=http)
+    for _ in range(10):
+        assert (await api.get("/v1/stops", good)).status_code == 503
+    assert asked == 1
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "idp.guard"]
+    assert repr(ISSUER) in line and repr(ISSUER + "/") in line
+    house.clock.pass_(3)
+    assert (await api.get("/v1/stops", good)).status_code == 503
+    assert asked == 2
+    assert len([r for r in caplog.records if r.name == "idp.guard"]) == 1
+
+
+async def test_a_token_whose_type_is_plain_jwt(house: TestHouse) -> None:
+    """Some resource servers know no at+jwt, so a program's token may say JWT; an ID token, which
+    says so too, opens nothing, whatever its audience."""
+    now = house.clock.now()
+    claims = {"iss": ISSUER, "aud": "api", "sub": "p", "iat": now, "exp": now + 60}
+    access = {**claims, "client_id": "p", "jti": "j", "scope": "api:read"}
+    signer = house.services.keyring.signer("ES256")
+    api = Api(house, audience="api")
+    for typ in ("at+jwt", "application/at+jwt", "AT+JWT", "JWT"):
+        assert (await api.get("/v1/stops", signer.sign(typ, access))).status_code == 200, typ
+    for typ, body in (("JWT", claims | {"nonce": "n"}), ("JWE", access), ("", access)):
+        assert (await api.get("/v1/stops", signer.sign(typ, body))).status_code == 401, typ

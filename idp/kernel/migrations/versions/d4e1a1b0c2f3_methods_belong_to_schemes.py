@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "d4e1a1b0c2f3"
-down_revision: str | None = "c3d9a7e04f21"
+down_revision: str | None = "e5f2b2c1d3a4"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
