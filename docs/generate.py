@@ -33,7 +33,7 @@ from idp.kernel.errors import (
 )
 from idp.oidc.routes import GRID, Origins
 from idp.oidc.scopes import CLAIMS
-from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
 from idp.settings import Settings
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
@@ -290,10 +290,11 @@ def metadata_table() -> str:
             f"`{name}`",
             "required" if field.is_required() else f"`{toml(field.default)}`".replace("`None`", ""),
             allowed(field),
+            field.description or "",
         )
-        for name, field in ClientMetadata.model_fields.items()
+        for name, field in Registration.model_fields.items()
     ]
-    return table(("member", "default", "value"), rows)
+    return table(("member", "default", "value", "what it is"), rows)
 
 
 def personas_table() -> str:

@@ -28,7 +28,9 @@ from idp.members.directory import Directory
 from idp.members.routes import routes as member_routes
 from idp.oidc.routes import routes as oidc_routes
 from idp.registry.accounts import Accounts
+from idp.registry.changes import Registrar
 from idp.registry.clients import Clients
+from idp.registry.organisations import Organisations
 from idp.settings import Settings
 from idp.verify import Ports, Verifier
 from idp.verify.schemes import Schemes
@@ -43,6 +45,39 @@ SCHEMES: Mapping[str, Callable[[Any, Ports], Verifier]] = {
 def schemes_of(settings: Settings, ports: Ports) -> list[Verifier]:
     """Those that are configured, in the order of preference."""
     return [SCHEMES[name](section, ports) for name, section in settings.upstreams.items()]
+
+
+def clients_of(services: Services) -> Clients:
+    return Clients(services.database, services.clock, services.vault)
+
+
+def registrar_of(services: Services, clients: Clients | None = None) -> Registrar:
+    """For commands, and whatever else changes clients. `clients`: the cache to be kept true."""
+    return Registrar(
+        clients or clients_of(services),
+        services.database,
+        services.clock,
+        services.vault,
+        services.trail,
+    )
+
+
+def organisations_of(services: Services) -> Organisations:
+    return Organisations(services.database, services.clock, services.trail)
+
+
+def persons_of(services: Services) -> Persons:
+    return Persons(services.database, services.vault, services.clock)
+
+
+def directory_of(services: Services) -> Directory:
+    return Directory(
+        services.database,
+        services.clock,
+        services.vault,
+        services.trail,
+        persons_of(services),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +119,7 @@ def build(
     further: Sequence[Verifier] = (),
 ) -> House:
     """`transport` replaces the network to every upstream; `further` schemes come first."""
-    clients = Clients(services)
+    clients = clients_of(services)
     accounts = Accounts(services.database, services.vault, services.clock, services.trail)
     ports = Ports(
         transport=transport,
@@ -94,13 +129,13 @@ def build(
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
     services.templates.name_app(schemes.app())
-    persons = Persons(services.database, services.vault, services.clock)
+    persons = persons_of(services)
     sessions = Sessions(
         services.database, services.clock, services.forms.cookies, settings.login.session
     )
     login = Entrance(services, settings.login, schemes, persons, sessions)
     pages, upstream = _login_doors(services, login, schemes)
-    directory = Directory(services)
+    directory = directory_of(services)
     return House(services, settings, clients, accounts, schemes, login, pages, upstream, directory)
 
 

@@ -136,4 +136,4 @@ def set_system(
     name: Annotated[str, typer.Option(help="name that phones show")],
 ) -> None:
     """Give a client its own account at TW FidO: `set-account --scheme twfido`."""
-    clients.set_account(context, client_id, SCHEME, syscode, key_file, name)
+    clients.set_account(context, client_id, SCHEME, syscode, key_file, name, remove=False)

@@ -17,11 +17,10 @@ ALLOWED = (
     "idp/cli/twfido.py",  # the scheme's own commands
     "idp/cli/__init__.py",  # mounts them
     "idp/cli/run.py",  # `idp simulate`, `idp dev`
-    "idp/cli/sights.py",  # pages drawn with the scheme's own content
+    "idp/samples.py",  # pages drawn with the scheme's own content
     "idp/dev.py",
     "idp/house.py",
     "idp/settings.py",
-    "idp/__init__.py",  # the map of the house
     "idp/kernel/migrations/versions/",  # what was, under the names that it had
     "templates/simulator/",
     "templates/demo/",  # an agency's page, which links to levels and to the simulator

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from idp.house import SCHEMES
-from idp.kernel.services import master_key
+from idp.kernel.services import master_keys
 from idp.kernel.settings import BadSettings, KernelSettings, Section, load
 from idp.settings import Settings, read_settings, unsafe
 from idp.verify.twfido.checksum import SAMPLE_KEYS
@@ -294,16 +294,16 @@ def test_master_keys_that_are_none(file: Path, key: str) -> None:
     """Told as a fault of the settings, without the key."""
     settings = read(file, IDP_KEYS__MASTER_KEY=key)
     with pytest.raises(BadSettings, match="64 hex digits"):
-        master_key(settings)
+        master_keys(settings)
 
 
 def test_a_master_key_that_others_can_read(file: Path, tmp_path: Path) -> None:
     """The embedded default refuses to start, and says what helps."""
     settings = read(file, IDP_KEYS__DIRECTORY=str(tmp_path / "keys"))
-    assert len(master_key(settings)) == 32
+    assert len(master_keys(settings)[0]) == 32
     (tmp_path / "keys" / "master.key").chmod(0o644)
     with pytest.raises(BadSettings, match="chmod 600"):
-        master_key(settings)
+        master_keys(settings)
 
 
 # ── the manual ──────────────────────────────────────────────────────────────────────────────────
