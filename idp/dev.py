@@ -112,13 +112,13 @@ async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
     """Configuration, schema, clients, members: made where missing, left alone where there."""
     plan.state.mkdir(parents=True, exist_ok=True)
     plan.state.chmod(0o700)
-    needed = (f'issuer = "{plan.issuer}"', f"[{plan.scheme}]")
-    if not plan.config.exists() or not all(part in plan.config.read_text() for part in needed):
+    parts = (f'issuer = "{plan.issuer}"', f"[{plan.scheme}]")
+    if not plan.config.exists() or not all(part in plan.config.read_text() for part in parts):
         plan.config.write_text(configuration(plan), encoding="utf-8")
         plan.config.chmod(0o600)
     settings = read_settings([plan.config])
-    found, newest = revision.current(settings.database.url)
-    if found != newest:
+    found, needed = revision.current(settings.database.url)
+    if found != needed:
         schema.upgrade(settings.database.url)
     known = _secrets(plan)
     async with open_services(settings) as services:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 from idp.kernel.settings import BadSettings, KernelSettings, load
@@ -16,7 +18,8 @@ from idp.verify.twfido.settings import TwFidoSettings
 
 
 class Settings(KernelSettings):
-    """Every setting of every room; a scheme's section has the scheme's name."""
+    """Every setting of every room. A scheme's section has the scheme's name and may be left out;
+    their order is that of preference."""
 
     login: LoginSettings = LoginSettings()
     oidc: OidcSettings = OidcSettings()
@@ -24,11 +27,21 @@ class Settings(KernelSettings):
     twfido: TwFidoSettings | None = None
     spapi: SpApiSettings | None = None
 
+    @classmethod
+    def schemes(cls) -> list[str]:
+        """All that there are."""
+        fields = cls.model_fields.items()
+        return [name for name, field in fields if _is_upstream(field.annotation)]
+
     @property
     def upstreams(self) -> dict[str, UpstreamSettings]:
-        """Of the schemes that are configured, in the order of preference."""
-        found = {"twfido": self.twfido, "spapi": self.spapi}
-        return {scheme: section for scheme, section in found.items() if section}
+        """The sections of the schemes that are configured, the preferred first."""
+        found = ((name, getattr(self, name)) for name in self.schemes())
+        return {name: section for name, section in found if section is not None}
+
+
+def _is_upstream(kind: object) -> bool:
+    return any(isinstance(k, type) and issubclass(k, UpstreamSettings) for k in get_args(kind))
 
 
 def read_settings(files: Sequence[Path] = ()) -> Settings:
@@ -53,10 +66,7 @@ def unsafe(settings: Settings) -> list[str]:
         faults.append("issuer: must be https, or http on loopback for development")
     elif parts.scheme != "https" and settings.environment == "production":
         faults.append("issuer: production needs https")
-    if not settings.upstreams:
-        faults.append("twfido or spapi: a section for at least one scheme is needed")
-    unknown = set(settings.login.schemes) - set(settings.upstreams)
-    faults += [f"login.schemes: there is no section [{name}]" for name in sorted(unknown)]
+    faults += _scheme_faults(settings)
     if settings.environment == "production":
         # a key that a machine makes for itself is lost with the machine, and so are the data
         if settings.keys.master_key is None:
@@ -65,3 +75,20 @@ def unsafe(settings: Settings) -> list[str]:
             faults += [f"{scheme}.{fault}" for fault in section.production_faults()]
         faults += [f"members.{fault}" for fault in settings.members.production_faults()]
     return faults
+
+
+def _scheme_faults(settings: Settings) -> list[str]:
+    there = list(settings.upstreams)
+    if not there:
+        names = " or ".join(settings.schemes())
+        return [f"{names}: nobody can log in without a scheme, so one section is needed"]
+    return [
+        f"login.schemes: there is no section [{name}]{_did_you_mean(name, there)}"
+        for name in settings.login.schemes
+        if name not in there
+    ]
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

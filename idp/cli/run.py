@@ -76,7 +76,7 @@ def dev_(
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise Stop("idp dev listens on loopback only: its keys and people are known to all")
     wanted = scheme.replace("-", "")
-    if wanted not in ("twfido", "spapi"):
+    if wanted not in Settings.schemes():
         raise Stop(f"there is no scheme {scheme}: twfido or sp-api")
     logs.configure(production=False)
     from idp import dev  # here only: it brings the demo application and Authlib's client
@@ -96,10 +96,10 @@ def simulate(
 ) -> None:
     """The pretend service alone, for the account of the configuration."""
     settings = chosen(context).settings()
-    name = scheme or next(iter(settings.login.schemes or settings.upstreams))
+    name = scheme.replace("-", "") or next(iter(settings.login.schemes or settings.upstreams))
     section = settings.upstreams.get(name)
     if section is None:
-        raise Stop(f"there is no section [{name}] in the configuration")
+        raise Stop(f"the configuration has no section [{name}]")
     try:
         simulator = simulator_of(section, settings.issuer, f"http://localhost:{port}")
     except ValueError as refused:

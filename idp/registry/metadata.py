@@ -73,7 +73,9 @@ class ClientMetadata(BaseModel):
     )
     minimum_acr: str | None = Field(None, description="the weakest level of a login it accepts")
     schemes: tuple[str, ...] = Field(
-        (), description="the schemes that verify its people, the preferred first; none: the house's"
+        (),
+        description="the schemes that its logins use, the preferred first; none named: those that"
+        " `login.schemes` offers",
     )
     methods: tuple[str, ...] = Field(
         (), description="the ways to verify that it allows; none named: all"

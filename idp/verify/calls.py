@@ -17,6 +17,7 @@ from idp.kernel import metrics
 from idp.kernel.errors import UpstreamAway
 from idp.kernel.strictjson import MOST_BYTES, NotStrict, read_object
 from idp.verify.breaker import Breaker
+from idp.verify.reasons import reason_of
 from idp.verify.settings import UpstreamSettings
 
 T = TypeVar("T")
@@ -34,16 +35,18 @@ class _NoAnswer(Exception):
 
 
 class Calls:
-    """`line` is httpx without its client: nothing that follows redirects (whoever can redirect us
-    could answer in the ministry's place), keeps cookies or asks the environment for a proxy.
-    `monotonic` is for the circuit breaker, in seconds."""
+    """`scheme` is for the metrics, `monotonic` for the circuit breaker, in seconds. `line` is httpx
+    without its client: nothing that follows redirects (whoever can redirect us could answer in the
+    ministry's place), keeps cookies or asks the environment for a proxy."""
 
     def __init__(
         self,
+        scheme: str,
         limits: UpstreamSettings,
         line: httpx.AsyncBaseTransport,
         monotonic: Callable[[], float],
     ) -> None:
+        self._scheme = scheme
         self._limits = limits
         self._line = line
         self._monotonic = monotonic
@@ -100,8 +103,7 @@ class Calls:
                 answer = read_object(await self._post(url, request))
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as bad:
             self._count(interface, started, good=False)
-            # the class only: a library's message may quote what was sent
-            raise _NoAnswer(type(bad).__name__) from None
+            raise _NoAnswer(reason_of(bad)) from None
         except (_NoAnswer, NotStrict) as bad:
             self._count(interface, started, good=False)
             raise _NoAnswer(str(bad)) from None
@@ -111,9 +113,10 @@ class Calls:
     def _count(self, interface: str, started: float, *, good: bool) -> None:
         now = self._monotonic()
         (self.breaker.succeeded if good else self.breaker.failed)(now)
-        metrics.UPSTREAM.labels(interface, "answered" if good else "no_answer").inc()
-        metrics.UPSTREAM_SECONDS.observe(now - started)
-        metrics.CIRCUIT_OPEN.set(self.breaker.is_open)
+        result = "answered" if good else "no_answer"
+        metrics.UPSTREAM.labels(self._scheme, interface, result).inc()
+        metrics.UPSTREAM_SECONDS.labels(self._scheme).observe(now - started)
+        metrics.CIRCUIT_OPEN.labels(self._scheme).set(self.breaker.is_open)
 
     async def _post(self, url: str, fields: Mapping[str, Any]) -> bytes:
         extensions = {"timeout": self._timeout}

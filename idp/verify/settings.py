@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import ssl
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
 
 from idp.kernel.settings import Section
 
@@ -29,6 +31,21 @@ def words(value: Any) -> Any:
     return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
 
 
+def _certificates(file: FilePath) -> FilePath:
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as fault:  # ssl.SSLError is one
+        raise ValueError(f"{file} holds no certificates (PEM): {fault.strerror or fault}") from None
+    return file
+
+
+def _proxy(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("http://[USER:PASSWORD@]HOST:PORT is needed")
+    return url
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Path = Annotated[str, Field(pattern=r"^/[!-~]*\z")]
 
@@ -47,6 +64,17 @@ class UpstreamSettings(Section):
     breaker_window: float = Field(10.0, gt=0, description="seconds in which they are counted")
     breaker_pause: float = Field(3.0, gt=0, description="seconds between probes while it is open")
 
+    ca_file: Annotated[FilePath, AfterValidator(_certificates)] | None = Field(
+        None,
+        description="file (PEM) of the certificate authorities that the upstream's certificate is"
+        " checked with; without it those of the operating system",
+    )
+    proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
+        None,
+        description="proxy for calls to the upstream, http://[USER:PASSWORD@]HOST:PORT; the"
+        " environment's (HTTPS_PROXY) is never used",
+    )
+
     @property
     def server_url(self) -> str:
         """Where our server calls."""
@@ -64,5 +92,9 @@ class UpstreamSettings(Section):
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """Connections to the upstream's host; no proxy from the environment."""
+        trusted = ssl.create_default_context(cafile=self.ca_file)
+        proxy = None
+        if self.proxy:
+            proxy = httpx.Proxy(self.proxy.get_secret_value(), ssl_context=trusted)
         limits = httpx.Limits(max_connections=self.max_in_flight)
-        return httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        return httpx.AsyncHTTPTransport(verify=trusted, limits=limits, proxy=proxy, trust_env=False)

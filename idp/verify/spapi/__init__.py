@@ -1,5 +1,6 @@
 """HOW DOES THE SP-API SAY WHO THIS IS? The client side of the ministry's successor interfaces.
 
+verifier   SpApi, the Verifier; client: the calls, and what may be sent twice; checks: for doctor
 wire       the interfaces as a table; fields read tolerantly, written exactly; answers, ticket
 checksum   AES-256-GCM over a SHA-256, a leaf
 rules      its methods, its codes, and who is believed; evidence: the citizen's own signature

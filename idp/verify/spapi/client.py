@@ -17,7 +17,7 @@ import httpx
 from idp.verify.calls import Calls
 from idp.verify.spapi import answers, wire
 from idp.verify.spapi.rules import signed_words
-from idp.verify.spapi.settings import SpApiSettings, SpService
+from idp.verify.spapi.settings import SCHEME, SpApiSettings, SpService
 
 
 def transaction() -> str:
@@ -36,7 +36,7 @@ class Client:
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._settings = settings
-        self._calls = Calls(settings, line, monotonic)
+        self._calls = Calls(SCHEME, settings, line, monotonic)
         self._chance = chance
         self.breaker = self._calls.breaker
 

@@ -46,6 +46,7 @@ from idp.verify.spapi.answers import BrowserAnswer, Result
 from idp.verify.spapi.ticket import Ticket
 
 SCHEME = "spapi"
+
 _APP = ("swk", "user", "mca")  # RFC 8176 §2: software key, user presence, another channel
 # The levels of the first interface: it is the same service, the same enrolment, the same act of
 # the person. A client that demands one need not be told which interface its people came by.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from string import Formatter
@@ -22,7 +22,9 @@ from idp.kernel.settings import Section
 from idp.verify.settings import NO_APPS, HttpUrl, Path, UpstreamSettings, words
 from idp.verify.spapi import evidence, wire
 from idp.verify.spapi.checksum import fault_in_key, is_sample
-from idp.verify.spapi.rules import RtnEncoding
+from idp.verify.spapi.rules import SCHEME, RtnEncoding
+
+__all__ = ["SCHEME", "SpApiSettings", "SpService"]
 
 MethodId = Literal["qr", "push", "web"]
 LINK_NAMES = ("sp_ticket", "rtn_url", "rtn_val")
@@ -45,6 +47,22 @@ class SpService:
     def read(cls, document: Mapping[str, Any]) -> SpService:
         """As the operator's command stored it for a relying party."""
         return cls(document["sp_service_id"], tuple(document["keys"]), document["name"])
+
+    @classmethod
+    def checked(cls, sp_service_id: str, keys: Sequence[str], name: str) -> SpService:
+        """As an operator gives them. Raises ValueError."""
+        if len(keys) not in (1, 2):
+            raise ValueError("1 or 2 keys are needed")
+        if fault := next((fault for key in keys if (fault := fault_in_key(key))), None):
+            raise ValueError(fault)
+        return cls(usable_service_id(sp_service_id), tuple(keys), name)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "sp_service_id": self.sp_service_id,
+            "keys": list(self.keys),
+            "name": self.name,
+        }
 
 
 def usable_service_id(value: str) -> str:

@@ -6,15 +6,18 @@ is decided in `rules`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from idp.kernel import logs
 from idp.kernel.errors import Disagreement, Failed, NotStarted
 from idp.verify import (
     Alias,
     App,
     Attempt,
     Challenge,
+    Check,
     Method,
     Order,
     Outcome,
@@ -26,10 +29,13 @@ from idp.verify import (
     numbers,
 )
 from idp.verify.spapi import answers, evidence, rules, wire
+from idp.verify.spapi.checks import checks
 from idp.verify.spapi.client import Client, transaction
 from idp.verify.spapi.rules import Handle
 from idp.verify.spapi.settings import SpApiSettings, SpService
 from idp.verify.spapi.ticket import Ticket
+
+logs.hide("sp_checksum", "idp_checksum", "sp_ticket", "hashed_id_num", "signed_response")
 
 _OPENS = {"qr": "ATH-01", "push": "ATH-03"}
 
@@ -196,6 +202,12 @@ class SpApi:
         approval finds an attempt that is closed on our side."""
 
     # ── for operators only ───────────────────────────────────────────────────────────────────────
+
+    async def checks(self, *, production: bool) -> Sequence[Check]:
+        return await checks(self._settings, self._transport, production=production)
+
+    def account_document(self, account: str, keys: Sequence[str], name: str) -> dict[str, Any]:
+        return SpService.checked(account, keys, name).document()
 
     async def registered(self, number: str, relying_party: str = "") -> answers.DeviceStatus:
         """LF-01: whether a phone is bound. Never for callers: it lists who is enrolled."""

@@ -14,7 +14,7 @@ import httpx
 
 from idp.verify.calls import Calls
 from idp.verify.twfido import answers, wire
-from idp.verify.twfido.settings import System, TwFidoSettings
+from idp.verify.twfido.settings import SCHEME, System, TwFidoSettings
 
 Reserve = Callable[[str], Awaitable[str]]
 Asked = tuple[dict[str, object], answers.Proof]
@@ -33,7 +33,7 @@ class Client:
     ) -> None:
         self._settings = settings
         self._reserve = reserve
-        self._calls = Calls(settings, line, monotonic)
+        self._calls = Calls(SCHEME, settings, line, monotonic)
         self.breaker = self._calls.breaker
 
     # ── the nine interfaces (FEXCH-02 comes to us: callback) ─────────────────────────────

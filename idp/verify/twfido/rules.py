@@ -24,10 +24,9 @@ from idp.kernel.errors import (
 )
 from idp.verify import Attempt, Method, Outcome, State, numbers
 from idp.verify.twfido.answers import SUCCESS, BrowserAnswer, Opened, Result
-from idp.verify.twfido.settings import QR_NAMES
+from idp.verify.twfido.settings import QR_NAMES, SCHEME
 
 _APP = ("swk", "user", "mca")  # RFC 8176 §2: software key, user presence, another channel
-SCHEME = "twfido"
 _TABLE = (  # name, amr, rank, shows, needs_number, disturbs
     ("push", _APP, 1, "wait", True, True),
     ("qr", _APP, 2, "scan", True, False),

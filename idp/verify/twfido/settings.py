@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +21,7 @@ from idp.kernel.settings import Section
 from idp.verify.settings import NO_APPS, HttpUrl, Path, UpstreamSettings, words
 from idp.verify.twfido.checksum import fault_in_key, is_sample
 
+SCHEME = "twfido"
 RETURN_PATH = "/twfido/return"  # where browsers come back; the ministry registers it
 _SYSCODE = r"^[0-9]{20}\z"
 QR_NAMES = ("qrid", "op", "sysaction", "sysname")  # never a pid in a QR code
@@ -44,6 +45,20 @@ class System:
     def read(cls, document: Mapping[str, Any]) -> System:
         """As the operator's command stored it for a relying party."""
         return cls(document["syscode"], tuple(document["keys"]), document["name"])
+
+    @classmethod
+    def checked(cls, syscode: str, keys: Sequence[str], name: str) -> System:
+        """As an operator gives them. Raises ValueError."""
+        if not re.fullmatch("[0-9]{20}", syscode, re.ASCII):
+            raise ValueError("a syscode is 20 digits")
+        if len(keys) not in (1, 2):
+            raise ValueError("1 or 2 API keys are needed")
+        if fault := next((fault for key in keys if (fault := fault_in_key(key))), None):
+            raise ValueError(f"API key: {fault}")
+        return cls(syscode, tuple(keys), name)
+
+    def document(self) -> dict[str, Any]:
+        return {"syscode": self.syscode, "keys": list(self.keys), "name": self.name}
 
 
 def _usable_key(key: SecretStr) -> SecretStr:
