@@ -101,7 +101,9 @@ def create(
     public: Annotated[bool, typer.Option(help="no secret: app or browser program")] = False,
     native: Annotated[bool, typer.Option(help="an app; loopback port may differ")] = False,
     trusted: Annotated[bool, typer.Option(help="needs no consent")] = False,
-    no_pkce: Annotated[bool, typer.Option(help="exempt from PKCE")] = False,
+    require_pkce: Annotated[
+        bool, typer.Option("--require-pkce/--no-pkce", help="a nonce is not enough")
+    ] = False,
     client_id: Annotated[str | None, typer.Option(help="chosen for you if left out")] = None,
     organisation: Annotated[str, typer.Option(help="id of the organisation that owns it")] = "",
     days: Days = None,
@@ -117,6 +119,11 @@ def create(
     method: Annotated[Many, typer.Option(help="ways to verify that it allows")] = None,
     minimum_acr: Annotated[str | None, typer.Option(help="weakest level it accepts")] = None,
     token_seconds: Annotated[int | None, typer.Option(help="life of access tokens")] = None,
+    access_token_typ: Annotated[str | None, typer.Option(help="at+jwt, or JWT")] = None,
+    claims_in_id_token: Annotated[
+        bool, typer.Option(help="for clients that never ask /userinfo")
+    ] = False,
+    sector: Annotated[str, typer.Option(help="clients of one sector see one sub")] = "",
     jwks: Annotated[Path | None, typer.Option(help="public keys for private_key_jwt")] = None,
     sandbox: Annotated[bool, typer.Option(help="error pages show what was wrong")] = False,
     as_json: Json = False,
@@ -137,7 +144,7 @@ def create(
         "post_logout_redirect_uris": _words(post_logout_redirect_uri),
         "grant_types": grants,
         "scopes": scopes,
-        "response_modes": _words(response_mode) or ("query",),
+        "response_modes": _words(response_mode) or ("query", "form_post"),
         "token_endpoint_auth_method": auth_method or ("none" if public else "client_secret_basic"),
         "jwks": json.loads(jwks.read_text(encoding="utf-8")) if jwks else None,
         "audience": _words(audience),
@@ -145,7 +152,10 @@ def create(
         "methods": _words(method),
         "minimum_acr": minimum_acr,
         "access_token_seconds": token_seconds,
-        "require_pkce": not no_pkce,
+        "require_pkce": require_pkce,
+        "access_token_typ": access_token_typ or "at+jwt",
+        "claims_in_id_token": claims_in_id_token,
+        "sector": sector,
         "trusted": trusted,
         "sandbox": sandbox,
     }

@@ -68,6 +68,9 @@ _CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).sel
 )
 _BY_SYSTEM = select(_C.client_id).where(_C.system_index == bindparam("index"))
 _ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
+_NO_SECRET = select(_C.metadata).where(  # more than the public ones: the metadata decide
+    _C.metadata.contains('"none"'), _C.disabled_at.is_(None)
+)
 _OWNED = _ALL.where(_C.organisation_id == bindparam("id"))
 _UNEXPIRED = or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now"))
 _ALL_SECRETS = select(client_secrets).where(_UNEXPIRED).order_by(_S.client_id, _S.created_at)
@@ -113,6 +116,7 @@ class Clients:
         self._services = services
         self.uses = Uses(services)
         self._cache: OrderedDict[str, Client] = OrderedDict()
+        self._origins: frozenset[str] | None = None
 
     async def find(self, client_id: str) -> Client | None:
         """Also a disabled one: the caller decides what that means."""
@@ -149,7 +153,19 @@ class Clients:
 
     def forget(self) -> None:
         """The stamp has grown: read anew."""
-        self._cache = OrderedDict()
+        self._cache, self._origins = OrderedDict(), None
+
+    async def browser_origins(self) -> frozenset[str]:
+        """Where browser programs run: the origins of the redirect addresses of public clients."""
+        if self._origins is not None:
+            return self._origins
+        cache = self._cache
+        rows = await self._services.database.all(_NO_SECRET)
+        read = [ClientMetadata.model_validate_json(row["metadata"]) for row in rows]
+        found = frozenset(origin for m in read if m.public for origin in m.origins)
+        if cache is self._cache:  # nothing changed meanwhile
+            self._origins = found
+        return found
 
     async def _secrets(self, client_id: str) -> Sequence[Row]:
         now = self._services.clock.now()

@@ -100,18 +100,20 @@ class ClientMetadata(BaseModel):
     post_logout_redirect_uris: tuple[Uri, ...] = ()
     grant_types: tuple[GrantType, ...] = ("authorization_code",)
     scopes: tuple[Scope, ...] = ()
-    response_modes: tuple[Literal["query", "form_post"], ...] = ("query",)
+    response_modes: tuple[Literal["query", "form_post"], ...] = ("query", "form_post")
     token_endpoint_auth_method: AuthMethod = "client_secret_basic"
     jwks: dict[str, Any] | None = None
     id_token_signed_response_alg: Algorithm = "RS256"
     access_token_alg: Algorithm = "ES256"
+    access_token_typ: Literal["at+jwt", "JWT"] = "at+jwt"
+    claims_in_id_token: bool = False
     access_token_seconds: int | None = Field(None, ge=60, le=86_400)
     sector: Label = ""
     minimum_acr: str | None = None
     methods: tuple[str, ...] = ()
     audience: tuple[Scope, ...] = ()
     roles: tuple[Label, ...] = ()
-    require_pkce: bool = True
+    require_pkce: bool = False
     trusted: bool = False
     sandbox: bool = False
 
@@ -131,6 +133,11 @@ class ClientMetadata(BaseModel):
     def native(self) -> bool:
         return self.application_type == "native"
 
+    @property
+    def origins(self) -> set[str]:
+        """Of its redirect addresses, as browsers write them; an app's own scheme has none."""
+        return {_web_origin(uri) for uri in self.redirect_uris} - {""}
+
     @model_validator(mode="after")
     def _consistent(self) -> ClientMetadata:
         faults = [text for broken, text in self._rules() if broken]
@@ -149,10 +156,6 @@ class ClientMetadata(BaseModel):
             (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
             (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
             (self.program and self.public, "a public client cannot use client_credentials"),
-            (
-                self.public and not self.require_pkce,
-                "a public client cannot be exempted from PKCE",
-            ),
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
             (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
             (keyed and not _public_keys(self.jwks), "private_key_jwt needs jwks of public keys"),
@@ -181,6 +184,17 @@ class ClientMetadata(BaseModel):
             return self
         host = urlsplit(self.redirect_uris[0]).netloc if self.redirect_uris else ""
         return self.model_copy(update={"sector": host or client_id})
+
+
+def _web_origin(uri: str) -> str:
+    """As a browser writes it in `Origin` (RFC 6454 §6.2), or ""."""
+    parts = urlsplit(uri.lower())
+    usual = {"https": 443, "http": 80}
+    if parts.scheme not in usual or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, usual[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _public_keys(jwks: dict[str, Any] | None) -> bool:
