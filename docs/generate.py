@@ -33,7 +33,7 @@ from idp.kernel.errors import (
 )
 from idp.oidc.routes import GRID, Origins
 from idp.oidc.scopes import CLAIMS
-from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
 from idp.settings import Settings
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
@@ -89,6 +89,9 @@ def _section(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
     kind = field.annotation
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind, False
+    for optional in get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ():
+        if isinstance(optional, type) and issubclass(optional, BaseModel):
+            return optional, False
     last = (get_args(kind) or (None,))[-1]
     if get_origin(kind) is dict and isinstance(last, type) and issubclass(last, BaseModel):
         return last, True
@@ -180,7 +183,7 @@ def errors_table() -> str:
             str(cls.status),
             "yes" if cls.may_redirect else "",
             cls.description,
-            f"{cls.title} {cls.advice}",
+            " ".join([cls.title, cls.advice, *getattr(cls, "instead", {}).values()]),
             "yes" if cls.reportable else "",
             cls.operator,
         )
@@ -287,10 +290,11 @@ def metadata_table() -> str:
             f"`{name}`",
             "required" if field.is_required() else f"`{toml(field.default)}`".replace("`None`", ""),
             allowed(field),
+            field.description or "",
         )
-        for name, field in ClientMetadata.model_fields.items()
+        for name, field in Registration.model_fields.items()
     ]
-    return table(("member", "default", "value"), rows)
+    return table(("member", "default", "value", "what it is"), rows)
 
 
 def personas_table() -> str:

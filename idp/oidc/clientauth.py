@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -162,7 +163,12 @@ def _signed_claims(client: Client, assertion: str) -> dict[str, Any]:
 
 
 def _registered_keys(client: Client) -> list[Key]:
-    return KeySet.import_key_set(client.metadata.jwks or {"keys": []}).keys  # type: ignore[arg-type]
+    """Those that this version can read: a newer one may have registered other kinds."""
+    found: list[Key] = []
+    for key in (client.metadata.jwks or {}).get("keys", []):
+        with contextlib.suppress(*_BROKEN):
+            found += KeySet.import_key_set({"keys": [key]}).keys
+    return found
 
 
 def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: int) -> str:

@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from idp.registry.systems import document, read
 from sqlalchemy import select
 
+from idp.house import clients_of, registrar_of
+from idp.jobs import Follower
 from idp.kernel.database import Conflict
-from idp.kernel.tables import client_secrets, clients
-from idp.registry.clients import Clients
+from idp.kernel.tables import client_secrets, upstream_accounts
+from idp.registry.accounts import Accounts
 from idp.verify.twfido.settings import System
 from tests.house import TestHouse
 
@@ -48,7 +49,7 @@ async def test_rotating_within_one_second(house: TestHouse) -> None:
     register = house.house.clients
     secrets = [str(program.secret)]
     for _ in range(4):
-        secrets.append(await register.rotate_secret(program.id, 3600))
+        secrets.append(await house.registrar.rotate_secret(program.id, 3600))
         assert await alive(house, program.id) == 2
     client = await register.find(program.id)
     assert client is not None
@@ -61,7 +62,7 @@ async def test_rotating_within_one_second(house: TestHouse) -> None:
 async def test_rotating_at_once(house: TestHouse) -> None:
     """Two operators at once do not leave three secrets alive."""
     program = await house.register_program()
-    registers = [Clients(house.services) for _ in range(4)]
+    registers = [registrar_of(house.services) for _ in range(4)]
     await asyncio.gather(*(r.rotate_secret(program.id, 3600) for r in registers))
     assert await alive(house, program.id) == 2
 
@@ -69,22 +70,22 @@ async def test_rotating_at_once(house: TestHouse) -> None:
 async def test_rotating_for_nobody(house: TestHouse) -> None:
     """A client that does not exist is told apart from a store that is away."""
     with pytest.raises(LookupError):
-        await house.house.clients.rotate_secret("nobody", 0)
+        await house.registrar.rotate_secret("nobody", 0)
 
 
 async def test_without_overlap(house: TestHouse) -> None:
     """A secret that leaked ends now."""
     program = await house.register_program()
-    await house.house.clients.rotate_secret(program.id, 0)
+    await house.registrar.rotate_secret(program.id, 0)
     assert await alive(house, program.id) == 1
 
 
 async def test_other_workers_see_it(house: TestHouse) -> None:
     """What one process changes, another sees as soon as the stamp tells it to look."""
     program = await house.register_program()
-    other = Clients(house.services)
+    other = clients_of(house.services)
     assert (await other.active(program.id)) is not None
-    await house.house.clients.switch(program.id, enabled=False)
+    await house.registrar.switch(program.id, enabled=False)
     other.forget()
     assert await other.active(program.id) is None
     assert (await other.find(program.id)) is not None
@@ -93,14 +94,14 @@ async def test_other_workers_see_it(house: TestHouse) -> None:
 async def test_a_change_while_it_is_read(house: TestHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before a change is not remembered after it."""
     program = await house.register_program()
-    reader = Clients(house.services)
+    reader = clients_of(house.services)
     database = house.services.database
     really = database.all
 
     async def slowly(*statement: Any, **params: Any) -> Any:
         rows = await really(*statement, **params)
         monkeypatch.undo()
-        await house.house.clients.switch(program.id, enabled=False)
+        await house.registrar.switch(program.id, enabled=False)
         reader.forget()  # the stamp came meanwhile
         return rows
 
@@ -119,24 +120,50 @@ async def test_changing_the_way_to_authenticate(house: TestHouse) -> None:
     """A client that no longer has secrets keeps none."""
     registered = await house.register("service")
     metadata = registered.client.metadata.model_copy(update={"token_endpoint_auth_method": "none"})
-    await house.house.clients.update("service", metadata)
+    await house.registrar.update("service", metadata)
     assert await house.count(client_secrets) == 0
     with pytest.raises(LookupError):
-        await house.house.clients.update("nobody", metadata)
+        await house.registrar.update("nobody", metadata)
 
 
 async def test_a_client_s_own_account_is_sealed(house: TestHouse) -> None:
     """Its key at the verifier is not to be read in the store, and it is found by its account."""
-    program, register = await house.register_program(), house.house.clients
+    program, accounts = await house.register_program(), house.house.accounts
     key = "0F1E2D3C4B5A69788796A5B4C3D2E1F0"
     known: dict[str, Any] = {"syscode": "20200820100951269231", "keys": (key,), "name": "館藏"}
-    await register.set_system(program.id, known["syscode"], document(System(**known)))
-    found = await register.by_system(known["syscode"])
-    assert found is not None
-    assert found.client_id == program.id
-    assert read(found.system) == System(**known)
-    rows = str([dict(r) for r in await house.services.database.all(select(clients))])
+    await accounts.set(program.id, "twfido", known["syscode"], System(**known).document())
+    for found in (
+        await accounts.named("twfido", known["syscode"]),
+        await accounts.of("twfido", program.id),
+    ):
+        assert found is not None
+        assert System.read(found) == System(**known)
+    assert await accounts.of("passport", program.id) is None
+    assert await accounts.named("passport", known["syscode"]) is None
+    rows = str([dict(r) for r in await house.services.database.all(select(upstream_accounts))])
     assert key not in rows
     assert known["syscode"] not in rows
-    await register.set_system(program.id, "", "")
-    assert await register.by_system(known["syscode"]) is None
+    await accounts.drop(program.id, "twfido")
+    assert await accounts.named("twfido", known["syscode"]) is None
+    assert await accounts.of("twfido", program.id) is None
+
+
+async def test_accounts_are_read_anew_when_the_stamp_grows(house: TestHouse) -> None:
+    """What another process stored is used after `forget`, and is not asked for before."""
+    program, ours = await house.register_program(), house.house.accounts
+    services = house.services
+    theirs = Accounts(services.database, services.vault, services.clock, services.trail)
+    assert await ours.of("twfido", program.id) is None
+    await theirs.set(program.id, "twfido", "1", {"name": "one"})
+    assert await ours.of("twfido", program.id) is None
+    await Follower(house.house).look()
+    assert await ours.of("twfido", program.id) == {"name": "one"}
+    await theirs.set(program.id, "twfido", "2", {"name": "two"})
+    await theirs.set(program.id, "passport", "2", {"name": "three"})
+    ours.forget()
+    assert await ours.named("twfido", "1") is None
+    assert await ours.named("twfido", "2") == {"name": "two"}
+    assert await ours.named("passport", "2") == {"name": "three"}
+    assert await ours.schemes_of(program.id) == ["passport", "twfido"]
+    events = await house.events("client.account_set")
+    assert [e["detail"]["scheme"] for e in events] == ["twfido", "twfido", "passport"]

@@ -7,10 +7,11 @@ import zlib
 import pytest
 
 from idp.registry.clients import Client
-from idp.registry.metadata import CLIENT_ID, ClientMetadata
+from idp.registry.metadata import CLIENT_ID
+from idp.registry.registration import Registration
 from idp.registry.secrets import Secret, new_secret
 
-PROGRAM = ClientMetadata(client_name="程式", grant_types=("client_credentials",))
+PROGRAM = Registration(client_name="程式", grant_types=("client_credentials",))
 
 
 def test_secrets_are_recognised() -> None:
@@ -29,7 +30,7 @@ def test_secrets_are_recognised() -> None:
 
 def test_which_secrets_are_known() -> None:
     """Live ones, until the second their overlap ends."""
-    client = Client("c", PROGRAM, (Secret("old", 100), Secret("new", None)), "", disabled=False)
+    client = Client("c", PROGRAM, (Secret("old", 100), Secret("new", None)), disabled=False)
     assert client.knows("new", 10**10)
     assert client.knows("old", 99)
     assert not client.knows("old", 100)

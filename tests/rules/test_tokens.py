@@ -84,8 +84,8 @@ def client(client_id: str = "service", **fields: Any) -> Client:
         "redirect_uris": ("https://service.test/callback",),
         "scopes": ("openid",),
     }
-    metadata = ClientMetadata.model_validate(known | fields).settled(client_id)
-    return Client(client_id, metadata, (), "", disabled=False)
+    metadata = ClientMetadata.model_validate(known | fields).with_sector(client_id)
+    return Client(client_id, metadata, (), disabled=False)
 
 
 # ── subjects ────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +113,7 @@ def test_a_sector_is_the_host_once_and_for_all() -> None:
     """Another redirect_uri on another host must not make strangers of everybody."""
     first = client()
     moved = first.metadata.model_copy(update={"redirect_uris": ("https://new.test/callback",)})
-    assert TOKENS.subject(replace(first, metadata=moved.settled("service")), "i") == (
+    assert TOKENS.subject(replace(first, metadata=moved.with_sector("service")), "i") == (
         TOKENS.subject(first, "i")
     )
 
