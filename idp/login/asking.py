@@ -6,6 +6,8 @@ browser's POST (complete.py).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from idp.kernel import audit, errors, metrics
@@ -13,7 +15,7 @@ from idp.kernel.caller import Caller
 from idp.kernel.database import Transaction
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerSecond
-from idp.login import attempts, store
+from idp.login import aliases, attempts, store
 from idp.login.budgets import Budgets
 from idp.login.flow import Heard, VerificationAttempt, Why, worth_asking
 from idp.login.persons import Persons
@@ -105,22 +107,47 @@ class AttemptPoller:
         if outcome.state is State.PENDING or method is None:
             return
 
-        async def work(tx: Transaction) -> bool:
-            moved = await self._store(tx, attempt, outcome, method)
-            event = self._event(outcome) if moved else LATE
-            detail = {**method.labels, "code": outcome.code, "alarm": outcome.alarm or ""}
-            await self._services.trail.write(tx, who.entry(event, **detail, **outcome.evidence))
-            return moved
+        async def work(tx: Transaction) -> tuple[bool, Outcome]:
+            told = await self._compared(tx, outcome, method)
+            moved = await self._store(tx, attempt, told, method)
+            detail = {**method.labels, "code": told.code, "alarm": told.alarm or ""}
+            for event in self._events(told) if moved else [LATE]:
+                await self._services.trail.write(tx, who.entry(event, **detail, **told.evidence))
+            return moved, told
 
-        if await self._services.database.write(work):
-            ended = outcome.why.code if outcome.why else "approved"
+        moved, told = await self._services.database.write(work)
+        if told.alarm and not outcome.alarm:
+            metrics.ALARMS.labels("upstream").inc()
+            log.error("login.alarm", what=told.alarm, method=attempt.method)
+        if moved:
+            ended = told.why.code if told.why else "approved"
             metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
 
+    async def _compared(self, tx: Transaction, outcome: Outcome, method: Method) -> Outcome:
+        """What it comes to, held against what the upstream called this person before. Only where
+        we named the person ourselves is a first name taken for granted."""
+        if outcome.state is not State.APPROVED or not outcome.number or not outcome.alias:
+            return outcome
+        person, now = self._persons.index(outcome.number), self._services.clock.now()
+        alias = self._services.vault.index("alias", f"{person}:{outcome.alias.value}")
+        if method.needs_number:
+            await aliases.remember_alias(tx, person, method.scheme, alias, now)
+        known = await aliases.known_alias(tx, person, method.scheme)
+        if known in (None, alias):
+            return outcome
+        alarm = "the upstream calls this person by another name than before"
+        if outcome.alias.binding:
+            why = errors.Disagreement
+            return Outcome(State.ENDED, why=why, code=outcome.code, alarm=alarm)
+        await aliases.follow_alias(tx, person, method.scheme, alias, now)
+        return replace(outcome, alarm=alarm)
+
     @staticmethod
-    def _event(outcome: Outcome) -> str:
-        if outcome.alarm:
-            return ALARM
-        return VERIFIED if outcome.state is State.APPROVED else ENDED
+    def _events(outcome: Outcome) -> list[str]:
+        """An alarm about somebody who is let in all the same is one event more."""
+        if outcome.state is State.APPROVED:
+            return [VERIFIED, *([ALARM] if outcome.alarm else [])]
+        return [ALARM if outcome.alarm else ENDED]
 
     async def _store(
         self, tx: Transaction, attempt: VerificationAttempt, outcome: Outcome, method: Method

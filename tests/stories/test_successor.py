@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from idp.kernel.tables import person_aliases
 from tests.actors import Browser, Page, Service, log_in
 from tests.house import (
     AUTHORITY,
@@ -331,6 +332,60 @@ async def test_the_audit_trail_says_what_was_verified(
     assert claims["acr"] == "urn:twfido:push"
     (event,) = await verifying.events("login.verified")
     assert (event["detail"]["signature"], event["detail"]["chain"]) == (signature, "verified")
+
+
+# ── what the service calls a person ─────────────────────────────────────────────────────────────
+
+CALLED = "the upstream calls this person by another name than before"
+
+
+async def test_a_person_who_is_called_otherwise(house: TestHouse, service: Service) -> None:
+    """A hashed_id_num that changes for a person is an alarm, and nobody is let in, whatever the
+    method; when it is the old one again, so is everything."""
+    for method in ("push", "web"):
+        assert "code=" in (await log_in(Browser(house), service, method)).url
+    house.successor.salt = "another"
+    for method in ("push", "qr", "web"):
+        browser = Browser(house)
+        await browser.open(service.url())
+        page = await chosen(browser, service, method, AT_ONCE)
+        if method == "web":
+            page = await abroad(browser, method, AT_ONCE)
+        if "check" in page.buttons():
+            page = await browser.press("check")
+        assert page.error_code == "TF-2201"
+    assert [e["detail"]["alarm"] for e in await house.events("login.alarm")] == [CALLED] * 3
+    house.successor.salt = ""
+    assert "code=" in (await log_in(Browser(house), service, "qr")).url
+
+
+async def test_a_new_name_is_followed_where_the_operator_says_so(database_url: str) -> None:
+    """With `follow` a person who is called otherwise is let in, with an alarm, once; and keeps
+    the same sub."""
+    section = {**WITH_SUCCESSOR, "hashed_id_num": "follow"}
+    settings = settings_for(database_url, spapi=section, login={"schemes": ("spapi",)})
+    async with running(settings) as house:
+        service = Service(house, await house.register("service"))
+        subjects = []
+        for salt in ("", "another", "another"):
+            house.successor.salt = salt
+            subjects.append(await subject(service, Browser(house)))
+        assert len(set(subjects)) == 1
+        (alarm,) = await house.events("login.alarm")
+        assert alarm["detail"]["alarm"] == CALLED
+        assert len(await house.events("login.verified")) == 3
+
+
+async def test_only_where_we_named_the_person_is_a_name_remembered(
+    house: TestHouse, service: Service
+) -> None:
+    """A redirect, whose number came by the browser, remembers no name; and no name is stored as
+    it is."""
+    await log_in(Browser(house), service, "web")
+    assert await rows(house, person_aliases) == []
+    await log_in(Browser(house), service, "push")
+    (row,) = await rows(house, person_aliases)
+    assert house.successor.hashed(AT_ONCE) not in row.values()
 
 
 # ── both in one bridge ──────────────────────────────────────────────────────────────────────────
