@@ -20,6 +20,7 @@ from idp.house import build
 from idp.kernel import errors
 from idp.kernel.answers import Answers
 from idp.kernel.audit import Trail
+from idp.kernel.caller import Caller
 from idp.kernel.clock import Clock, moment
 from idp.kernel.database import Database
 from idp.kernel.errors import IdpError, VerificationError
@@ -96,8 +97,8 @@ class Studio:
             templates=self.templates,
         )
         house = build(self.services, self.settings, httpx.AsyncBaseTransport())
-        self.offers = Offers(house.schemes, Budgets(self.settings.login))
         self.sealing, self.answers = Sealing(self.vault), Answers(self.templates)
+        self.offers = Offers(house.schemes, self.sealing, Budgets(self.settings.login))
         self.renderer = LoginRenderer(self.clock, self.templates, self.services.forms, self.sealing)
 
     def page(self, request: Request, template: str, **context: Any) -> Response:
@@ -126,7 +127,7 @@ class Sight:
             "path": f"/login/{LOGIN}",
             "query_string": query.encode(),
             "headers": [(b"user-agent", self.agent.encode())],
-            "state": {"reference": REFERENCE, "https": True, "address": "203.0.113.7"},
+            "state": {"caller": Caller("203.0.113.7", REFERENCE), "https": True},
         }
         return self.draw(studio, Request(scope))
 
@@ -246,6 +247,7 @@ def logins() -> Iterator[Sight]:
     yield Sight("leave-dongle", "", _login("dongle", handle=None))
     yield Sight("returned", "", _login("web"))
     yield Sight("approved", "", _login("qr", state=AttemptState.APPROVED))
+    yield Sight("confirm", "web", _login("web", state=AttemptState.APPROVED))
     yield Sight("expired", "push", _login("push", age=200))
     yield Sight("expired", "qr", _login("qr", age=200))
     apart = (VerificationError, errors.Expired, errors.TooManyPushes, errors.Maintenance)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from idp.login.budgets import Budgets
-from idp.login.flow import LoginTransaction, Purpose, VerificationAttempt
+from idp.login.flow import AttemptState, LoginTransaction, Purpose, VerificationAttempt
+from idp.login.sealing import Sealing
 from idp.verify import Method
 from idp.verify.schemes import Schemes
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`methods` may be chosen. `current` is the method of the attempt. `rests_after_denial`: a
+    """`methods` may be chosen. `current` is the method of the attempt. `person` is the masked
+    number that it was approved for, where the browser brought it back. `rests_after_denial`: a
     phone whose person pressed reject is not rung again for a while."""
 
     methods: tuple[Method, ...]
     current: Method | None = None
+    person: str = ""
     rests_after_denial: bool = True
 
     @property
@@ -32,8 +35,8 @@ class Offer:
 
 
 class Offers:
-    def __init__(self, schemes: Schemes, budgets: Budgets) -> None:
-        self._schemes, self._budgets = schemes, budgets
+    def __init__(self, schemes: Schemes, sealing: Sealing, budgets: Budgets) -> None:
+        self._schemes, self._sealing, self._budgets = schemes, sealing, budgets
 
     def methods(self, purpose: Purpose) -> tuple[Method, ...]:
         """All that the house or the purpose's schemes offer, or those that the purpose allows."""
@@ -44,5 +47,12 @@ class Offers:
         return Offer(
             methods=self.methods(login.purpose),
             current=self._schemes.method(attempt.method) if attempt else None,
+            person=self._approved(attempt) if attempt else "",
             rests_after_denial=self._budgets.pause > 0,
         )
+
+    def _approved(self, attempt: VerificationAttempt) -> str:
+        if attempt.shows != "leave" or attempt.state is not AttemptState.APPROVED:
+            return ""
+        number = self._sealing.number_of(attempt)
+        return self._schemes.masked(number) if number else ""
