@@ -15,9 +15,9 @@ from bench.report import Report
 from bench.rows import Effort, Fire, Make, Row, measure, saturating
 from bench.scene import SQL_KEY, Scene, copied, execute, furnish, key, settle
 from bench.servers import Served, memory
+from idp.house import clients_of
 from idp.kernel import tables
 from idp.kernel.database import Transaction
-from idp.registry.clients import Clients
 
 CLIENTS, PEOPLE, LOGINS = (1, 1_000, 1_000_000), (1_000, 1_000_000), (10, 1_000, 10_000)
 ASKING = 30_000  # clients or people that come in turn: more than a worker remembers
@@ -89,7 +89,7 @@ async def _clients(of: Scene, first: int, last: int) -> None:
     )
     await settle(of.bridge.database_url)
     async with of.bridge.services() as services:
-        marks = {i: Clients(services).digest(_secret(i)) for i in _chosen(last)}
+        marks = {i: clients_of(services).digest(_secret(i)) for i in _chosen(last)}
 
         async def work(tx: Transaction) -> None:
             for i, mark in marks.items():

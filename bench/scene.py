@@ -15,14 +15,14 @@ from sqlalchemy import Table
 
 from bench.apps import AUDIENCE
 from bench.load import raw
+from idp.house import directory_of
 from idp.kernel import tables
 from idp.kernel.database import Transaction
 from idp.kernel.sqlite import sqlite_file
 from idp.members import codes
-from idp.members.directory import Directory
+from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
 from idp.oidc.tokens import Tokens
-from idp.oidc.world import Grant
 from idp.registry.clients import Client
 from idp.verify.twfido.numbers import canonical
 from tests import wecard
@@ -189,7 +189,7 @@ class Scene:
         async with self.bridge.services() as services:
             if len(self._cards) < number:
                 self._cards = [f"0730{i:06d}" for i in range(number)]
-                await Directory(services).take_in(_sheet(self._cards), canonical)
+                await directory_of(services).take_in(_sheet(self._cards), canonical)
             now, given = (
                 services.clock.now(),
                 [(card, codes.new()) for card in self._cards[:number]],

@@ -31,8 +31,9 @@ from idp.kernel.errors import (
     VerificationError,
     all_errors,
 )
+from idp.oidc.routes import GRID, Origins
 from idp.oidc.scopes import CLAIMS
-from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
 from idp.settings import Settings
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
@@ -264,16 +265,33 @@ def scopes_table() -> str:
     return table(("scope", "claims"), rows)
 
 
+def endpoints_table() -> str:
+    """The grid of idp/oidc/routes.py."""
+    rows = [
+        (
+            f"`{cell.path}`",
+            ", ".join(cell.handlers),
+            cell.who,
+            cell.what,
+            cell.errors.value,
+            "" if cell.origins is Origins.NONE else cell.origins.value,
+        )
+        for cell in GRID
+    ]
+    return table(("path", "method", "who", "what", "errors", "other origins"), rows)
+
+
 def metadata_table() -> str:
     rows = [
         (
             f"`{name}`",
             "required" if field.is_required() else f"`{toml(field.default)}`".replace("`None`", ""),
             allowed(field),
+            field.description or "",
         )
-        for name, field in ClientMetadata.model_fields.items()
+        for name, field in Registration.model_fields.items()
     ]
-    return table(("member", "default", "value"), rows)
+    return table(("member", "default", "value", "what it is"), rows)
 
 
 def personas_table() -> str:

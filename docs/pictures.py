@@ -18,7 +18,7 @@ from tests.services.chromium import Chromium
 
 IMAGES = Path(__file__).parent / "images"
 Theme = Literal["light", "dark"]
-# (file, sight, language, theme, width in CSS pixels)
+# (file, sample, language, theme, width in CSS pixels)
 PICTURES: tuple[tuple[str, str, str, Theme, int], ...] = (
     ("choose", "choose", "zh-TW", "light", 768),
     ("choose-dark", "choose", "en", "dark", 1440),
@@ -34,12 +34,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Chromium() as chromium, sync_playwright() as play:
         CliRunner().invoke(app, ["pages", "check", "--out", folder], catch_exceptions=False)
         browser = play.chromium.connect_over_cdp(chromium.endpoint)
-        for file, sight, language, theme, width in PICTURES:
+        for file, sample, language, theme, width in PICTURES:
             page = browser.new_page(
                 viewport={"width": width, "height": 640}, color_scheme=theme, locale=language
             )
             page.route("**/wait.js", lambda route: route.abort())
-            page.goto(f"file://{folder}/{language}/{sight}.html")
+            page.goto(f"file://{folder}/{language}/{sample}.html")
             page.screenshot(path=IMAGES / f"{file}.png", full_page=True)
             page.close()
 

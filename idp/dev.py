@@ -22,12 +22,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from idp.app import create_app
 from idp.demo.api import create_api
+from idp.house import clients_of, directory_of, registrar_of
 from idp.kernel import revision, schema
 from idp.kernel.services import Services, open_services
 from idp.kernel.templates import template_directory
-from idp.members.commands import import_members
-from idp.registry.clients import Clients
-from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
 from idp.serving import server_options
 from idp.settings import Settings, read_settings
 from idp.verify.twfido.numbers import canonical
@@ -180,19 +179,20 @@ def _secrets(plan: Plan) -> Secrets:
 
 
 async def _seed(plan: Plan, services: Services, known: Secrets) -> None:
-    clients = Clients(services)
+    clients = clients_of(services)
+    registrar = registrar_of(services, clients)
     if await clients.find(AGENCY) is None:
-        await clients.create(agency_client(plan), AGENCY, known.agency)
+        await registrar.create(agency_client(plan), AGENCY, known.agency)
     if await clients.find(PROGRAM) is None:
-        await clients.create(program_client(), PROGRAM, known.program)
+        await registrar.create(program_client(), PROGRAM, known.program)
     sheet = plan.state / "members.csv"
     if not sheet.exists():
         sheet.write_text(MEMBERS, encoding="utf-8")
-        await import_members(services, sheet, canonical)
+        await directory_of(services).import_file(sheet, canonical)
 
 
-def agency_client(plan: Plan) -> ClientMetadata:
-    return ClientMetadata(
+def agency_client(plan: Plan) -> Registration:
+    return Registration(
         client_name="館藏服務",
         client_name_en="Library services",
         agency="示範機關",
@@ -208,8 +208,8 @@ def agency_client(plan: Plan) -> ClientMetadata:
     )
 
 
-def program_client() -> ClientMetadata:
-    return ClientMetadata(
+def program_client() -> Registration:
+    return Registration(
         client_name="示範程式",
         grant_types=("client_credentials",),
         scopes=("transport:read", "library:read"),

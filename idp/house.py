@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 from starlette.routing import Route
 
+from idp.account.routes import routes as account_routes
 from idp.kernel.answers import Answers
 from idp.kernel.services import Services
 from idp.login.asking import AttemptPoller
@@ -26,7 +27,9 @@ from idp.members.directory import Directory
 from idp.members.routes import routes as member_routes
 from idp.oidc.routes import routes as oidc_routes
 from idp.registry.accounts import Accounts
+from idp.registry.changes import Registrar
 from idp.registry.clients import Clients
+from idp.registry.organisations import Organisations
 from idp.settings import Settings
 from idp.verify import Ports, Verifier
 from idp.verify.schemes import Schemes
@@ -36,6 +39,39 @@ from idp.verify.twfido.verifier import TwFido
 def schemes_of(settings: Settings, ports: Ports) -> list[Verifier]:
     """One line for each scheme, in the order of preference."""
     return [TwFido(settings.twfido, ports)]
+
+
+def clients_of(services: Services) -> Clients:
+    return Clients(services.database, services.clock, services.vault)
+
+
+def registrar_of(services: Services, clients: Clients | None = None) -> Registrar:
+    """For commands, and whatever else changes clients. `clients`: the cache to be kept true."""
+    return Registrar(
+        clients or clients_of(services),
+        services.database,
+        services.clock,
+        services.vault,
+        services.trail,
+    )
+
+
+def organisations_of(services: Services) -> Organisations:
+    return Organisations(services.database, services.clock, services.trail)
+
+
+def persons_of(services: Services) -> Persons:
+    return Persons(services.database, services.vault, services.clock)
+
+
+def directory_of(services: Services) -> Directory:
+    return Directory(
+        services.database,
+        services.clock,
+        services.vault,
+        services.trail,
+        persons_of(services),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +90,19 @@ class House:
             *oidc_routes(
                 self.services, self.settings.oidc, self.clients, self.login, self.directory, answers
             ),
+            *account_routes(
+                self.services, self.settings.oidc.account_seconds, self.clients, self.login, answers
+            ),
             *self.pages.routes(answers),
             *self.returns.routes(answers),
             *member_routes(
                 self.services, self.settings.members, self.login, self.directory, answers
             ),
         ]
+
+    async def allows_origin(self, origin: str) -> bool:
+        """Whether a browser program of this origin may read the answers of the token endpoint."""
+        return origin in self.settings.oidc.cors_origins
 
 
 def build(
@@ -69,7 +112,7 @@ def build(
     further: Sequence[Verifier] = (),
 ) -> House:
     """`transport` replaces the network to every upstream; `further` schemes come first."""
-    clients = Clients(services)
+    clients = clients_of(services)
     ports = Ports(
         transport=transport,
         reserve=Sequences(services.database, services.clock).reserve,
@@ -77,13 +120,13 @@ def build(
         monotonic=services.clock.monotonic,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
-    persons = Persons(services.database, services.vault, services.clock)
+    persons = persons_of(services)
     sessions = Sessions(
         services.database, services.clock, services.forms.cookies, settings.login.session
     )
     login = Entrance(services, settings.login, schemes, persons, sessions)
     pages, returns = _login_doors(services, login, schemes)
-    directory = Directory(services)
+    directory = directory_of(services)
     return House(services, settings, clients, schemes, login, pages, returns, directory)
 
 

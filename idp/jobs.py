@@ -12,6 +12,7 @@ from idp.kernel.keyring import STAMP
 from idp.login import history, session
 from idp.login import store as login_store
 from idp.members import codes
+from idp.oidc import authorizations
 from idp.oidc import store as oidc_store
 from idp.registry import organisations as registry
 
@@ -19,6 +20,7 @@ DAY = 86_400
 RETENTION: tuple[Retention, ...] = (
     *counters.RETENTION,
     *login_store.RETENTION,
+    *authorizations.RETENTION,
     *oidc_store.RETENTION,
     *session.RETENTION,
     *codes.RETENTION,

@@ -16,12 +16,13 @@ import httpx
 from starlette.types import ASGIApp
 
 from idp.app import create_app
-from idp.house import House
+from idp.house import House, registrar_of
 from idp.kernel import schema
 from idp.kernel.clock import Clock
 from idp.kernel.keyring import generate_key
+from idp.registry.changes import Registrar
 from idp.registry.clients import Client
-from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
 from idp.settings import Settings
 from idp.verify import Verifier
 from idp.verify.twfido.settings import RETURN_PATH
@@ -120,6 +121,11 @@ class TestHouse:
         return self.house.services
 
     @property
+    def registrar(self) -> Registrar:
+        """Changes clients as the command line does; the bridge sees it at once."""
+        return registrar_of(self.services, self.house.clients)
+
+    @property
     def twfido(self) -> TwFido:
         """The scheme that speaks to the simulator."""
         return next(v for v in self.house.schemes if isinstance(v, TwFido))
@@ -140,8 +146,8 @@ class TestHouse:
             "grant_types": ("authorization_code", "refresh_token"),
             "scopes": ("openid", "profile", "email", "phone", "twid", "offline_access"),
         }
-        metadata = ClientMetadata.model_validate(known | fields)
-        client, secret = await self.house.clients.create(metadata, client_id)
+        registration = Registration.model_validate(known | fields)
+        client, secret = await self.registrar.create(registration, client_id)
         return Registered(client, secret)
 
     async def register_program(self, **fields: Any) -> Registered:

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from idp.cli import app, pages
-from idp.cli.pages import Page
-from idp.cli.sights import Studio, sights
 from idp.kernel.errors import all_errors
 from idp.kernel.settings import BrandSettings
+from idp.page_check import Page
+from idp.samples import Studio, samples
 
 GOOD = (
     '<html lang="en"><title>Error: Sign in｜Service</title><nav lang="zh">中文</nav>'
@@ -25,32 +25,32 @@ def checked(*arguments: str) -> tuple[int, list[str]]:
 
 
 def test_every_page_passes(tmp_path: Path) -> None:
-    """Each sight in each language, with what a browser needs to show it from the disk."""
+    """Each sample in each language, with what a browser needs to show it from the disk."""
     code, said = checked("--out", str(tmp_path))
-    assert (code, said) == (0, [f"{2 * len(sights())} pages, 0 faults"])
+    assert (code, said) == (0, [f"{2 * len(samples())} pages, 0 faults"])
     assert (tmp_path / "static/style.css").exists()
     assert '"../static/wait.js"' in (tmp_path / "en/scan.html").read_text(encoding="utf-8")
 
 
 def test_a_page_that_nobody_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever adds a template adds a sight."""
-    without = [sight for sight in sights() if sight.page != "consent"]
-    monkeypatch.setattr(pages, "sights", lambda: without)
+    """Whoever adds a template adds a sample."""
+    without = [sample for sample in samples() if sample.page != "consent"]
+    monkeypatch.setattr(pages, "samples", lambda: without)
     code, said = checked()
-    assert (code, said[0]) == (1, "oidc/consent.html: no sight draws it")
+    assert (code, said[0]) == (1, "oidc/consent.html: no sample draws it")
 
 
 def test_names_are_unique() -> None:
-    """A sight is asked for by its name."""
-    names = [sight.name for sight in sights()]
+    """A sample is asked for by its name."""
+    names = [sample.name for sample in samples()]
     assert len(set(names)) == len(names)
 
 
 def test_every_error_has_its_page() -> None:
-    """Each code of the tree is seen in some sight, with its status and a reference."""
+    """Each code of the tree is seen in some sample, with its status and a reference."""
     studio, codes = Studio(BrandSettings()), set()
-    for sight in sights():
-        response = sight.shown(studio, "zh-TW")
+    for sample in samples():
+        response = sample.shown(studio, "zh-TW")
         text = bytes(response.body).decode()
         for error in all_errors():
             if f'id="error-code" translate="no">{error.code}<' in text:

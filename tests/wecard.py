@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
+from idp.house import directory_of
 from idp.kernel import schema
 from idp.kernel.answers import Answers
 from idp.kernel.edge import Edge
@@ -31,8 +32,8 @@ from idp.login.flow import Purpose
 from idp.login.persons import Persons
 from idp.login.session import COOKIE, Sessions, SessionSettings
 from idp.login.verified import Verified
-from idp.members import tencent
-from idp.members.directory import Directory, Report
+from idp.members import wecard_client
+from idp.members.directory import Directory, ImportReport
 from idp.members.passwords import hash_password
 from idp.members.routes import routes
 from idp.members.settings import MembersSettings
@@ -126,9 +127,9 @@ class Organisation:
 
     @property
     def directory(self) -> Directory:
-        return Directory(self.services)
+        return directory_of(self.services)
 
-    async def enrol(self, sheet: str, **options: bool) -> Report:
+    async def enrol(self, sheet: str, **options: bool) -> ImportReport:
         return await self.directory.take_in(
             sheet.splitlines(keepends=True), numbers.canonical, **options
         )
@@ -141,9 +142,9 @@ class Organisation:
 
     async def ask(
         self, card: str, password: str, *, to: str = "codes", **options: Any
-    ) -> tencent.Exchange:
+    ) -> wecard_client.Exchange:
         async with self.client() as client:
-            return await tencent.call(
+            return await wecard_client.call(
                 f"{ISSUER}/wecard/{PATHS[to]}",
                 app_key=APP_KEY,
                 app_secret=APP_SECRET,

@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from idp.cli.common import Stop, show, when, with_services
+from idp.cli.applying import Change, make_so, plan, wanted
+from idp.cli.common import Stop, chosen, show, when, with_services
+from idp.cli.registrations import checked, members_in, with_members
+from idp.house import clients_of, registrar_of
 from idp.kernel.database import Conflict
 from idp.kernel.services import Services
-from idp.registry.clients import OVERLAP, Client, Clients
-from idp.registry.metadata import ClientMetadata
-from idp.registry.secrets import Credentials, HeldSecret, credentials
-from idp.registry.uses import Use
+from idp.registry.changes import OVERLAP
+from idp.registry.clients import Client
+from idp.registry.secrets import HeldCredentials, HeldSecret, held_credentials
+from idp.registry.uses import LastUse
 
 group = typer.Typer(no_args_is_help=True, help="Relying parties and programs.")
 
-Many = list[str] | None
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Days = Annotated[
     int | None,
     typer.Option(min=1, help="life of the secret; 360 for a program of an organisation"),
 ]
 DAY = 86_400
-
-
-def _words(values: Many) -> tuple[str, ...]:
-    """Options may be repeated, or hold a spaced list."""
-    return tuple(word for value in values or [] for word in value.split())
-
-
-def _metadata(fields: dict[str, Any]) -> ClientMetadata:
-    """Raises Stop with every fault."""
-    try:
-        return ClientMetadata.model_validate(fields)
-    except ValidationError as broken:
-        raise Stop("\n".join(_fault(f) for f in broken.errors())) from None
-
-
-def _fault(fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    return f"{where or 'client'}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _described(client: Client) -> dict[str, Any]:
@@ -63,11 +45,11 @@ def _told(secret: HeldSecret) -> str:
     )
 
 
-def _last(use: Use | None) -> str:
+def _last(use: LastUse | None) -> str:
     return f"last used {when(use.at)} from {use.address}" if use else "never used"
 
 
-def summary(client: Client, credentials: Credentials, now: int, *, as_json: bool) -> dict[str, Any]:
+def summary(client: Client, held: HeldCredentials, now: int, *, as_json: bool) -> dict[str, Any]:
     """What there is to see of a client in a list."""
     return {
         "client_id": client.client_id,
@@ -76,84 +58,42 @@ def summary(client: Client, credentials: Credentials, now: int, *, as_json: bool
         "grant_types": list(client.metadata.grant_types),
         "scopes": list(client.metadata.scopes),
         "state": client.state(now),
-        **_proofs(credentials, as_json=as_json),
+        **_proofs(held, as_json=as_json),
     }
 
 
-def _proofs(credentials: Credentials, *, as_json: bool) -> dict[str, Any]:
+def _proofs(held: HeldCredentials, *, as_json: bool) -> dict[str, Any]:
     """Its secrets, and the last use of its own keys (private_key_jwt)."""
-    by_key = credentials.keys_last_use
+    by_key = held.keys_last_use
     if as_json:
-        found = asdict(credentials)
+        found = asdict(held)
         return found if by_key else {"secrets": found["secrets"]}
-    lines = {f"secret {n}": _told(secret) for n, secret in enumerate(credentials.secrets, 1)}
+    lines = {f"secret {n}": _told(secret) for n, secret in enumerate(held.secrets, 1)}
     return {**lines, "keys": _last(by_key)} if by_key else lines
 
 
 @group.command()
+@with_members
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="name that people see")],
-    redirect_uri: Annotated[Many, typer.Option(help="exact; may be repeated")] = None,
-    grant: Annotated[Many, typer.Option(help="grant type; may be repeated")] = None,
-    scope: Annotated[Many, typer.Option(help="repeated or a spaced list")] = None,
-    auth_method: Annotated[str | None, typer.Option(help="client_secret_basic, …")] = None,
+    *,
     public: Annotated[bool, typer.Option(help="no secret: app or browser program")] = False,
     native: Annotated[bool, typer.Option(help="an app; loopback port may differ")] = False,
-    trusted: Annotated[bool, typer.Option(help="needs no consent")] = False,
-    no_pkce: Annotated[bool, typer.Option(help="exempt from PKCE")] = False,
     client_id: Annotated[str | None, typer.Option(help="chosen for you if left out")] = None,
     organisation: Annotated[str, typer.Option(help="id of the organisation that owns it")] = "",
     days: Days = None,
-    agency: Annotated[str, typer.Option(help="whose service it is")] = "",
-    client_uri: Annotated[str, typer.Option(help="its home page, https")] = "",
-    policy_uri: Annotated[str, typer.Option(help="its privacy policy, https")] = "",
-    purpose: Annotated[str, typer.Option(help="what it needs the data for")] = "",
-    kiosk: Annotated[bool, typer.Option(help="for shared screens: nothing is remembered")] = False,
-    post_logout_redirect_uri: Annotated[Many, typer.Option()] = None,
-    response_mode: Annotated[Many, typer.Option(help="query, form_post")] = None,
-    audience: Annotated[Many, typer.Option(help="resources its tokens may be for")] = None,
-    role: Annotated[Many, typer.Option(help="realm_access.roles of a program")] = None,
-    method: Annotated[Many, typer.Option(help="ways to verify that it allows")] = None,
-    minimum_acr: Annotated[str | None, typer.Option(help="weakest level it accepts")] = None,
-    token_seconds: Annotated[int | None, typer.Option(help="life of access tokens")] = None,
-    jwks: Annotated[Path | None, typer.Option(help="public keys for private_key_jwt")] = None,
-    sandbox: Annotated[bool, typer.Option(help="error pages show what was wrong")] = False,
     as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Register a client; its secret is shown this once."""
-    redirects = _words(redirect_uri)
-    grants = _words(grant) or _usual_grants(redirects)
-    scopes = _words(scope) or (("openid", "profile") if redirects else ())
-    fields = {
-        "client_name": name,
-        "agency": agency,
-        "client_uri": client_uri,
-        "policy_uri": policy_uri,
-        "purpose": purpose,
-        "kiosk": kiosk,
-        "application_type": "native" if native else "web",
-        "redirect_uris": redirects,
-        "post_logout_redirect_uris": _words(post_logout_redirect_uri),
-        "grant_types": grants,
-        "scopes": scopes,
-        "response_modes": _words(response_mode) or ("query",),
-        "token_endpoint_auth_method": auth_method or ("none" if public else "client_secret_basic"),
-        "jwks": json.loads(jwks.read_text(encoding="utf-8")) if jwks else None,
-        "audience": _words(audience),
-        "roles": _words(role),
-        "methods": _words(method),
-        "minimum_acr": minimum_acr,
-        "access_token_seconds": token_seconds,
-        "require_pkce": not no_pkce,
-        "trusted": trusted,
-        "sandbox": sandbox,
-    }
-    metadata = _metadata(fields)
+    short = {"token_endpoint_auth_method": "none"} if public else {}
+    short |= {"application_type": "native"} if native else {}
+    scopes = chosen(context).settings().oidc.scopes
+    registration = checked(short | members_in(given), scopes)
 
     async def work(services: Services) -> tuple[Client, str | None]:
-        return await Clients(services).create(
-            metadata, client_id, organisation=organisation, life=days and days * DAY
+        return await registrar_of(services).create(
+            registration, client_id, organisation=organisation, life=days and days * DAY
         )
 
     try:
@@ -165,10 +105,6 @@ def create(
     except ValueError as bad:
         raise Stop(str(bad)) from None
     _print_once(client.client_id, secret, as_json)
-
-
-def _usual_grants(redirects: tuple[str, ...]) -> tuple[str, ...]:
-    return ("authorization_code", "refresh_token") if redirects else ("client_credentials",)
 
 
 def _print_once(client_id: str, secret: str | None, as_json: bool) -> None:
@@ -183,17 +119,17 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     """All clients: state, secrets by their last four characters, and when they were last used."""
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        held, now = await credentials(services), services.clock.now()
+        held, now = await held_credentials(services.database, services.vault), services.clock.now()
         return [
             summary(client, held[client.client_id], now, as_json=as_json)
-            for client in await Clients(services).all()
+            for client in await clients_of(services).all()
         ]
 
     show(with_services(context, work), as_json=as_json)
 
 
 async def _found(services: Services, client_id: str) -> Client:
-    client = await Clients(services).find(client_id)
+    client = await clients_of(services).find(client_id)
     if client is None:
         raise Stop(f"there is no client {client_id}")
     return client
@@ -205,9 +141,9 @@ def show_(context: typer.Context, client_id: str, as_json: Json = False) -> None
 
     async def work(services: Services) -> dict[str, Any]:
         client = await _found(services, client_id)
-        held = (await credentials(services, client_id))[client_id]
+        held = await held_credentials(services.database, services.vault, client_id)
         state = client.state(services.clock.now())
-        return {**_described(client), "state": state, **_proofs(held, as_json=as_json)}
+        return {**_described(client), "state": state, **_proofs(held[client_id], as_json=as_json)}
 
     show(with_services(context, work), as_json=as_json)
 
@@ -222,11 +158,12 @@ def update(
 ) -> None:
     """Change members of a client's metadata."""
     changes = dict(_assignment(text) for text in set_)
+    scopes = chosen(context).settings().oidc.scopes
 
     async def work(services: Services) -> Client:
         before = await _found(services, client_id)
-        metadata = _metadata({**before.metadata.model_dump(), **changes})
-        return await Clients(services).update(client_id, metadata)
+        registration = checked({**before.metadata.model_dump(), **changes}, scopes, client_id)
+        return await registrar_of(services).update(client_id, registration)
 
     show(_described(with_services(context, work)), as_json=False)
 
@@ -256,7 +193,7 @@ def rotate_secret(
         if not client.metadata.with_secret:
             raise Stop(f"client {client_id} has no secret")
         overlap, life = int(overlap_hours * 3600), days and days * DAY
-        return await Clients(services).rotate_secret(client_id, overlap, life)
+        return await registrar_of(services).rotate_secret(client_id, overlap, life)
 
     _print_once(client_id, with_services(context, work), as_json)
 
@@ -276,7 +213,7 @@ def enable(context: typer.Context, client_id: str) -> None:
 def _switch(context: typer.Context, client_id: str, *, enabled: bool) -> None:
     async def work(services: Services) -> None:
         await _found(services, client_id)
-        await Clients(services).switch(client_id, enabled=enabled)
+        await registrar_of(services).switch(client_id, enabled=enabled)
 
     with_services(context, work)
     typer.echo(f"{client_id}: {'enabled' if enabled else 'disabled'}")
@@ -296,7 +233,7 @@ def set_system(
 
     async def work(services: Services) -> None:
         await _found(services, client_id)
-        await Clients(services).set_system(client_id, syscode, account)
+        await registrar_of(services).set_system(client_id, syscode, account)
 
     with_services(context, work)
     typer.echo(f"{client_id}: {name}")
@@ -312,46 +249,19 @@ def apply(
     ] = False,
 ) -> None:
     """Make the clients what a file says they are."""
-    try:
-        wanted = tomllib.loads(file.read_text(encoding="utf-8")).get("clients", {})
-    except (OSError, tomllib.TOMLDecodeError) as broken:
-        raise Stop(f"{file}: {broken}") from None
-    checked = {client_id: _metadata(fields) for client_id, fields in wanted.items()}
+    registrations = wanted(file, chosen(context).settings().oidc.scopes)
 
-    async def work(services: Services) -> list[tuple[str, str]]:
-        registry = Clients(services)
-        known = {c.client_id: c for c in await registry.all()}
-        done = [
-            (client_id, await _applied(registry, known, client_id, metadata, dry_run))
-            for client_id, metadata in checked.items()
-        ]
-        gone = [c for c in known.values() if c.client_id not in checked and not c.switched_off]
-        for client in gone if prune else []:
-            if not dry_run:
-                await registry.switch(client.client_id, enabled=False)
-            done.append((client.client_id, "disabled"))
-        return done
+    async def work(services: Services) -> None:
+        registrar = registrar_of(services)
+        for change in plan(await clients_of(services).all(), registrations, prune=prune):
+            secret = None if dry_run else await make_so(registrar, change)
+            _tell(change, secret, dry_run)  # at once: a later fault must not hide a secret
 
-    for client_id, what in with_services(context, work):
-        typer.echo(f"{client_id}: {what}{' (dry run)' if dry_run else ''}")
+    with_services(context, work)
 
 
-async def _applied(
-    registry: Clients,
-    known: dict[str, Client],
-    client_id: str,
-    metadata: ClientMetadata,
-    dry_run: bool,
-) -> str:
-    before = known.get(client_id)
-    if before is None:
-        if dry_run:
-            return "created"
-        _, secret = await registry.create(metadata, client_id)
-        return f"created, client_secret {secret}" if secret else "created"
-    if before.metadata == metadata.settled(client_id) and not before.switched_off:
-        return "unchanged"
-    if not dry_run:
-        await registry.update(client_id, metadata)
-        await registry.switch(client_id, enabled=True)
-    return "changed"
+def _tell(change: Change, secret: str | None, dry_run: bool) -> None:
+    what = change.what + (f", client_secret {secret}" if secret else "")
+    typer.echo(f"{change.client_id}: {what}{' (dry run)' if dry_run else ''}")
+    for line in change.differences:
+        typer.echo(f"    {line}")

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from idp.cli.common import Stop, chosen, show, with_services
+from idp.house import directory_of
 from idp.kernel.services import Services
-from idp.members import commands
-from idp.members.directory import Report
+from idp.members import record, wecard_client
+from idp.members.directory import Directory, ImportReport, Member
+from idp.members.passwords import hash_password as hashed
 from idp.members.settings import WeCardApplication
 from idp.members.sheet import SheetRefused
-from idp.members.tencent import NoAnswer
+from idp.members.wecard_client import NoAnswer
 from idp.settings import Settings
 from idp.verify.twfido.numbers import canonical
 
@@ -32,9 +34,9 @@ def import_(
 ) -> None:
     """Take in a CSV file: all of it, or nothing."""
 
-    async def work(services: Services) -> Report:
-        return await commands.import_members(
-            services, file, canonical, dry_run=dry_run, skip_rejected=skip_rejected
+    async def work(services: Services) -> ImportReport:
+        return await directory_of(services).import_file(
+            file, canonical, dry_run=dry_run, skip_rejected=skip_rejected
         )
 
     try:
@@ -60,7 +62,8 @@ def list_(
     """A hundred members a page."""
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        return await commands.list_members(services, after)
+        directory, now = directory_of(services), services.clock.now()
+        return [described(directory, member, now) for member in await directory.page(after)]
 
     show(with_services(context, work), as_json=as_json)
 
@@ -73,19 +76,35 @@ def show_(
 ) -> None:
     """One member's record."""
 
-    async def work(services: Services) -> dict[str, Any] | None:
-        return await commands.show_member(services, card)
+    async def work(services: Services) -> dict[str, Any]:
+        directory = directory_of(services)
+        member = await directory.by_card(services.database, record.canonical_card(card))
+        if member is None:
+            raise Stop("there is no member with this card number")
+        brief = described(directory, member, services.clock.now())
+        return {**brief, "password": bool(member.password_hash), **directory.record(member)}
 
-    found = with_services(context, work)
-    if found is None:
-        raise Stop("there is no member with this card number")
-    show(found, as_json=as_json)
+    show(with_services(context, work), as_json=as_json)
+
+
+def described(directory: Directory, member: Member, now: int) -> dict[str, Any]:
+    """A member in a list: the name only to be recognised."""
+    opened = directory.record(member)
+    moments = {"valid_from": member.valid_from, "valid_until": member.valid_until}
+    return {
+        "card_number": opened["card_number"],
+        "name": record.mask_name(opened["name"]),
+        "organization": opened["organization"],
+        "valid": member.valid(now),
+        "linked": member.person is not None,
+        **{k: record.show_time(v) if v is not None else None for k, v in moments.items()},
+    }
 
 
 @member_group.command("hash-password")
 def hash_password() -> None:
     """An argon2id hash for the column password_hash; the password is asked for."""
-    typer.echo(commands.hash_password(typer.prompt("password", hide_input=True)))
+    typer.echo(hashed(typer.prompt("password", hide_input=True)))
 
 
 @wecard_group.command("call")
@@ -103,7 +122,7 @@ def call(
     secret = app.app_secret.get_secret_value()
     try:
         exchange = asyncio.run(
-            commands.call(
+            wecard_client.call(
                 target, app_key=app.app_key, app_secret=secret, card_number=card, password=password
             )
         )

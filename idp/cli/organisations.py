@@ -8,11 +8,11 @@ import typer
 
 from idp.cli.clients import Json, summary
 from idp.cli.common import Stop, show, when, with_services
+from idp.house import clients_of, organisations_of
 from idp.kernel.database import Conflict
 from idp.kernel.services import Services
-from idp.registry.clients import Clients
-from idp.registry.organisations import Organisation, Organisations
-from idp.registry.secrets import credentials
+from idp.registry.organisations import Organisation
+from idp.registry.secrets import held_credentials
 
 group = typer.Typer(no_args_is_help=True, help="Organisations: member accounts with their keys.")
 
@@ -28,7 +28,7 @@ def create(
     """Register an organisation. Its keys: idp client create --organisation ID."""
 
     async def work(services: Services) -> Organisation:
-        return await Organisations(services).create(name, name_en, id_)
+        return await organisations_of(services).create(name, name_en, id_)
 
     try:
         made = with_services(context, work)
@@ -54,7 +54,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     """All organisations."""
 
     async def work(services: Services) -> list[Organisation]:
-        return await Organisations(services).all()
+        return await organisations_of(services).all()
 
     found = with_services(context, work)
     show([_described(organisation) for organisation in found], as_json=as_json)
@@ -65,18 +65,13 @@ def show_(context: typer.Context, organisation: str, as_json: Json = False) -> N
     """An organisation and its clients: state, scopes, expiry, last use."""
 
     async def work(services: Services) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        found = await Organisations(services).find(organisation)
+        found = await organisations_of(services).find(organisation)
         if found is None:
             raise Stop(f"there is no organisation {organisation}")
-        now = services.clock.now()
+        held, now = await held_credentials(services.database, services.vault), services.clock.now()
         return _described(found), [
-            summary(
-                client,
-                (await credentials(services, client.client_id))[client.client_id],
-                now,
-                as_json=as_json,
-            )
-            for client in await Clients(services).owned(organisation)
+            summary(client, held[client.client_id], now, as_json=as_json)
+            for client in await clients_of(services).owned(organisation)
         ]
 
     described, owned = with_services(context, work)
@@ -97,7 +92,7 @@ def enable(context: typer.Context, organisation: str) -> None:
 
 def _switch(context: typer.Context, organisation: str, *, enabled: bool) -> None:
     async def work(services: Services) -> None:
-        await Organisations(services).switch(organisation, enabled=enabled)
+        await organisations_of(services).switch(organisation, enabled=enabled)
 
     try:
         with_services(context, work)

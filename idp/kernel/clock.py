@@ -7,6 +7,8 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
+from idp.kernel.text import legible
+
 
 class Clock:
     """UTC seconds. `offset` corrects this machine towards the database's clock, so that every
@@ -27,7 +29,7 @@ class Clock:
         await asyncio.sleep(seconds)
 
 
-TAIPEI = timezone(timedelta(hours=8))  # no summer time since 1979
+TAIPEI = timezone(timedelta(hours=8))  # no summer time since 1979; Shanghai none since 1991
 
 
 def moment(at: int) -> dict[str, str]:
@@ -43,11 +45,6 @@ def token(size: int = 32) -> str:
     return secrets.token_urlsafe(size)
 
 
-_LEGIBLE = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-_PLACES = [len(_LEGIBLE) ** place for place in range(10)]
-
-
 def reference() -> str:
-    """A short reference that a person can read out on the phone: no 0/O, 1/I/L."""
-    number = secrets.randbelow(len(_LEGIBLE) ** len(_PLACES))
-    return "".join([_LEGIBLE[number // place % len(_LEGIBLE)] for place in _PLACES])
+    """A short reference that a person can read out on the phone."""
+    return legible(10)

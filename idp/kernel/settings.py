@@ -7,6 +7,7 @@ start, and all faults are reported at once.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
@@ -39,6 +40,13 @@ class Section(BaseModel):
 def _words(value: Any) -> Any:
     """A secret file holds one text: keys in it stand apart by blanks, commas or lines."""
     return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
+
+
+def _network(value: str) -> str:
+    return str(ipaddress.ip_network(value))
+
+
+Network = Annotated[str, AfterValidator(_network)]  # in CIDR notation
 
 
 class DatabaseSettings(Section):

@@ -16,30 +16,28 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from idp.kernel.caller import caller_of
+from idp.kernel.caller import Caller, caller_of
 from idp.kernel.errors import InvalidRequest, TooLarge, Unavailable
 from idp.kernel.forms import parse_urlencoded
 from idp.kernel.metrics import CARDS
-from idp.kernel.services import Services
 from idp.kernel.strictjson import NotStrict, read_object
-from idp.kernel.throttle import PerMinute
+from idp.kernel.throttle import PerMinute, Throttle
 from idp.kernel.vault import digest
 from idp.kernel.web import no_store, within
 from idp.members import envelope
-from idp.members.directory import Directory
-from idp.members.envelope import Attempt, Unreadable
+from idp.members.envelope import CardAttempt, Unreadable
 from idp.members.settings import MembersSettings, WeCardApplication
-from idp.members.verdict import Call, Desk
+from idp.members.verdict import Call, CardCheck
 
 MOST_BYTES = 16 * 1024
-NOBODY = Attempt("", "")
+NOBODY = CardAttempt("", "")
 
 
-class Callback:
-    def __init__(self, services: Services, settings: MembersSettings, directory: Directory) -> None:
-        self._services, self._desk = services, Desk(services, directory)
+class CardCallback:
+    def __init__(self, throttle: Throttle, settings: MembersSettings, check: CardCheck) -> None:
+        self._throttle, self._check = throttle, check
         # by digest: how long a look-up takes must not spell out a path
-        self._doors = {digest(a.path): (name, a) for name, a in settings.wecard.items()}
+        self._applications = {digest(a.path): (name, a) for name, a in settings.wecard.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application, because the routing would answer 405 before asking who calls."""
@@ -48,10 +46,10 @@ class Callback:
 
     async def _respond(self, request: Request) -> Response:
         try:
-            door = self._doors.get(digest(request.path_params["path"]))
-            if door is None:
+            found = self._applications.get(digest(request.path_params["path"]))
+            if found is None:
                 return _away(404, "not found")
-            return await self._turned_away(request, *door) or await self._answer(request, *door)
+            return await self._turned_away(request, *found) or await self._answer(request, *found)
         except TooLarge:
             return _away(413, "too large")
         except ClientDisconnect:
@@ -62,22 +60,21 @@ class Callback:
     async def _turned_away(
         self, request: Request, name: str, application: WeCardApplication
     ) -> Response | None:
-        if not within(caller_of(request).address, application.allowed_sources):
+        caller = caller_of(request)
+        if not within(caller.address, application.allowed_sources):
             return _away(403, "foreign")
         if request.method != "POST":
             return _away(405, "method", {"Allow": "POST"})
         rate = PerMinute(application.requests_per_minute)
-        wait = await self._services.throttle.hit(rate, "wecard", name, caller_of(request).source)
+        wait = await self._throttle.hit(rate, "wecard", name, caller.source)
         return _away(429, "too many", {"Retry-After": str(wait)}) if wait else None
 
     async def _answer(
         self, request: Request, name: str, application: WeCardApplication
     ) -> Response:
-        here = functools.partial(
-            Call, name, application, caller_of(request).address, caller_of(request).reference
-        )
-        call = _read(here, application, await _body(request), request.headers)
-        return _reply(call, await self._desk.decide(call))
+        body = await _body(request)
+        call = _read(name, application, caller_of(request), body, request.headers)
+        return _reply(call, await self._check.decide(call))
 
 
 # ── reading and writing ─────────────────────────────────────────────────────────────────────────
@@ -94,15 +91,16 @@ async def _body(request: Request) -> bytes:
 
 
 def _read(
-    here: Callable[..., Call],
+    name: str,
     application: WeCardApplication,
+    caller: Caller,
     body: bytes,
     headers: Mapping[str, str],
 ) -> Call:
     """What cannot be read is still a call, so that it is answered after the same work."""
     outer = _outer(body, headers.get("content-type", ""))
     app_key, raw_data = outer.get("app_key"), outer.get("raw_data")
-    make = functools.partial(here, body, _echo(app_key))
+    make = functools.partial(Call, name, application, caller, body, _echo(app_key))
     if not isinstance(app_key, str) or not _same(app_key, application.app_key):
         return make(NOBODY, "hex", "wrong app_key")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import unicodedata
 
 from sqlalchemy import bindparam, insert, update
@@ -10,10 +9,10 @@ from sqlalchemy import bindparam, insert, update
 from idp.kernel.database import Transaction
 from idp.kernel.housekeeping import kept
 from idp.kernel.tables import binding_codes
+from idp.kernel.text import legible
 from idp.kernel.vault import Vault
 
-ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0/O, 1/I/L; 31^12 is over 59 bits
-LENGTH, GROUP = 12, 4
+LENGTH, GROUP = 12, 4  # over 59 bits
 
 _C = binding_codes.c
 _INSERT = insert(binding_codes)
@@ -36,7 +35,7 @@ RETENTION = (kept(_C.expires_at, 86_400),)
 
 
 def new() -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+    return legible(LENGTH)
 
 
 def grouped(code: str) -> str:

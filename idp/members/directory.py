@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -13,10 +14,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import Executable
 
 from idp.kernel import audit
-from idp.kernel.database import Reader, Row, Transaction
-from idp.kernel.services import Services
+from idp.kernel.audit import Trail
+from idp.kernel.clock import Clock
+from idp.kernel.database import Database, Reader, Row, Transaction
 from idp.kernel.tables import members, persons
-from idp.kernel.vault import VaultBroken
+from idp.kernel.vault import Vault, VaultBroken
 from idp.login.persons import Persons
 from idp.members import record, sheet
 from idp.members.sheet import Rejected
@@ -70,7 +72,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ImportReport:
     """What an import did, or with `dry_run` would do."""
 
     lines: int
@@ -81,9 +83,11 @@ class Report:
 
 
 class Directory:
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._persons = Persons(services.database, services.vault, services.clock)
+    def __init__(
+        self, database: Database, clock: Clock, vault: Vault, trail: Trail, persons: Persons
+    ) -> None:
+        self._database, self._clock, self._vault, self._trail = database, clock, vault, trail
+        self._persons = persons
 
     # ── finding ────────────────────────────────────────────────────────────────────────────────
 
@@ -96,17 +100,17 @@ class Directory:
 
     async def by_person(self, reader: Reader, number_index: str) -> list[Member]:
         """The valid cards of a person, newest first."""
-        now = self._services.clock.now()
+        now = self._clock.now()
         found = [_member(row) for row in await reader.all(_BY_PERSON, index=number_index)]
         return [member for member in found if member.valid(now)]
 
     async def page(self, after: str = "") -> list[Member]:
         """A hundred members, in the order of their cards, for the operator."""
-        return [_member(row) for row in await self._services.database.all(_PAGE, after=after)]
+        return [_member(row) for row in await self._database.all(_PAGE, after=after)]
 
     def record(self, member: Member) -> dict[str, str]:
         """Raises VaultBroken, also for a record that was sealed for another card."""
-        opened: dict[str, str] = json.loads(self._services.vault.open("member", member._sealed))
+        opened: dict[str, str] = json.loads(self._vault.open("member", member._sealed))
         # who can write rows but has no key must not move one person's record to another's card
         if record.canonical_card(opened["card_number"]) != member.card_number:
             raise VaultBroken("member")
@@ -118,9 +122,16 @@ class Directory:
         return record.claims(self.record(found[0])) if found else {}
 
     async def profile_of(self, number_index: str) -> dict[str, str]:
-        return await self.claims(self._services.database, number_index)
+        return await self.claims(self._database, number_index)
 
     # ── importing ──────────────────────────────────────────────────────────────────────────────
+
+    async def import_file(
+        self, file: Path, canonical: sheet.Canonical, **options: bool
+    ) -> ImportReport:
+        """As `take_in`. Raises also OSError."""
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            return await self.take_in(lines, canonical, **options)
 
     async def take_in(
         self,
@@ -129,15 +140,15 @@ class Directory:
         *,
         dry_run: bool = False,
         skip_rejected: bool = False,
-    ) -> Report:
+    ) -> ImportReport:
         """All or nothing: with a rejected line nothing is written, unless told to skip it.
         Raises SheetRefused."""
         found = list(sheet.read(lines, canonical))
         rejected = tuple(x for x in found if isinstance(x, Rejected))
         rows = [self._row(x) for x in found if not isinstance(x, Rejected)]
         write = not dry_run and (skip_rejected or not rejected)
-        added = await self._services.database.write(functools.partial(self._import, rows, write))
-        return Report(len(found), added, len(rows) - added, rejected, write)
+        added = await self._database.write(functools.partial(self._import, rows, write))
+        return ImportReport(len(found), added, len(rows) - added, rejected, write)
 
     async def _import(self, rows: list[dict[str, Any]], write: bool, tx: Transaction) -> int:
         known = {row["card_number"] for row in await tx.all(_CARDS)}
@@ -148,11 +159,11 @@ class Directory:
                 values = {f"{k}_{i}": v for i, row in enumerate(chunk) for k, v in row.items()}
                 await tx.run(_upsert(len(chunk)), **values)
             entry = audit.entry(IMPORTED, added=added, updated=len(rows) - added)
-            await self._services.trail.write(tx, entry)
+            await self._trail.write(tx, entry)
         return added
 
-    def _row(self, line: sheet.Line) -> dict[str, Any]:
-        vault, number = self._services.vault, line.national_id
+    def _row(self, line: sheet.SheetRow) -> dict[str, Any]:
+        vault, number = self._vault, line.national_id
         return {
             "card_number": line.card_number,
             "number_index": self._persons.index(number) if number else None,
@@ -161,7 +172,7 @@ class Directory:
             "password_hash": line.password_hash,
             "valid_from": line.valid_from,
             "valid_until": line.valid_until,
-            "updated_at": self._services.clock.now(),
+            "updated_at": self._clock.now(),
         }
 
 

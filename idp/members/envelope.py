@@ -29,7 +29,7 @@ class Unreadable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class CardAttempt:
     """Who somebody says to be, and their proof."""
 
     card_number: str
@@ -65,7 +65,7 @@ def _bytes(raw_data: str) -> tuple[bytes, Form]:
         raise Unreadable("neither hex nor base64") from None
 
 
-def read_attempt(plain: bytes) -> Attempt:
+def read_attempt(plain: bytes) -> CardAttempt:
     """Exact types, no key twice, no NaN, at most 8 deep; more keys than ours are accepted.
     Raises Unreadable."""
     try:
@@ -77,4 +77,4 @@ def read_attempt(plain: bytes) -> Attempt:
         raise Unreadable("card_number and password must be texts")
     if any(unicodedata.category(c) == "Cc" for c in card + password):
         raise Unreadable("control characters")
-    return Attempt(card, password)
+    return CardAttempt(card, password)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
+from idp.kernel.clock import TAIPEI
+from idp.kernel.text import bare
 from idp.members.settings import OPTIONAL, WeCardApplication
 
 REQUIRED = ("card_number", "name", "gender", "identity_type", "organization")
 TIMES = ("start_time", "expire_at")  # made from the validity of the member
 RECORD = REQUIRED + tuple(name for name in OPTIONAL if name not in TIMES)  # what is sealed
 
-# Asia/Shanghai and Asia/Taipei: no summer time since 1991, so no time zone data is needed
-EAST = timezone(timedelta(hours=8))
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 CARD = re.compile(r"\A[!-~]{1,64}\Z", re.ASCII)
 _MAINLAND = re.compile(r"\A(?:[0-9]{15}|[0-9]{17}[0-9Xx])\Z", re.ASCII)
@@ -26,11 +25,7 @@ _CLAIMS = {"name": "name", "email": "email", "phone_number": "telephone"}
 def canonical_card(typed: str) -> str:
     """One spelling of a card number: full-width, blanks, zero-width marks and lower case do not
     make another card, or guessing would be free of charge under every spelling."""
-    return "".join(c for c in unicodedata.normalize("NFKC", typed) if not _invisible(c)).upper()
-
-
-def _invisible(char: str) -> bool:
-    return char.isspace() or unicodedata.category(char) == "Cf"
+    return bare(typed).upper()
 
 
 def mask_name(name: str) -> str:
@@ -74,8 +69,8 @@ def _times(valid_from: int | None, valid_until: int | None) -> dict[str, str]:
 
 
 def show_time(at: int) -> str:
-    """UTC seconds → YYYY-MM-DD HH:MM:SS, Asia/Shanghai."""
-    return datetime.fromtimestamp(at, UTC).astimezone(EAST).strftime(TIME_FORMAT)
+    """UTC seconds → YYYY-MM-DD HH:MM:SS in Taipei, which is also the time of Shanghai."""
+    return datetime.fromtimestamp(at, UTC).astimezone(TAIPEI).strftime(TIME_FORMAT)
 
 
 def claims(record: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from idp.kernel.settings import Section
+from idp.kernel.settings import Network, Section
 
 UNGUESSABLE = 22  # characters of the path: 128 random bits as base64url
 
@@ -33,10 +33,6 @@ OptionalField = Literal[
 OPTIONAL: tuple[str, ...] = get_args(OptionalField)
 
 
-def _network(value: str) -> str:
-    return str(ipaddress.ip_network(value))
-
-
 def _usable_secret(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if len(text) < 16 or not text.isascii() or not text.isprintable():
@@ -44,7 +40,6 @@ def _usable_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Network = Annotated[str, AfterValidator(_network)]
 AppSecret = Annotated[SecretStr, AfterValidator(_usable_secret)]
 
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from idp.kernel.clock import TAIPEI
 from idp.members.passwords import acceptable
-from idp.members.record import CARD, EAST, RECORD, REQUIRED, TIME_FORMAT, canonical_card
+from idp.members.record import CARD, RECORD, REQUIRED, TIME_FORMAT, canonical_card
 
 BESIDE = ("valid_from", "valid_until", "national_id", "password_hash")
 COLUMNS = (*RECORD, *BESIDE)
@@ -41,7 +42,7 @@ class LineRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SheetRow:
     """`card_number` is the canonical one; the record keeps it as the organisation writes it."""
 
     card_number: str
@@ -58,7 +59,7 @@ class Rejected:
     why: str
 
 
-def read(lines: Iterable[str], canonical: Canonical) -> Iterator[Line | Rejected]:
+def read(lines: Iterable[str], canonical: Canonical) -> Iterator[SheetRow | Rejected]:
     """Raises SheetRefused."""
     rows = csv.reader(lines, strict=True)
     first: dict[str, int] = {}
@@ -66,7 +67,7 @@ def read(lines: Iterable[str], canonical: Canonical) -> Iterator[Line | Rejected
         header = _header(next(rows, []))
         for cells in filter(None, rows):
             found = _line(header, cells, rows.line_num, canonical)
-            if isinstance(found, Line):
+            if isinstance(found, SheetRow):
                 before = first.setdefault(found.card_number, rows.line_num)
                 if before != rows.line_num:
                     found = Rejected(rows.line_num, f"card_number: same card as in line {before}")
@@ -94,7 +95,7 @@ def _near(name: str) -> str:
 
 def _line(
     header: list[str], cells: list[str], number: int, canonical: Canonical
-) -> Line | Rejected:
+) -> SheetRow | Rejected:
     try:
         if len(cells) != len(header):
             raise LineRefused(f"has {len(cells)} cells, the header {len(header)}")
@@ -104,7 +105,7 @@ def _line(
         return Rejected(number, str(broken))
 
 
-def _taken(cells: dict[str, str], canonical: Canonical) -> Line:
+def _taken(cells: dict[str, str], canonical: Canonical) -> SheetRow:
     for name, value in cells.items():
         if len(value) > LONGEST or _CONTROL.search(value):
             raise LineRefused(f"{name}: too long, or with control characters")
@@ -117,7 +118,7 @@ def _taken(cells: dict[str, str], canonical: Canonical) -> Line:
     if since is not None and until is not None and since >= until:
         raise LineRefused("valid_until: before valid_from")
     card = canonical_card(record["card_number"])
-    return Line(card, record, _national_id(cells, canonical), hashed, since, until)
+    return SheetRow(card, record, _national_id(cells, canonical), hashed, since, until)
 
 
 def _record(record: dict[str, str]) -> dict[str, str]:
@@ -152,8 +153,8 @@ def _moment(name: str, text: str, *, end_of_day: bool = False) -> int | None:
         return None
     try:
         if len(text) > len("2026-01-01"):
-            return int(datetime.strptime(text, TIME_FORMAT).replace(tzinfo=EAST).timestamp())
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=EAST)
+            return int(datetime.strptime(text, TIME_FORMAT).replace(tzinfo=TAIPEI).timestamp())
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=TAIPEI)
         return int((day + timedelta(days=1, seconds=-1) if end_of_day else day).timestamp())
     except (ValueError, OverflowError):
         raise LineRefused(f"{name}: must be YYYY-MM-DD or YYYY-MM-DD HH:MM:SS") from None

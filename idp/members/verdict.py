@@ -1,4 +1,4 @@
-"""Yes or no to one call: count, verify, settle.
+"""Yes or no to one call: count, verify, disclose or refuse.
 
 The attempt is counted before it is verified. A code is spent in the transaction that writes down
 the disclosure. Every no costs what a yes costs: two transactions, and one argon2 where the
@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from idp.kernel import audit, counters
+from idp.kernel.audit import Trail
+from idp.kernel.caller import Caller
+from idp.kernel.clock import Clock
 from idp.kernel.counters import Limit
-from idp.kernel.database import Transaction
+from idp.kernel.database import Database, Transaction
 from idp.kernel.metrics import ALARMS, CARDS
-from idp.kernel.services import Services
-from idp.kernel.vault import VaultBroken
+from idp.kernel.vault import Vault, VaultBroken
 from idp.members import codes, record
 from idp.members.directory import Directory, Member
-from idp.members.envelope import Attempt, Form
+from idp.members.envelope import CardAttempt, Form
 from idp.members.passwords import Passwords
 from idp.members.settings import WeCardApplication
 
@@ -40,11 +42,10 @@ class Call:
 
     name: str
     application: WeCardApplication
-    address: str
-    reference: str
+    caller: Caller
     body: bytes = field(repr=False)
     echo: str
-    attempt: Attempt
+    attempt: CardAttempt
     form: Form
     why: str
 
@@ -58,17 +59,18 @@ class Case:
     why: str
 
 
-class Desk:
-    def __init__(self, services: Services, directory: Directory) -> None:
-        self._services, self._directory = services, directory
-        self._passwords = Passwords()
+class CardCheck:
+    def __init__(
+        self, database: Database, clock: Clock, vault: Vault, trail: Trail, directory: Directory
+    ) -> None:
+        self._database, self._clock, self._vault, self._trail = database, clock, vault, trail
+        self._directory, self._passwords = directory, Passwords()
 
     async def decide(self, call: Call) -> dict[str, str] | None:
         """The fields to answer, or None: no. Raises Unavailable."""
-        write = self._services.database.write
-        case, repeated = await write(functools.partial(self._count, call))
+        case, repeated = await self._database.write(functools.partial(self._count, call))
         password_fits = await self._password_fits(call, case)
-        fields = await self._settled(call, case, password_fits)
+        fields = await self._decided(call, case, password_fits)
         CARDS.labels("disclosed" if fields else "refused").inc()
         if repeated:
             ALARMS.labels("card_repeated").inc()
@@ -76,7 +78,7 @@ class Desk:
 
     async def _count(self, call: Call, tx: Transaction) -> tuple[Case, bool]:
         """Counts the attempt before anything is verified: of twenty at once five go on."""
-        now, vault = self._services.clock.now(), self._services.vault
+        now, vault = self._clock.now(), self._vault
         body = vault.index("card-body", call.body.hex())
         repeated = bool(await counters.take(tx, SEEN, body, now))
         if repeated:
@@ -100,23 +102,23 @@ class Desk:
         hashed = case.member.password_hash if case.member and not case.why else None
         return await self._passwords.verify(hashed, call.attempt.password)
 
-    async def _settled(self, call: Call, case: Case, password_fits: bool) -> dict[str, str] | None:
+    async def _decided(self, call: Call, case: Case, password_fits: bool) -> dict[str, str] | None:
         try:
-            return await self._services.database.write(
-                functools.partial(self._settle, call, case, password_fits)
+            return await self._database.write(
+                functools.partial(self._disclose, call, case, password_fits)
             )
         except VaultBroken:  # nothing was spent: the record is ours to repair, not theirs to see
             ALARMS.labels("card_record_broken").inc()
-            await self._services.database.write(
+            await self._database.write(
                 functools.partial(self._note, call=call, event=REFUSED, why="record broken")
             )
             return None
 
-    async def _settle(
+    async def _disclose(
         self, call: Call, case: Case, password_fits: bool, tx: Transaction
     ) -> dict[str, str] | None:
         """Spends the code and writes down the disclosure together, or writes down the refusal."""
-        now, vault = self._services.clock.now(), self._services.vault
+        now, vault = self._clock.now(), self._vault
         fits = password_fits
         if call.application.takes_codes:
             card = "" if case.why else case.card_number
@@ -142,8 +144,8 @@ class Desk:
     async def _refuse(self, tx: Transaction, call: Call, case: Case, now: int) -> None:
         detail: dict[str, Any] = {"why": case.why or "wrong code or password"}
         if not call.why:
-            detail["card"] = self._services.vault.index("card", case.card_number)
-            source = self._services.vault.index("card-source", call.address)
+            detail["card"] = self._vault.index("card", case.card_number)
+            source = self._vault.index("card-source", call.caller.address)
             if await counters.take(tx, FAILURES, source, now):
                 ALARMS.labels("card_guessing").inc()
                 await self._note(tx, call, GUESSING)
@@ -153,12 +155,6 @@ class Desk:
     async def _note(
         self, tx: Transaction, call: Call, event: str, *, person_id: str = "", **detail: Any
     ) -> None:
-        entry = audit.entry(
-            event,
-            reference=call.reference,
-            client_id=f"wecard:{call.name}",
-            person_id=person_id,
-            address=call.address,
-            **detail,
-        )
-        await self._services.trail.write(tx, entry)
+        client_id = f"wecard:{call.name}"
+        entry = call.caller.entry(event, client_id=client_id, person_id=person_id, **detail)
+        await self._trail.write(tx, entry)

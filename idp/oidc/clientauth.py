@@ -1,4 +1,4 @@
-"""Client authentication, strictly: one method in one request, one answer for every failure.
+"""Reading client authentication, strictly: one method in one request. Pure.
 
 Corrects Authlib 1.9.9: two methods at once are accepted, Basic is unquoted but not form-decoded
 and its base64 is lax, private_key_jwt cannot refuse an algorithm, takes lists of audiences and
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from joserfc.jwk import Key, KeySet
 from joserfc.jws import JWSRegistry
 
 from idp.kernel.errors import InvalidClient, InvalidRequest
-from idp.oidc.world import SpendAssertion
+from idp.oidc.preload import SpendAssertion
 from idp.registry.clients import Client
 
 ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
@@ -35,7 +36,7 @@ _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "crit", "b64"})
 _BROKEN = (JoseError, ValueError, KeyError, TypeError, RecursionError)
 
 
-class Credentials(NamedTuple):
+class Presented(NamedTuple):
     """What a request tries to authenticate with; nothing is believed yet."""
 
     method: str
@@ -43,7 +44,7 @@ class Credentials(NamedTuple):
     secret: str = ""
 
 
-def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Credentials:
+def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Presented:
     """Raises InvalidRequest for two methods at once (RFC 6749 §2.3), InvalidClient for none."""
     ways = {
         "client_secret_basic": "authorization" in headers,
@@ -54,7 +55,7 @@ def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Credential
     if len(used) > 1:
         raise InvalidRequest("use one client authentication method, not several")
     method = used[0] if used else "none"
-    found = Credentials(method, *_READERS[method](headers, form))
+    found = Presented(method, *_READERS[method](headers, form))
     if form.get("client_id", found.client_id) != found.client_id:
         raise InvalidClient(detail="client_id differs from the authenticated one")
     return found
@@ -155,7 +156,12 @@ def _signed_claims(client: Client, assertion: str) -> dict[str, Any]:
 
 
 def _registered_keys(client: Client) -> list[Key]:
-    return KeySet.import_key_set(client.metadata.jwks or {"keys": []}).keys  # type: ignore[arg-type]
+    """Those that this version can read: a newer one may have registered other kinds."""
+    found: list[Key] = []
+    for key in (client.metadata.jwks or {}).get("keys", []):
+        with contextlib.suppress(*_BROKEN):
+            found += KeySet.import_key_set({"keys": [key]}).keys
+    return found
 
 
 def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: int) -> str:

@@ -58,8 +58,8 @@ class Logout:
         if session is None and leaving.subject:
             return self._bye(request, leaving)
         if session and leaving.client and leaving.subject:
-            row = await self._login.persons.get(self._services.database, session.person_id)
-            own = self._tokens.subject(leaving.client, row.number_index)
+            person = await self._login.persons.get(self._services.database, session.person_id)
+            own = self._tokens.subject(leaving.client, person.number_index)
             if own == leaving.subject:
                 await self._end(request, session)
                 return self._bye(request, leaving)
@@ -128,12 +128,7 @@ class Logout:
 
     async def _end(self, request: Request, session: Session) -> None:
         now = self._services.clock.now()
-        entry = audit.entry(
-            LOGGED_OUT,
-            reference=caller_of(request).reference,
-            person_id=session.person_id,
-            address=caller_of(request).address,
-        )
+        entry = caller_of(request).entry(LOGGED_OUT, person_id=session.person_id)
 
         async def work(tx: Transaction) -> None:
             await store.end_session(tx, session.id, session.first_session, now)

@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
-from idp.kernel import audit, stamps
-from idp.kernel.clock import token
-from idp.kernel.database import Row, Transaction
-from idp.kernel.services import Services
+from idp.kernel import audit, stamps, stored
+from idp.kernel.audit import Trail
+from idp.kernel.clock import Clock, token
+from idp.kernel.database import Database, Row, Transaction
 from idp.kernel.tables import client_secrets, clients, organisations
-from idp.registry.metadata import CLIENT_ID, ClientMetadata, Label, Name
+from idp.registry.metadata import CLIENT_ID, ClientMetadata
+from idp.registry.registration import Label, Name
+from idp.registry.secrets import unexpired
 
 CREATED = audit.event("organisation.created", "an organisation was registered")
 DISABLED = audit.event("organisation.disabled", "an organisation was disabled with all its clients")
@@ -51,12 +53,7 @@ _SWITCH = (
 _TOUCH = update(organisations).where(_O.id == bindparam("key")).values(updated_at=bindparam("now"))
 _OWNER = select(_C.organisation_id).where(_C.client_id == bindparam("id"))
 _LIVE_SECRETS = (
-    select(func.count())
-    .where(
-        _S.client_id == _C.client_id,
-        or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now")),
-    )
-    .scalar_subquery()
+    select(func.count()).where(_S.client_id == _C.client_id, unexpired()).scalar_subquery()
 )
 _ENABLED_CLIENTS = select(_C.client_id, _C.metadata, _LIVE_SECRETS.label("live_secrets")).where(
     _C.organisation_id == bindparam("id"), _C.disabled_at.is_(None)
@@ -64,14 +61,14 @@ _ENABLED_CLIENTS = select(_C.client_id, _C.metadata, _LIVE_SECRETS.label("live_s
 
 
 class Organisations:
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, database: Database, clock: Clock, trail: Trail) -> None:
+        self._database, self._clock, self._trail = database, clock, trail
 
     async def create(self, name: str, name_en: str = "", key: str | None = None) -> Organisation:
         """Raises Conflict if the id is taken, ValueError for an id or a name that is none."""
         TypeAdapter(Name).validate_python(name)
         TypeAdapter(Label).validate_python(name_en)
-        key, now = key or token(9).lstrip("-"), self._services.clock.now()
+        key, now = key or token(9).lstrip("-"), self._clock.now()
         if not CLIENT_ID.match(key):
             raise ValueError("an id is 1 to 100 of A-Z a-z 0-9 . _ ~ -")
         row = {
@@ -85,31 +82,31 @@ class Organisations:
 
         async def work(tx: Transaction) -> None:
             await tx.run(_INSERT, **row)
-            await self._services.trail.write(tx, audit.entry(CREATED, organisation=key))
+            await self._trail.write(tx, audit.entry(CREATED, organisation=key))
 
-        await self._services.database.write(work)
+        await self._database.write(work)
         return _read(row)
 
     async def find(self, key: str) -> Organisation | None:
-        row = await self._services.database.one(_BY_ID, id=key) if CLIENT_ID.match(key) else None
+        row = await self._database.one(_BY_ID, id=key) if CLIENT_ID.match(key) else None
         return _read(row) if row else None
 
     async def all(self) -> list[Organisation]:
-        return [_read(row) for row in await self._services.database.all(_ALL)]
+        return [_read(row) for row in await self._database.all(_ALL)]
 
     async def switch(self, key: str, *, enabled: bool) -> None:
         """All its clients stop, or go on, as soon as each worker has seen it.
         Raises LookupError."""
-        now = self._services.clock.now()
+        now = self._clock.now()
 
         async def work(tx: Transaction) -> None:
             if not await tx.run(_SWITCH, key=key, at=None if enabled else now, now=now):
                 raise LookupError(key)
             await stamps.bump(tx, STAMP)
             event = ENABLED if enabled else DISABLED
-            await self._services.trail.write(tx, audit.entry(event, organisation=key))
+            await self._trail.write(tx, audit.entry(event, organisation=key))
 
-        await self._services.database.write(work)
+        await self._database.write(work)
 
 
 def _read(row: Row) -> Organisation:
@@ -141,5 +138,5 @@ async def keep_the_limit(tx: Transaction, client_id: str, now: int) -> None:
 
 
 def _is_live_key(row: Row) -> bool:
-    metadata = ClientMetadata.model_validate_json(row["metadata"])
+    metadata = stored.read(ClientMetadata, row["metadata"])
     return metadata.program and (not metadata.with_secret or row["live_secrets"] > 0)

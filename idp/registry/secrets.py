@@ -6,13 +6,13 @@ import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from idp.kernel.clock import token
-from idp.kernel.database import Row
-from idp.kernel.services import Services
+from idp.kernel.database import Database, Row
 from idp.kernel.tables import client_secrets, credential_uses
-from idp.registry.uses import Use, use_in
+from idp.kernel.vault import Vault
+from idp.registry.uses import LastUse, last_use_in
 
 PREFIX = "twf_"  # so that scanners recognise a leaked secret
 
@@ -40,15 +40,15 @@ class HeldSecret:
     created_at: int
     expires_at: int | None
     replaced: bool
-    last_use: Use | None
+    last_use: LastUse | None
 
 
 @dataclass(slots=True)
-class Credentials:
+class HeldCredentials:
     """Every secret a client has had, the oldest first, and the last use of its own keys."""
 
     secrets: list[HeldSecret] = field(default_factory=list)
-    keys_last_use: Use | None = None
+    keys_last_use: LastUse | None = None
 
 
 _S, _U = client_secrets.c, credential_uses.c
@@ -68,22 +68,29 @@ _ALL_BY_KEYS = select(credential_uses).where(_U.credential == "")
 _BY_KEYS = _ALL_BY_KEYS.where(_U.client_id == bindparam("id"))
 
 
-async def credentials(services: Services, client_id: str = "") -> defaultdict[str, Credentials]:
+def unexpired() -> ColumnElement[bool]:
+    """Of a secret's row, at the time `now`."""
+    return or_(_S.expires_at.is_(None), _S.expires_at > bindparam("now"))
+
+
+async def held_credentials(
+    database: Database, vault: Vault, client_id: str = ""
+) -> defaultdict[str, HeldCredentials]:
     """By client: of this one, or of all."""
     of = {"id": client_id} if client_id else {}
-    found = defaultdict[str, Credentials](Credentials)
-    for row in await services.database.all(_HELD if of else _ALL_HELD, **of):
-        found[row["client_id"]].secrets.append(_held(services, row))
-    for row in await services.database.all(_BY_KEYS if of else _ALL_BY_KEYS, **of):
-        found[row["client_id"]].keys_last_use = use_in(services, row)
+    found = defaultdict[str, HeldCredentials](HeldCredentials)
+    for row in await database.all(_HELD if of else _ALL_HELD, **of):
+        found[row["client_id"]].secrets.append(_held(vault, row))
+    for row in await database.all(_BY_KEYS if of else _ALL_BY_KEYS, **of):
+        found[row["client_id"]].keys_last_use = last_use_in(vault, row)
     return found
 
 
-def _held(services: Services, row: Row) -> HeldSecret:
+def _held(vault: Vault, row: Row) -> HeldSecret:
     return HeldSecret(
         hint=row["hint"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         replaced=row["replaced_at"] is not None,
-        last_use=use_in(services, row) if row["used_at"] is not None else None,
+        last_use=last_use_in(vault, row) if row["used_at"] is not None else None,
     )

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from idp.kernel.database import Row, Transaction
-from idp.kernel.services import Services
+from idp.kernel.database import Database, Row, Transaction
 from idp.kernel.tables import credential_uses
+from idp.kernel.vault import Vault
 
 EVERY = 60  # seconds between two writes for one credential
 BATCH = 500  # uses written in one transaction
@@ -32,7 +32,7 @@ Credential = tuple[str, str]  # client id, and the digest of its secret or ""
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class LastUse:
     """UTC seconds, and the address of the caller."""
 
     at: int
@@ -40,10 +40,10 @@ class Use:
 
 
 class Uses:
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
         self._noted: dict[Credential, int] = {}
-        self._waiting: dict[Credential, Use] = {}
+        self._waiting: dict[Credential, LastUse] = {}
 
     def note(self, credential: Credential, now: int, address: str) -> None:
         """Costs one look into a dictionary while the last write is fresh."""
@@ -52,7 +52,7 @@ class Uses:
         if len(self._noted) >= MOST:
             self._noted.clear()
         self._noted[credential] = now
-        self._waiting[credential] = Use(now, address)
+        self._waiting[credential] = LastUse(now, address)
 
     async def flush(self) -> None:
         """Raises Unavailable; what was not written then is written the next time."""
@@ -62,13 +62,13 @@ class Uses:
             await self._write(waiting[start : start + BATCH])
             await asyncio.sleep(0)  # between two batches others are answered
 
-    async def _write(self, uses: Sequence[tuple[Credential, Use]]) -> None:
+    async def _write(self, uses: Sequence[tuple[Credential, LastUse]]) -> None:
         rows = [
             {
                 "client_id": client_id,
                 "credential": digest,
                 "used_at": use.at,
-                "address_sealed": self._services.vault.seal("address", use.address),
+                "address_sealed": self._vault.seal("address", use.address),
             }
             for (client_id, digest), use in uses
         ]
@@ -76,12 +76,12 @@ class Uses:
         async def work(tx: Transaction) -> None:
             await tx.run_many(_NOTE, rows)
 
-        await self._services.database.write(work)
+        await self._database.write(work)
         for credential, use in uses:
             if self._waiting.get(credential) is use:
                 del self._waiting[credential]
 
 
-def use_in(services: Services, row: Row) -> Use:
+def last_use_in(vault: Vault, row: Row) -> LastUse:
     """The use in a row, its address opened for the operator."""
-    return Use(row["used_at"], services.vault.open_text("address", row["address_sealed"]))
+    return LastUse(row["used_at"], vault.open_text("address", row["address_sealed"]))

@@ -1,4 +1,4 @@
-"""Every page in every state, both languages and both themes, in a real browser: the sights of
+"""Every page in every state, both languages and both themes, in a real browser: the samples of
 `idp pages check`, served as the bridge would, with its headers and without its scripts."""
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from idp.cli.sights import REFERENCE, Sight, Studio, sights
 from idp.kernel.settings import BrandSettings
 from idp.kernel.templates import template_directory
+from idp.samples import REFERENCE, Sample, Studio, samples
 from tests.browser.look import faults
 from tests.services.node import axe, html_faults_of
 
 AT = "http://pages.test"
-Show = Callable[[Sight, str], Page]
+Show = Callable[[Sample, str], Page]
 
 pytestmark = pytest.mark.usefixtures("node")
 
 
-def looked_at() -> list[Sight]:
+def looked_at() -> list[Sample]:
     """All but those that differ in one technical line."""
-    return [s for s in sights() if s.page != "TF-1003" or s.state == "InvalidRequest"]
+    return [s for s in samples() if s.page != "TF-1003" or s.state == "InvalidRequest"]
 
 
-def named(name: str) -> Sight:
-    return next(sight for sight in sights() if sight.name == name)
+def named(name: str) -> Sample:
+    return next(sample for sample in samples() if sample.name == name)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def studio(request: pytest.FixtureRequest) -> Studio:
 
 @pytest.fixture
 def show(browser_program: Browser, studio: Studio) -> Iterator[Show]:
-    """Opens a sight in a language. What a page says on the console is a fault of its policy."""
+    """Opens a sample in a language. What a page says on the console is a fault of its policy."""
     context = browser_program.new_context(locale="zh-TW", viewport={"width": 1280, "height": 800})
     page, said = context.new_page(), list[str]()
     page.on("console", lambda message: said.append(f"{page.url}: {message.text}"))
@@ -73,8 +73,8 @@ def show(browser_program: Browser, studio: Studio) -> Iterator[Show]:
 
     context.route("**/*", serve)
 
-    def open_(sight: Sight, language: str) -> Page:
-        page.goto(f"{AT}/{language}/{sight.name}")
+    def open_(sample: Sample, language: str) -> Page:
+        page.goto(f"{AT}/{language}/{sample.name}")
         return page
 
     yield open_
@@ -84,13 +84,13 @@ def show(browser_program: Browser, studio: Studio) -> Iterator[Show]:
 
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("language", ["zh-TW", "en"])
-def test_every_sight(show: Show, studio: Studio, language: str, part: int) -> None:
+def test_every_sample(show: Show, studio: Studio, language: str, part: int) -> None:
     """Nothing to complain about: for axe in both themes, for the HTML checker, for a thumb, for a
     keyboard, at 320 pixels, with letters twice as large, with more space between them."""
     source, found, sent = axe(), dict[str, list[str]](), dict[str, str]()
-    for sight in looked_at()[part::4]:
-        found[sight.name] = faults(show(sight, language), source)
-        sent[sight.name] = bytes(sight.shown(studio, language).body).decode()
+    for sample in looked_at()[part::4]:
+        found[sample.name] = faults(show(sample, language), source)
+        sent[sample.name] = bytes(sample.shown(studio, language).body).decode()
     for name, wrong in html_faults_of(sent).items():
         found[name] += [f"html {line}" for line in wrong]
     assert {name: wrong for name, wrong in found.items() if wrong} == {}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
-from idp.registry.systems import document, read
 from sqlalchemy import select
 
+from idp.house import clients_of, registrar_of
 from idp.kernel.database import Conflict
 from idp.kernel.tables import client_secrets, clients
-from idp.registry.clients import Clients
 from idp.verify.twfido.settings import System
 from tests.house import TestHouse
 
@@ -48,7 +48,7 @@ async def test_rotating_within_one_second(house: TestHouse) -> None:
     register = house.house.clients
     secrets = [str(program.secret)]
     for _ in range(4):
-        secrets.append(await register.rotate_secret(program.id, 3600))
+        secrets.append(await house.registrar.rotate_secret(program.id, 3600))
         assert await alive(house, program.id) == 2
     client = await register.find(program.id)
     assert client is not None
@@ -61,7 +61,7 @@ async def test_rotating_within_one_second(house: TestHouse) -> None:
 async def test_rotating_at_once(house: TestHouse) -> None:
     """Two operators at once do not leave three secrets alive."""
     program = await house.register_program()
-    registers = [Clients(house.services) for _ in range(4)]
+    registers = [registrar_of(house.services) for _ in range(4)]
     await asyncio.gather(*(r.rotate_secret(program.id, 3600) for r in registers))
     assert await alive(house, program.id) == 2
 
@@ -69,22 +69,22 @@ async def test_rotating_at_once(house: TestHouse) -> None:
 async def test_rotating_for_nobody(house: TestHouse) -> None:
     """A client that does not exist is told apart from a store that is away."""
     with pytest.raises(LookupError):
-        await house.house.clients.rotate_secret("nobody", 0)
+        await house.registrar.rotate_secret("nobody", 0)
 
 
 async def test_without_overlap(house: TestHouse) -> None:
     """A secret that leaked ends now."""
     program = await house.register_program()
-    await house.house.clients.rotate_secret(program.id, 0)
+    await house.registrar.rotate_secret(program.id, 0)
     assert await alive(house, program.id) == 1
 
 
 async def test_other_workers_see_it(house: TestHouse) -> None:
     """What one process changes, another sees as soon as the stamp tells it to look."""
     program = await house.register_program()
-    other = Clients(house.services)
+    other = clients_of(house.services)
     assert (await other.active(program.id)) is not None
-    await house.house.clients.switch(program.id, enabled=False)
+    await house.registrar.switch(program.id, enabled=False)
     other.forget()
     assert await other.active(program.id) is None
     assert (await other.find(program.id)) is not None
@@ -93,14 +93,14 @@ async def test_other_workers_see_it(house: TestHouse) -> None:
 async def test_a_change_while_it_is_read(house: TestHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before a change is not remembered after it."""
     program = await house.register_program()
-    reader = Clients(house.services)
+    reader = clients_of(house.services)
     database = house.services.database
     really = database.all
 
     async def slowly(*statement: Any, **params: Any) -> Any:
         rows = await really(*statement, **params)
         monkeypatch.undo()
-        await house.house.clients.switch(program.id, enabled=False)
+        await house.registrar.switch(program.id, enabled=False)
         reader.forget()  # the stamp came meanwhile
         return rows
 
@@ -119,10 +119,10 @@ async def test_changing_the_way_to_authenticate(house: TestHouse) -> None:
     """A client that no longer has secrets keeps none."""
     registered = await house.register("service")
     metadata = registered.client.metadata.model_copy(update={"token_endpoint_auth_method": "none"})
-    await house.house.clients.update("service", metadata)
+    await house.registrar.update("service", metadata)
     assert await house.count(client_secrets) == 0
     with pytest.raises(LookupError):
-        await house.house.clients.update("nobody", metadata)
+        await house.registrar.update("nobody", metadata)
 
 
 async def test_a_client_s_own_account_is_sealed(house: TestHouse) -> None:
@@ -130,13 +130,13 @@ async def test_a_client_s_own_account_is_sealed(house: TestHouse) -> None:
     program, register = await house.register_program(), house.house.clients
     key = "0F1E2D3C4B5A69788796A5B4C3D2E1F0"
     known: dict[str, Any] = {"syscode": "20200820100951269231", "keys": (key,), "name": "館藏"}
-    await register.set_system(program.id, known["syscode"], document(System(**known)))
+    await house.registrar.set_system(program.id, known["syscode"], json.dumps(known))
     found = await register.by_system(known["syscode"])
     assert found is not None
     assert found.client_id == program.id
-    assert read(found.system) == System(**known)
+    assert System.read(json.loads(found.system)) == System(**known)
     rows = str([dict(r) for r in await house.services.database.all(select(clients))])
     assert key not in rows
     assert known["syscode"] not in rows
-    await register.set_system(program.id, "", "")
+    await house.registrar.set_system(program.id, "", "")
     assert await register.by_system(known["syscode"]) is None

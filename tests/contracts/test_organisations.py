@@ -10,31 +10,32 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from idp.house import clients_of, organisations_of, registrar_of
 from idp.kernel.database import Conflict
 from idp.kernel.tables import clients, credential_uses, organisations
-from idp.registry.clients import KEY_LIFE, OVERLAP, Clients
-from idp.registry.metadata import ClientMetadata
-from idp.registry.organisations import MOST_KEYS, Organisations, Refused
-from idp.registry.secrets import HeldSecret, credentials
+from idp.registry.changes import KEY_LIFE, OVERLAP, Registrar
+from idp.registry.organisations import MOST_KEYS, Refused
+from idp.registry.registration import Registration
+from idp.registry.secrets import HeldCredentials, HeldSecret, held_credentials
 from tests.deeds import challenged
 from tests.house import HOME, Registered, TestHouse
 from tests.keys import Signer, form
 
-PROGRAM = ClientMetadata(
+PROGRAM = Registration(
     client_name="時刻表", grant_types=("client_credentials",), scopes=("api:read",)
 )
-SITE = ClientMetadata(client_name="網站", redirect_uris=("https://a.test/cb",), scopes=("openid",))
+SITE = Registration(client_name="網站", redirect_uris=("https://a.test/cb",), scopes=("openid",))
 DAY = 86_400
 
 
 @pytest.fixture
 async def library(house: TestHouse) -> str:
     """An organisation's id."""
-    return (await Organisations(house.services).create("國家圖書館", "National Library")).id
+    return (await organisations_of(house.services).create("國家圖書館", "National Library")).id
 
 
-async def key(house: TestHouse, owner: str, register: Clients | None = None, **more: Any) -> Any:
-    made = await (register or house.house.clients).create(PROGRAM, organisation=owner, **more)
+async def key(house: TestHouse, owner: str, register: Registrar | None = None, **more: Any) -> Any:
+    made = await (register or house.registrar).create(PROGRAM, organisation=owner, **more)
     return Registered(*made)
 
 
@@ -44,8 +45,12 @@ async def fetch(house: TestHouse, made: Registered, secret: str = "") -> httpx.R
     return await house.http().post("/token", data={"grant_type": "client_credentials"}, auth=auth)
 
 
+async def credentials(house: TestHouse, client_id: str = "") -> dict[str, HeldCredentials]:
+    return await held_credentials(house.services.database, house.services.vault, client_id)
+
+
 async def held(house: TestHouse, client_id: str) -> list[HeldSecret]:
-    return (await credentials(house.services, client_id))[client_id].secrets
+    return (await credentials(house, client_id))[client_id].secrets
 
 
 async def live(house: TestHouse, owner: str) -> int:
@@ -55,7 +60,7 @@ async def live(house: TestHouse, owner: str) -> int:
 
 async def test_what_an_organisation_is(house: TestHouse) -> None:
     """Named in both languages, found by its id, registered once, and audited."""
-    register = Organisations(house.services)
+    register = organisations_of(house.services)
     made = await register.create("國家圖書館", "National Library", "ncl")
     assert await register.find("ncl") == made == (await register.all())[0]
     assert (made.name, made.name_en, made.disabled) == ("國家圖書館", "National Library", False)
@@ -71,7 +76,7 @@ async def test_what_an_organisation_is(house: TestHouse) -> None:
 async def test_names_and_ids_that_are_none(house: TestHouse, name: str, key: str | None) -> None:
     """Refused, and nothing is stored."""
     with pytest.raises(ValueError, match=r"visible|empty|id is"):
-        await Organisations(house.services).create(name, key=key)
+        await organisations_of(house.services).create(name, key=key)
     assert await house.count(organisations) == 0
 
 
@@ -82,24 +87,24 @@ async def test_a_fourth_key_is_refused(house: TestHouse, library: str) -> None:
     with pytest.raises(Refused, match=r"最多 3 組；請先停用一組.*disable one first"):
         await key(house, library)
     assert await house.count(clients) == MOST_KEYS
-    await house.house.clients.switch(made[0].id, enabled=False)
+    await house.registrar.switch(made[0].id, enabled=False)
     await key(house, library)
     with pytest.raises(Refused):
-        await house.house.clients.switch(made[0].id, enabled=True)
+        await house.registrar.switch(made[0].id, enabled=True)
     assert await live(house, library) == MOST_KEYS
 
 
 async def test_what_is_not_a_key_is_not_counted(house: TestHouse, library: str) -> None:
     """Web clients, and the keys of others, take no room; a web client that becomes a program
     does."""
-    other = (await Organisations(house.services).create("別人")).id
+    other = (await organisations_of(house.services).create("別人")).id
     for owner in (library, other):
         for _ in range(MOST_KEYS):
             await key(house, owner)
-    site, _ = await house.house.clients.create(SITE, organisation=library)
+    site, _ = await house.registrar.create(SITE, organisation=library)
     both = SITE.model_copy(update={"grant_types": ("authorization_code", "client_credentials")})
     with pytest.raises(Refused):
-        await house.house.clients.update(site.client_id, both)
+        await house.registrar.update(site.client_id, both)
     assert await live(house, library) == MOST_KEYS + 1
 
 
@@ -108,12 +113,12 @@ async def test_two_at_once_cannot_make_four(house: TestHouse, library: str) -> N
     old = [await key(house, library, life=60) for _ in range(2)]
     house.clock.pass_(60)
     off = await key(house, library)
-    await house.house.clients.switch(off.id, enabled=False)
-    registers = [Clients(house.services) for _ in range(8)]
+    await house.registrar.switch(off.id, enabled=False)
+    registers = [registrar_of(house.services) for _ in range(8)]
     deeds = [
         *(key(house, library, register) for register in registers),
-        *(house.house.clients.rotate_secret(made.id) for made in old),
-        house.house.clients.switch(off.id, enabled=True),
+        *(house.registrar.rotate_secret(made.id) for made in old),
+        house.registrar.switch(off.id, enabled=True),
     ]
     ends = await asyncio.gather(*deeds, return_exceptions=True)
     assert sum(isinstance(end, Refused) for end in ends) == len(deeds) - MOST_KEYS, ends
@@ -125,8 +130,8 @@ async def test_an_organisation_that_is_nobody(house: TestHouse) -> None:
     with pytest.raises(LookupError):
         await key(house, "nobody")
     with pytest.raises(LookupError):
-        await Organisations(house.services).switch("nobody", enabled=False)
-    assert await Organisations(house.services).find("no'body") is None
+        await organisations_of(house.services).switch("nobody", enabled=False)
+    assert await organisations_of(house.services).find("no'body") is None
     assert await house.count(clients) == 0
 
 
@@ -136,8 +141,8 @@ async def test_disabling_stops_all_its_clients(house: TestHouse, library: str) -
     one, two = await key(house, library), await key(house, library)
     stranger = await house.register_program()
     token = (await fetch(house, one)).json()["access_token"]
-    await house.house.clients.switch(two.id, enabled=False)
-    await Organisations(house.services).switch(library, enabled=False)
+    await house.registrar.switch(two.id, enabled=False)
+    await organisations_of(house.services).switch(library, enabled=False)
     house.house.clients.forget()  # as the stamp tells each worker
     challenged(await fetch(house, one))
     assert (await fetch(house, stranger)).status_code == 200
@@ -146,7 +151,7 @@ async def test_disabling_stops_all_its_clients(house: TestHouse, library: str) -
         "/introspect", data={"token": token}, auth=(stranger.id, stranger.secret or "")
     )
     assert asked.json() == {"active": False}
-    await Organisations(house.services).switch(library, enabled=True)
+    await organisations_of(house.services).switch(library, enabled=True)
     house.house.clients.forget()
     assert (await fetch(house, one)).status_code == 200
     challenged(await fetch(house, two))
@@ -161,7 +166,7 @@ async def test_running_workers_notice(house: TestHouse, library: str) -> None:
     made, follower = await key(house, library), Follower(house.house)
     await follower.look()
     assert (await fetch(house, made)).status_code == 200
-    await Organisations(house.services).switch(library, enabled=False)
+    await organisations_of(house.services).switch(library, enabled=False)
     await follower.look()
     challenged(await fetch(house, made))
 
@@ -180,7 +185,7 @@ async def test_a_key_has_an_end(house: TestHouse, library: str) -> None:
     assert (await fetch(house, usual)).status_code == 200
     house.clock.pass_(1)
     challenged(await fetch(house, usual))
-    new = await house.house.clients.rotate_secret(usual.id)
+    new = await house.registrar.rotate_secret(usual.id)
     assert (await fetch(house, usual, new)).status_code == 200
     challenged(await fetch(house, usual))
     _, newest = await held(house, usual.id)
@@ -193,7 +198,7 @@ async def test_an_overlap_does_not_prolong(house: TestHouse, library: str) -> No
     near = await key(house, library, life=DAY)
     now = house.clock.now()
     for one in (made, near):
-        await house.house.clients.rotate_secret(one.id)
+        await house.registrar.rotate_secret(one.id)
     ends = [(await held(house, one.id))[0].expires_at for one in (made, near)]
     assert ends == [now + OVERLAP, now + DAY]
     assert OVERLAP == 7 * DAY
@@ -202,7 +207,7 @@ async def test_an_overlap_does_not_prolong(house: TestHouse, library: str) -> No
 async def test_who_owns_no_key_has_no_end(house: TestHouse, library: str) -> None:
     """A program without an organisation, and a web client of one, live on unless told."""
     program = await house.register_program()
-    site, _ = await house.house.clients.create(SITE, organisation=library)
+    site, _ = await house.registrar.create(SITE, organisation=library)
     for client_id in (program.id, site.client_id):
         assert [s.expires_at for s in await held(house, client_id)] == [None]
 
@@ -210,7 +215,7 @@ async def test_who_owns_no_key_has_no_end(house: TestHouse, library: str) -> Non
 async def test_the_last_use_of_each_secret(house: TestHouse, library: str) -> None:
     """When and from where, told apart for the old secret and the new one; sealed in the store."""
     made = await key(house, library)
-    new = await house.house.clients.rotate_secret(made.id)
+    new = await house.registrar.rotate_secret(made.id)
     assert [s.last_use for s in await held(house, made.id)] == [None, None]
     await fetch(house, made)
     house.clock.pass_(5)
@@ -234,7 +239,7 @@ async def test_a_last_use_is_written_once_a_minute(
     """However many calls and workers: the token request itself writes nothing of it, and what is
     fresh is not written again."""
     made, written = await key(house, library), []
-    another = Clients(house.services).uses
+    another = clients_of(house.services).uses
     uses, database = house.house.clients.uses, house.services.database
     write = database.write
 
@@ -271,7 +276,7 @@ async def test_uses_are_written_in_batches(
 
     monkeypatch.setattr(module, "BATCH", 2)
     database, write, calls = house.services.database, house.services.database.write, []
-    uses, now = module.Uses(house.services), house.clock.now()
+    uses, now = module.Uses(database, house.services.vault), house.clock.now()
     ids = sorted([(await house.register_program()).id for _ in range(5)])
     for client_id in ids:
         uses.note((client_id, ""), now, HOME)
@@ -324,8 +329,8 @@ async def test_the_last_use_of_a_client_s_own_keys(house: TestHouse) -> None:
     wanted = {**form(signer.assertion(house)), "grant_type": "client_credentials"}
     assert (await house.http().post("/token", data=wanted)).status_code == 200
     await house.house.clients.uses.flush()
-    found = (await credentials(house.services, signer.client_id))[signer.client_id]
+    found = (await credentials(house, signer.client_id))[signer.client_id]
     assert found.secrets == []
     assert found.keys_last_use is not None
     assert found.keys_last_use.address == HOME
-    assert (await credentials(house.services))[signer.client_id] == found
+    assert (await credentials(house))[signer.client_id] == found

@@ -10,12 +10,12 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from idp.house import directory_of
 from idp.kernel.reseal import SealedColumn, left, reseal, sealed_columns
 from idp.kernel.services import Services, make_services
 from idp.kernel.tables import metadata
 from idp.kernel.vault import VaultBroken
 from idp.login.persons import Persons
-from idp.members.directory import Directory
 from idp.settings import Settings
 from idp.verify.twfido.numbers import canonical
 from tests.actors import Browser, Service, log_in
@@ -47,7 +47,7 @@ async def lived_in(house: TestHouse) -> None:
     await service.redeem(await log_in(browser, service))
     await browser.open(service.url(login_hint=ALICE, prompt="login"))
     await browser.press("continue", method="web")
-    await Directory(house.services).take_in(MEMBERS.splitlines(True), canonical)
+    await directory_of(house.services).take_in(MEMBERS.splitlines(True), canonical)
     await house.house.clients.uses.flush()
     await house.services.trail.flush()
 

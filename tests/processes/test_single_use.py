@@ -16,8 +16,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from sqlalchemy import select
 
+from idp.house import directory_of
 from idp.kernel.tables import attempts, audit, counters, grants, logins, sessions
-from idp.members.directory import Directory
 from idp.verify.twfido.numbers import canonical
 from idp.verify.twfido.simulator.checksum import checksum
 from tests.processes.people import (
@@ -110,7 +110,7 @@ def callback(bridge: Bridge, qrid: str) -> httpx.Request:
 async def members(bridge: Bridge) -> None:
     """Two people with a card each are in the directory."""
     async with bridge.services() as services:
-        await Directory(services).take_in(MEMBERS.splitlines(keepends=True), canonical)
+        await directory_of(services).take_in(MEMBERS.splitlines(keepends=True), canonical)
 
 
 async def test_a_binding_code_is_used_once(bridge: Bridge, members: None) -> None:

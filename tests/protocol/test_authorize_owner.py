@@ -145,6 +145,6 @@ async def test_a_client_disabled_on_the_way(
     await browser.open(service.url())
     page = await verify(browser)
     assert "allow" in page.buttons()
-    await house.house.clients.switch("service", enabled=False)
+    await house.registrar.switch("service", enabled=False)
     is_page(await browser.press("allow"), 400, "invalid_client")
     assert await house.count(codes) == 0

@@ -213,7 +213,7 @@ async def test_an_unknown_client_gets_no_details(house: TestHouse, service: Serv
 
 async def test_a_disabled_client_is_an_unknown_one(house: TestHouse, service: Service) -> None:
     """Disabling takes effect at once, and tells nobody."""
-    await house.house.clients.switch(service.registered.id, enabled=False)
+    await house.registrar.switch(service.registered.id, enabled=False)
     is_page(await Browser(house).open(service.url()), 400, "invalid_client")
 
 

@@ -210,7 +210,7 @@ async def test_the_client_disabled_after_issue(house: TestHouse) -> None:
     reader = await house.register_program(audience=("https://books.test",))
     books = await house.register_program(audience=("https://books.test",))
     token = await token_of(house, reader)
-    await house.house.clients.switch(reader.id, enabled=False)
+    await house.registrar.switch(reader.id, enabled=False)
     inactive(await ask(house, books, token))
     challenged(await ask(house, reader, token))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
 from tests.actors import Browser, Page, Service, log_in, verify
 from tests.asking import (
     ALICE,
@@ -38,9 +38,9 @@ async def counter(house: TestHouse) -> Service:
 def test_a_kiosk_cannot_stay() -> None:
     """What outlives the session would outlive the person who stood there."""
     known = {"client_name": "c", "redirect_uris": ("https://c.test/cb",), "kiosk": True}
-    assert ClientMetadata.model_validate(known | {"scopes": ("openid",)}).kiosk
+    assert Registration.model_validate(known | {"scopes": ("openid",)}).kiosk
     with pytest.raises(ValidationError, match="offline_access"):
-        ClientMetadata.model_validate(known | {"scopes": ("openid", "offline_access")})
+        Registration.model_validate(known | {"scopes": ("openid", "offline_access")})
 
 
 def kept(browser: Browser) -> set[str]:

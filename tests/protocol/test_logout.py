@@ -332,6 +332,6 @@ async def test_a_disabled_client(house: TestHouse, service: Service) -> None:
     """A client that is gone has no way back to lead to."""
     browser = await logged_in(house, service)
     hint = await hint_of(browser, service)
-    await house.house.clients.switch("service", enabled=False)
+    await house.registrar.switch("service", enabled=False)
     answer = await browser.open(logout(id_token_hint=hint, post_logout_redirect_uri=GONE))
     is_page(answer, 400, "invalid_request")

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from idp.house import organisations_of
 from idp.kernel import metrics
-from idp.registry.metadata import ClientMetadata
-from idp.registry.organisations import Organisations
+from idp.registry.registration import Registration
 from tests.deeds import challenged, on_sqlite, refused
 from tests.house import CALLBACK, HOME, Registered, TestHouse
 
@@ -41,16 +41,16 @@ async def by_header(house: TestHouse, header: bytes) -> httpx.Response:
 
 async def ended_keys(house: TestHouse) -> tuple[str, str]:
     """The secrets of a key that has expired, and of one whose organisation was disabled."""
-    organisations = Organisations(house.services)
-    metadata = ClientMetadata(client_name="程式", grant_types=("client_credentials",))
+    organisations = organisations_of(house.services)
+    metadata = Registration(client_name="程式", grant_types=("client_credentials",))
     for name in ("expired", "stopped"):
         await organisations.create(name, key=name)
-    clients = house.house.clients
+    clients = house.registrar
     _, old = await clients.create(metadata, "expired", organisation="expired", life=60)
     _, off = await clients.create(metadata, "stopped", organisation="stopped")
     house.clock.pass_(60)
     await organisations.switch("stopped", enabled=False)
-    clients.forget()
+    house.house.clients.forget()
     return str(old), str(off)
 
 
@@ -68,7 +68,7 @@ async def test_failures_cannot_be_told_apart(
     empty secret: the same bytes after the same work, and each is counted (RFC 6749 §5.2). In
     Authlib 1.9.9 the texts differ, and by post the unknown client is a 400."""
     await house.register_program(client_id="disabled")
-    await house.house.clients.switch("disabled", enabled=False)
+    await house.registrar.switch("disabled", enabled=False)
     await house.register_program(
         client_id="signs",
         token_endpoint_auth_method="none",
@@ -148,8 +148,8 @@ async def test_basic_is_form_encoded_inside(house: TestHouse) -> None:
     1.9.9 leaves `+` alone."""
     secret = "a b+c%d:e"
     program = await house.register_program(client_id="early.bird~1")
-    await house.house.clients.update(program.id, program.client.metadata)
-    made, _ = await house.house.clients.create(program.client.metadata, "other~id", secret)
+    await house.registrar.update(program.id, program.client.metadata)
+    made, _ = await house.registrar.create(program.client.metadata, "other~id", secret)
     for encoded in (quote(secret, safe=""), quote(secret, safe="").replace("%20", "+")):
         pair = ENCODED(f"other%7Eid:{encoded}".encode())
         assert (await by_header(house, b"Basic " + pair)).status_code == 200
@@ -198,7 +198,7 @@ async def test_a_public_client_has_no_secret(house: TestHouse) -> None:
 @on_sqlite
 async def test_two_secrets_overlap_for_a_while(house: TestHouse, program: Registered) -> None:
     """A rotated secret lives on for its overlap, and no longer; the newest always counts."""
-    old, clients = program.secret or "", house.house.clients
+    old, clients = program.secret or "", house.registrar
     new = await clients.rotate_secret("program", 3600)
     for secret in (old, new):
         assert (await by_post(house, "program", secret)).status_code == 200

@@ -202,8 +202,10 @@ async def log_out(deed: Deed) -> None:
 
 
 async def withdraw_consent(deed: Deed) -> None:
-    fields = {"person": deed.person_id, "client": "service", "now": deed.house.clock.now()}
-    await deed.house.services.database.write(lambda tx: tx.run(store.REVOKE_OF_CONSENT, **fields))
+    now = deed.house.clock.now()
+    await deed.house.services.database.write(
+        lambda tx: store.revoke_grants_to(tx, deed.person_id, "service", now)
+    )
 
 
 BETWEEN = {
@@ -227,7 +229,7 @@ async def test_what_happens_between_approval_and_redemption(
 
 async def test_a_client_disabled_between(service: Service, deed: Deed) -> None:
     """TK-29: a disabled client is refused like one that does not exist."""
-    await deed.house.house.clients.switch("service", enabled=False)
+    await deed.house.registrar.switch("service", enabled=False)
     challenged(await service.redeem(deed.code))
     assert not await deed.burnt()
 

@@ -339,6 +339,6 @@ async def test_a_secret_is_no_key(house: TestHouse, signer: Signer) -> None:
 @on_sqlite
 async def test_a_disabled_client(house: TestHouse, signer: Signer) -> None:
     """A disabled client's assertions are worth nothing, and are not even remembered."""
-    await house.house.clients.switch(signer.client_id, enabled=False)
+    await house.registrar.switch(signer.client_id, enabled=False)
     challenged(await send(house, signer.assertion(house)))
     assert await house.count(spent_assertions) == 0

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from structlog.testing import capture_logs
 
-from idp.members.commands import import_members
 from tests.actors import Service
 from tests.deeds import Deed, allow, on_sqlite, refused, stored, switch_person
 from tests.house import TestHouse
@@ -227,7 +226,7 @@ async def test_the_person_disabled_after_issue(deed: Deed, token: str) -> None:
 
 async def test_the_client_disabled_after_issue(deed: Deed, token: str) -> None:
     """UI-07: the same for the client."""
-    await deed.house.house.clients.switch("service", enabled=False)
+    await deed.house.registrar.switch("service", enabled=False)
     invalid(await get(deed.house, token))
 
 
@@ -254,7 +253,7 @@ async def test_each_scope_releases_its_claims(
     for its own scope (OpenID Connect Core §5.4)."""
     sheet = tmp_path / "members.csv"
     sheet.write_text(MEMBER, encoding="utf-8")
-    await import_members(house.services, sheet, house.house.login.canonical)
+    await house.house.directory.import_file(sheet, house.house.login.canonical)
     tokens = await (await allow(service, scope=scope)).tokens()
     answer = await service.userinfo(tokens["access_token"])
     assert answer.headers["content-type"] == "application/json"

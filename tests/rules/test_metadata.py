@@ -9,9 +9,11 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from pydantic import ValidationError
 
+from idp.kernel import stored
 from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
 from idp.registry.redirects import first_difference, redirect_uri_matches
+from idp.registry.registration import Registration
 
 CALLBACK = "https://service.test/callback"
 LOGIN: dict[str, Any] = {
@@ -22,13 +24,13 @@ LOGIN: dict[str, Any] = {
 PROGRAM: dict[str, Any] = {"client_name": "程式", "grant_types": ("client_credentials",)}
 
 
-def made(**fields: Any) -> ClientMetadata:
-    return ClientMetadata.model_validate(LOGIN | fields)
+def made(**fields: Any) -> Registration:
+    return Registration.model_validate(LOGIN | fields)
 
 
 def refused(base: dict[str, Any] = LOGIN, **fields: Any) -> str:
     with pytest.raises(ValidationError) as fault:
-        ClientMetadata.model_validate(base | fields)
+        Registration.model_validate(base | fields)
     return str(fault.value)
 
 
@@ -196,7 +198,11 @@ def test_the_first_difference_is_told() -> None:
 # ── everything else ─────────────────────────────────────────────────────────────────────────────
 
 INCONSISTENT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "code without redirect_uri": (LOGIN, {"redirect_uris": ()}, "needs a redirect_uri"),
+    "code without redirect_uri": (
+        LOGIN,
+        {"redirect_uris": (), "grant_types": ("authorization_code",)},
+        "needs a redirect_uri",
+    ),
     "code without openid": (LOGIN, {"scopes": ("profile",)}, "scope openid"),
     "public program": (
         PROGRAM,
@@ -352,7 +358,7 @@ def test_it_does_not_change() -> None:
 
 def test_it_survives_the_store() -> None:
     """What is read is what was written."""
-    metadata = made(roles=("編輯",), jwks=None).settled("c")
-    assert ClientMetadata.model_validate_json(metadata.model_dump_json()) == metadata
+    metadata = made(roles=("編輯",), jwks=None).with_sector("c")
+    assert stored.read(ClientMetadata, stored.dump(metadata)) == metadata
     assert metadata.sector == "service.test"
-    assert ClientMetadata.model_validate(PROGRAM).settled("p").sector == "p"
+    assert Registration.model_validate(PROGRAM).with_sector("p").sector == "p"

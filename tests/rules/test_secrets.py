@@ -7,10 +7,11 @@ import zlib
 import pytest
 
 from idp.registry.clients import Client
-from idp.registry.metadata import CLIENT_ID, ClientMetadata
+from idp.registry.metadata import CLIENT_ID
+from idp.registry.registration import Registration
 from idp.registry.secrets import Secret, new_secret
 
-PROGRAM = ClientMetadata(client_name="程式", grant_types=("client_credentials",))
+PROGRAM = Registration(client_name="程式", grant_types=("client_credentials",))
 
 
 def test_secrets_are_recognised() -> None:

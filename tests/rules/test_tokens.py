@@ -15,9 +15,9 @@ from joserfc.jwk import ECKey, RSAKey
 from idp.kernel.errors import InvalidToken
 from idp.kernel.keyring import SigningKey
 from idp.kernel.vault import Vault
+from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
 from idp.oidc.tokens import MOST_BYTES, Tokens
-from idp.oidc.world import Grant
 from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
 from tests.house import ISSUER, START, StillClock
@@ -84,7 +84,7 @@ def client(client_id: str = "service", **fields: Any) -> Client:
         "redirect_uris": ("https://service.test/callback",),
         "scopes": ("openid",),
     }
-    metadata = ClientMetadata.model_validate(known | fields).settled(client_id)
+    metadata = ClientMetadata.model_validate(known | fields).with_sector(client_id)
     return Client(client_id, metadata, (), "", disabled=False)
 
 
@@ -113,7 +113,7 @@ def test_a_sector_is_the_host_once_and_for_all() -> None:
     """Another redirect_uri on another host must not make strangers of everybody."""
     first = client()
     moved = first.metadata.model_copy(update={"redirect_uris": ("https://new.test/callback",)})
-    assert TOKENS.subject(replace(first, metadata=moved.settled("service")), "i") == (
+    assert TOKENS.subject(replace(first, metadata=moved.with_sector("service")), "i") == (
         TOKENS.subject(first, "i")
     )
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp.members.envelope import Attempt, Unreadable, decrypt, encrypt, read_attempt
+from idp.members.envelope import CardAttempt, Unreadable, decrypt, encrypt, read_attempt
 
 VECTORS = json.loads(Path("tests/vectors.json").read_text(encoding="utf-8"))["wecard"]
 KEY, IV = b"0123456789ABCDEF", b"FEDCBA9876543210"
@@ -67,7 +67,7 @@ def test_a_large_plaintext_is_unreadable() -> None:
 def test_more_keys_than_ours_are_accepted() -> None:
     """Senders that add nonce_str, timestamp and sign are understood."""
     plain = b'{"card_number":"01","password":"p","nonce_str":"n","timestamp":1,"sign":null}'
-    assert read_attempt(plain) == Attempt("01", "p")
+    assert read_attempt(plain) == CardAttempt("01", "p")
 
 
 STRANGE = {
@@ -115,4 +115,4 @@ def test_no_plaintext_is_a_crash(plain: bytes) -> None:
 
 def test_a_password_is_not_shown() -> None:
     """An attempt in a log line or a traceback does not carry its password."""
-    assert "secret" not in repr(Attempt("1", "secret"))
+    assert "secret" not in repr(CardAttempt("1", "secret"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from idp.members.passwords import acceptable, hash_password
-from idp.members.sheet import Line, Rejected, SheetRefused, read
+from idp.members.sheet import Rejected, SheetRefused, SheetRow, read
 from idp.verify.twfido import numbers
 
 HEADER = "card_number,name,gender,identity_type,organization"
 GOOD = "007,王小明,男,職員,某某大學"
 
 
-def one(line: str, columns: str = "") -> Line | Rejected:
+def one(line: str, columns: str = "") -> SheetRow | Rejected:
     header = HEADER + ("," + columns if columns else "")
     (found,) = read([header + "\n", line + "\n"], numbers.canonical)
     return found
@@ -24,7 +24,7 @@ def test_a_line_is_read_as_it_stands() -> None:
         GOOD + ",A123456789,2026-01-01,2026-01-31,M@example.org",
         "national_id,valid_from,valid_until,email",
     )
-    assert isinstance(found, Line)
+    assert isinstance(found, SheetRow)
     assert (found.card_number, found.national_id) == ("007", "A123456789")
     assert found.valid_from == 1_767_196_800
     assert found.valid_until == 1_769_875_199
@@ -68,7 +68,7 @@ def test_the_same_card_twice_is_rejected() -> None:
     """Two spellings of one card in a list are one card too many."""
     lines = [HEADER, "ab7,甲,男,a,b", "ＡＢ 7,乙,女,a,b", "ab8,丙,女,a,b"]
     found = list(read([line + "\n" for line in lines], numbers.canonical))
-    assert [type(x) for x in found] == [Line, Rejected, Line]
+    assert [type(x) for x in found] == [SheetRow, Rejected, SheetRow]
     assert found[1] == Rejected(3, "card_number: same card as in line 2")
 
 

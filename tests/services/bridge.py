@@ -17,10 +17,10 @@ from typing import Any, Self
 import httpx
 from sqlalchemy.sql import Executable
 
+from idp.house import registrar_of
 from idp.kernel.database import Row
 from idp.kernel.services import Services, open_services
-from idp.registry.clients import Clients
-from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
 from idp.settings import read_settings
 from tests.house import Registered
 from tests.services.process import (
@@ -245,7 +245,8 @@ class Bridge(Service):
     async def register(self, **fields: Any) -> Registered:
         """A client, as tests.house registers them, written beside the running bridge."""
         async with self.services() as services:
-            client, secret = await Clients(services).create(ClientMetadata.model_validate(fields))
+            registration = Registration.model_validate(fields)
+            client, secret = await registrar_of(services).create(registration)
         return Registered(client, secret)
 
     async def all(self, statement: Executable, **params: Any) -> list[Row]:

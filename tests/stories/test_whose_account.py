@@ -18,7 +18,7 @@ async def test_what_its_account_verifies_counts_for_it_alone(
     it opens no other service, no binding code, and not what the person did elsewhere."""
     owner = Service(house, await house.register("owner"))
     account = json.dumps({"syscode": THEIRS, "keys": [API_KEY], "name": "自己的服務"})
-    await house.house.clients.set_system("owner", THEIRS, account)
+    await house.registrar.set_system("owner", THEIRS, account)
     house.simulator.systems[THEIRS] = SimulatedSystem(
         THEIRS, API_KEY, "自己的服務", f"{ISSUER}/twfido/return", None
     )

@@ -1,7 +1,7 @@
 """Every page in every state, drawn by the rooms' own code from sample data.
 
 The one list for whoever looks at pages: `idp pages check`, the browser tests, the pictures of the
-documents. A template that no sight draws fails the check.
+documents. A template that no sample draws fails the check.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
+from idp.account.pages import DONE, GONE
 from idp.house import build
 from idp.kernel import errors
 from idp.kernel.answers import Answers
@@ -45,7 +46,6 @@ from idp.login.history import Result
 from idp.login.offer import Offers
 from idp.login.sealing import Sealing
 from idp.login.view import LoginRenderer, LoginView
-from idp.oidc.account import DONE, GONE
 from idp.registry.metadata import ClientMetadata
 from idp.settings import Settings
 
@@ -106,8 +106,8 @@ class Studio:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """One page in one state. Sights of the same `page` may have the same title."""
+class Sample:
+    """One page in one state. Samples of the same `page` may have the same title."""
 
     page: str
     state: str
@@ -227,39 +227,39 @@ def _login(
     return draw
 
 
-def logins() -> Iterator[Sight]:
+def logins() -> Iterator[Sample]:
     often = errors.TooManyPushes(retry_after=540)
-    yield Sight("choose", "", _login())
-    yield Sight("choose", "phone", _login(), agent=PHONE)
-    yield Sight("choose", "web-only", _login(methods=("web",)))
-    yield Sight("choose-fault", "method", _login(fault="method"))
-    yield Sight("choose-fault", "empty", _login(fault="empty"))
-    yield Sight("choose-fault", "number", _login(fault="number", typed="A12345678"))
-    yield Sight("opening", "", _login("push", state=AttemptState.OPENING, age=1))
-    yield Sight("push", "", _login("push"))
-    yield Sight("push", "later", _login("push", age=60))
-    yield Sight("push", "still", _login("push", age=60), query="still=1")
-    yield Sight("push", "soon", _login("push"), query="soon=1")
-    yield Sight("scan", "", _login("qr"))
-    yield Sight("scan", "still", _login("qr"), query="still=1")
-    yield Sight("scan", "phone", _login("qr", app_link="tw.gov.moi:x"), agent=PHONE)
-    yield Sight("leave", "web", _login("web", handle=None))
-    yield Sight("leave-dongle", "", _login("dongle", handle=None))
-    yield Sight("returned", "", _login("web"))
-    yield Sight("approved", "", _login("qr", state=AttemptState.APPROVED))
-    yield Sight("confirm", "web", _login("web", state=AttemptState.APPROVED))
-    yield Sight("expired", "push", _login("push", age=200))
-    yield Sight("expired", "qr", _login("qr", age=200))
+    yield Sample("choose", "", _login())
+    yield Sample("choose", "phone", _login(), agent=PHONE)
+    yield Sample("choose", "web-only", _login(methods=("web",)))
+    yield Sample("choose-fault", "method", _login(fault="method"))
+    yield Sample("choose-fault", "empty", _login(fault="empty"))
+    yield Sample("choose-fault", "number", _login(fault="number", typed="A12345678"))
+    yield Sample("opening", "", _login("push", state=AttemptState.OPENING, age=1))
+    yield Sample("push", "", _login("push"))
+    yield Sample("push", "later", _login("push", age=60))
+    yield Sample("push", "still", _login("push", age=60), query="still=1")
+    yield Sample("push", "soon", _login("push"), query="soon=1")
+    yield Sample("scan", "", _login("qr"))
+    yield Sample("scan", "still", _login("qr"), query="still=1")
+    yield Sample("scan", "phone", _login("qr", app_link="tw.gov.moi:x"), agent=PHONE)
+    yield Sample("leave", "web", _login("web", handle=None))
+    yield Sample("leave-dongle", "", _login("dongle", handle=None))
+    yield Sample("returned", "", _login("web"))
+    yield Sample("approved", "", _login("qr", state=AttemptState.APPROVED))
+    yield Sample("confirm", "web", _login("web", state=AttemptState.APPROVED))
+    yield Sample("expired", "push", _login("push", age=200))
+    yield Sample("expired", "qr", _login("qr", age=200))
     apart = (VerificationError, errors.Expired, errors.TooManyPushes, errors.Maintenance)
     for why in errors.all_errors():
         if issubclass(why, VerificationError) and why not in apart:
-            yield Sight(why.code, "", _login("qr", state=ENDED, why=why))
-    yield Sight("TF-2101", "push", _login("push", state=ENDED, why=errors.Denied))
-    yield Sight("TF-2105", "", _login(problem=often))
-    yield Sight("TF-2203", "", _login(problem=errors.Maintenance(1_800_000_000)))
-    yield Sight("TF-2105", "ringing", _login("push", problem=often))
-    yield Sight("TF-3006", "login", _login("qr", problem=errors.PersonDisabled()))
-    yield Sight("TF-3002", "login", _login("qr", problem=errors.AlreadyFinished()))
+            yield Sample(why.code, "", _login("qr", state=ENDED, why=why))
+    yield Sample("TF-2101", "push", _login("push", state=ENDED, why=errors.Denied))
+    yield Sample("TF-2105", "", _login(problem=often))
+    yield Sample("TF-2203", "", _login(problem=errors.Maintenance(1_800_000_000)))
+    yield Sample("TF-2105", "ringing", _login("push", problem=often))
+    yield Sample("TF-3006", "login", _login("qr", problem=errors.PersonDisabled()))
+    yield Sample("TF-3002", "login", _login("qr", problem=errors.AlreadyFinished()))
 
 
 # ── errors ──────────────────────────────────────────────────────────────────────────────────────
@@ -269,16 +269,16 @@ def _error(error: IdpError) -> Callable[[Studio, Request], Response]:
     return lambda studio, request: studio.answers.as_page(request, error)
 
 
-def failures() -> Iterator[Sight]:
+def failures() -> Iterator[Sample]:
     """Every error of the tree that can be a page of its own."""
     groups = (errors.ProtocolError, errors.PageError)
     for kind in errors.all_errors():
         if kind not in groups and not issubclass(kind, VerificationError):
-            yield Sight(kind.code, kind.__name__, _error(kind()))
+            yield Sample(kind.code, kind.__name__, _error(kind()))
     finished = errors.AlreadyFinished("館藏服務", "Library services", HOME)
-    yield Sight("TF-3002", "home", _error(finished))
+    yield Sample("TF-3002", "home", _error(finished))
     sent, known = "https://service.test/callback/", "https://service.test/callback"
-    yield Sight("TF-1002", "sandbox", _error(errors.RedirectUriMismatch(sent, (known,), 29)))
+    yield Sample("TF-1002", "sandbox", _error(errors.RedirectUriMismatch(sent, (known,), 29)))
 
 
 # ── a person's own page ─────────────────────────────────────────────────────────────────────────
@@ -293,7 +293,7 @@ SERVICE = {
 WALLET = {"id": "/wecard", "name": "/wecard", "name_en": "", "agency": ""}
 
 
-def account() -> Iterator[Sight]:
+def account() -> Iterator[Sample]:
     form = {"csrf": "x", "session": "x", "at": "/account"}
     given = {"when": WHEN, "method": "qr", "claims": ("name", "twid"), "service": SERVICE}
     lines = [given | {"result": result.value} for result in Result]
@@ -309,14 +309,14 @@ def account() -> Iterator[Sight]:
     drawn = {done: full | {"done": done} for done in DONE}
     drawn |= {"first": none | {"done": "", "more": ""}, "earlier": full | {"earlier": True}}
     for state, shown in drawn.items():
-        yield Sight(
+        yield Sample(
             "account", state, _plain("account/account.html", **({"done": ""} | shown), **form)
         )
-    yield Sight("withdraw", "", _plain("account/withdraw.html", service=SERVICE, **form))
-    yield Sight("not-me", "", _plain("account/not_me.html", **form))
+    yield Sample("withdraw", "", _plain("account/withdraw.html", service=SERVICE, **form))
+    yield Sample("not-me", "", _plain("account/not_me.html", **form))
     for done in ("", *GONE):
         left = _plain("account/left.html", start="/account", done=done)
-        yield Sight(f"account-left-{done}".rstrip("-"), "", left)
+        yield Sample(f"account-left-{done}".rstrip("-"), "", left)
 
 
 # ── consent, return, logout ─────────────────────────────────────────────────────────────────────
@@ -343,7 +343,7 @@ def _plain(template: str, **context: Any) -> Callable[[Studio, Request], Respons
     return lambda studio, request: studio.page(request, template, **context)
 
 
-def protocol() -> Iterator[Sight]:
+def protocol() -> Iterator[Sample]:
     asked = {"client": CLIENT, "authorization_id": "sample", "csrf": "x", "session": "x"}
     asked |= {"asked_at": WHEN, "browser": "Chrome, Windows", "withheld": ["phone_number"]}
     for state, rows, long_lived, kiosk in (
@@ -353,15 +353,17 @@ def protocol() -> Iterator[Sight]:
     ):
         more = {"rows": rows, "long_lived": long_lived, "kiosk": kiosk}
         more["clears"] = "/authorize/sample/cancelled" if kiosk else ""
-        yield Sight("consent", state, _plain("oidc/consent.html", **asked, **more))
+        yield Sample("consent", state, _plain("oidc/consent.html", **asked, **more))
     sent = {"code": "sample", "state": "sample"}
-    yield Sight("form-post", "", _plain("oidc/form_post.html", action=HOME, fields=sent))
+    yield Sample("form-post", "", _plain("oidc/form_post.html", action=HOME, fields=sent))
     into = {"client": CLIENT, "location": "tw.gov.library:/callback?code=sample"}
-    yield Sight("app", "", _plain("oidc/return_app.html", failed=False, **into))
-    yield Sight("app-failed", "", _plain("oidc/return_app.html", failed=True, **into))
+    yield Sample("app", "", _plain("oidc/return_app.html", failed=False, **into))
+    yield Sample("app-failed", "", _plain("oidc/return_app.html", failed=True, **into))
     for state, client in (("", CLIENT), ("nobody", None)):
-        yield Sight("logout", state, _plain("oidc/logout.html", client=client, fields={}, csrf="x"))
-        yield Sight("logged-out", state, _plain("oidc/logged_out.html", client=client))
+        yield Sample(
+            "logout", state, _plain("oidc/logout.html", client=client, fields={}, csrf="x")
+        )
+        yield Sample("logged-out", state, _plain("oidc/logged_out.html", client=client))
 
 
 # ── the card page ───────────────────────────────────────────────────────────────────────────────
@@ -378,7 +380,7 @@ CARDS = [
 ]
 
 
-def cards() -> Iterator[Sight]:
+def cards() -> Iterator[Sample]:
     at = {"start": "/wecard", "minutes": 10}
     for state, shown, notice in (
         ("", CARDS, ""),
@@ -386,12 +388,12 @@ def cards() -> Iterator[Sight]:
         ("often", CARDS, "often"),
         ("none", [], ""),
     ):
-        form = {"csrf": "x", "once": "x", "notice": notice}
-        yield Sight("cards", state, _plain("wecard/cards.html", cards=shown, **form, **at))
+        form = {"csrf": "x", "session": "x", "once": "x", "notice": notice}
+        yield Sample("cards", state, _plain("wecard/cards.html", cards=shown, **form, **at))
     code = {"code": "7KQ4 M2XP", "card": CARDS[0], "until": "09:40"}
-    yield Sight("code", "", _plain("wecard/code.html", **code, **at))
-    yield Sight("left", "", _plain("wecard/left.html", **at))
+    yield Sample("code", "", _plain("wecard/code.html", **code, **at))
+    yield Sample("left", "", _plain("wecard/left.html", **at))
 
 
-def sights() -> list[Sight]:
+def samples() -> list[Sample]:
     return [*logins(), *failures(), *protocol(), *account(), *cards()]

@@ -1,0 +1,190 @@
+"""What may be registered: the rules for a client that comes in by the command line, by a file, or
+by registration (RFC 7591). What is stored already is not held to them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, KeySet, RSAKey
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from idp.registry.metadata import ClientMetadata
+
+NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
+LONGEST_NAME = 100
+_CLEAN_URI = re.compile(r"\A[!#-;=?-Z_a-z~%\[\]]{1,2000}\Z", re.ASCII)
+_SCOPE = re.compile(r"\A[!#-\[\]-~]+\Z", re.ASCII)  # RFC 6749 §3.3
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that show nothing
+
+# what a client has if nothing is said: a site with redirect URIs, or a program
+SITE: dict[str, Any] = {
+    "grant_types": ("authorization_code", "refresh_token"),
+    "scopes": ("openid", "profile"),
+}
+PROGRAM: dict[str, Any] = {"grant_types": ("client_credentials",)}
+
+
+def _a_label(text: str) -> str:
+    """Shown to people: marks of direction and invisible characters make one name look like
+    another."""
+    if len(text) > LONGEST_NAME or any(_shows_nothing(character) for character in text):
+        raise ValueError(f"must be at most {LONGEST_NAME} visible characters")
+    return text
+
+
+def _shows_nothing(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind.startswith("C") or kind in ("Zl", "Zp") or character in _BLANK
+
+
+def _a_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("must not be empty")
+    return name
+
+
+def _a_uri(uri: str) -> str:
+    """Compared as a string for ever, so only a clean one may be registered."""
+    parts = urlsplit(uri)
+    scheme, host = parts.scheme, parts.netloc
+    if not _CLEAN_URI.match(uri) or not scheme or "#" in uri or scheme.lower() in NEVER:
+        raise ValueError(f"{uri!r} is not an absolute URI without fragment")
+    if parts.port == 0:  # reading it also raises ValueError for what is no port
+        raise ValueError(f"{uri!r} has no usable port")
+    # a comma or semicolon in the host would end its entry in a Content-Security-Policy
+    if set("@,;'") & set(host) or "*" in uri or "\\" in uri or "/../" in uri + "/":
+        raise ValueError(f"{uri!r} holds user information, a wildcard or a dot segment")
+    return uri
+
+
+def _a_page(uri: str) -> str:
+    """A page that people are led to: https, or the developer's own machine."""
+    parts = urlsplit(_a_uri(uri)) if uri else None
+    if parts and not (parts.scheme == "https" and parts.hostname) and not _is_loopback(parts):
+        raise ValueError(f"{uri!r} is no https page")
+    return uri
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _a_scope(scope: str) -> str:
+    if not _SCOPE.match(scope):
+        raise ValueError(f"{scope!r} is not a scope")
+    return scope
+
+
+Label = Annotated[str, AfterValidator(_a_label)]
+Name = Annotated[Label, AfterValidator(_a_name)]
+Uri = Annotated[str, AfterValidator(_a_uri)]
+Page = Annotated[str, AfterValidator(_a_page)]
+Scope = Annotated[str, AfterValidator(_a_scope)]
+GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+Algorithm = Literal["RS256", "ES256"]
+
+
+def _member(name: str, **bounds: Any) -> Any:
+    """The default and the description that `ClientMetadata` gives to it."""
+    known = ClientMetadata.model_fields[name]
+    return Field(known.default, description=known.description, **bounds)
+
+
+class Registration(ClientMetadata):
+    """Raises pydantic.ValidationError, which names every fault."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client_name: Name = Field(
+        default=..., description=ClientMetadata.model_fields["client_name"].description
+    )
+    client_name_en: Label = _member("client_name_en")
+    agency: Label = _member("agency")
+    client_uri: Page = _member("client_uri")
+    policy_uri: Page = _member("policy_uri")
+    purpose: Label = _member("purpose")
+    purpose_en: Label = _member("purpose_en")
+    application_type: Literal["web", "native"] = _member("application_type")
+    redirect_uris: tuple[Uri, ...] = _member("redirect_uris")
+    post_logout_redirect_uris: tuple[Uri, ...] = _member("post_logout_redirect_uris")
+    grant_types: tuple[GrantType, ...] = _member("grant_types")
+    scopes: tuple[Scope, ...] = _member("scopes")
+    response_modes: tuple[Literal["query", "form_post"], ...] = _member("response_modes")
+    token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
+    id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
+    access_token_alg: Algorithm = _member("access_token_alg")
+    access_token_seconds: int | None = _member("access_token_seconds", ge=60, le=86_400)
+    sector: Label = _member("sector")
+    audience: tuple[Scope, ...] = _member("audience")
+    roles: tuple[Label, ...] = _member("roles")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        """What is left out follows from whether browsers come back to the client."""
+        if not isinstance(given, dict):
+            return given
+        return (SITE if given.get("redirect_uris") else PROGRAM) | given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = [text for broken, text in self._rules() if broken]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _rules(self) -> list[tuple[bool, str]]:
+        """(broken?, what to say)."""
+        codes = "authorization_code" in self.grant_types
+        hosts = {urlsplit(uri).netloc for uri in self.redirect_uris}
+        back = (*self.redirect_uris, *self.post_logout_redirect_uris)
+        unfit = [uri for uri in back if not self._fits(uri)]
+        keyed = self.token_endpoint_auth_method == "private_key_jwt"
+        return [
+            (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
+            (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
+            (self.program and self.public, "a public client cannot use client_credentials"),
+            (
+                self.public and not self.require_pkce,
+                "a public client cannot be exempted from PKCE",
+            ),
+            (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
+            (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
+            (keyed and not _public_keys(self.jwks), "private_key_jwt needs jwks of public keys"),
+            (not keyed and self.jwks is not None, "jwks is only for private_key_jwt"),
+            (
+                self.kiosk and "offline_access" in self.scopes,
+                "a kiosk remembers nobody: it cannot have offline_access",
+            ),
+        ]
+
+    def _fits(self, uri: str) -> bool:
+        parts = urlsplit(uri)
+        if parts.scheme == "https":
+            return bool(parts.hostname)
+        if parts.scheme == "http":
+            return _is_loopback(parts)
+        # RFC 8252 §7.1: an app's own scheme is a reversed domain name
+        return self.native and "." in parts.scheme
+
+
+def _public_keys(jwks: dict[str, Any] | None) -> bool:
+    """RSA from 2048 bits, or EC P-256; nothing private, nothing symmetric."""
+    try:
+        keys = KeySet.import_key_set(jwks or {"keys": []}).keys  # type: ignore[arg-type]
+    except (JoseError, KeyError, TypeError, ValueError):
+        return False
+    return bool(keys) and all(_strong(key) for key in keys)
+
+
+def _strong(key: Key) -> bool:
+    if key.is_private:  # somebody sent more than they should; we would keep it in clear
+        return False
+    if isinstance(key, RSAKey):
+        return key.public_key.key_size >= 2048
+    return isinstance(key, ECKey) and key.curve_name == "P-256"
