@@ -109,6 +109,8 @@ class AttemptPoller:
             moved = await self._store(tx, attempt, outcome, method)
             event = self._event(outcome) if moved else LATE
             detail = {"method": method.name, "code": outcome.code, "alarm": outcome.alarm or ""}
+            if outcome.why:
+                detail["why"] = outcome.why.code
             await self._services.trail.write(tx, who.entry(event, client_id=client_id, **detail))
             return event
 
@@ -121,7 +123,7 @@ class AttemptPoller:
     async def expire(self, attempt: VerificationAttempt, who: Caller) -> None:
         """A page shows that the time is up, and nobody asks any more."""
         client_id, who = attempt.relying_party, journal.under(attempt, who)
-        detail = {"method": attempt.method.rpartition(":")[2], "code": ""}
+        detail = {"method": attempt.method.rpartition(":")[2], "why": errors.Expired.code}
 
         async def work(tx: Transaction) -> bool:
             ended = await attempts.attempt_ended(tx, attempt.id, errors.Expired)
