@@ -9,7 +9,7 @@ from idp.kernel import audit
 from idp.kernel.database import Transaction
 from idp.kernel.services import Services
 from idp.login.persons import Persons
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 
 group = typer.Typer(no_args_is_help=True, help="Persons.")
 

@@ -108,7 +108,7 @@ class AttemptPoller:
         async def work(tx: Transaction) -> str:
             moved = await self._store(tx, attempt, outcome, method)
             event = self._event(outcome) if moved else LATE
-            detail = {"method": method.name, "code": outcome.code, "alarm": outcome.alarm or ""}
+            detail = {**method.labels, "code": outcome.code, "alarm": outcome.alarm or ""}
             if outcome.why:
                 detail["why"] = outcome.why.code
             await self._services.trail.write(tx, who.entry(event, client_id=client_id, **detail))
@@ -116,26 +116,25 @@ class AttemptPoller:
 
         event = await self._services.database.write(work)
         ended = outcome.why.code if outcome.why else "approved"
-        journal.line(event, who, client_id, ended, method=method.name)
+        journal.line(event, who, client_id, ended, **method.labels)
         if event is not LATE:
-            metrics.LOGINS_FINISHED.labels(method.name, ended).inc()
+            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
 
-    async def expire(self, attempt: VerificationAttempt, who: Caller) -> None:
+    async def expire(self, attempt: VerificationAttempt, method: Method, who: Caller) -> None:
         """A page shows that the time is up, and nobody asks any more."""
         client_id, who = attempt.relying_party, journal.under(attempt, who)
-        detail = {"method": attempt.method.rpartition(":")[2], "why": errors.Expired.code}
+        code = errors.Expired.code
 
         async def work(tx: Transaction) -> bool:
             ended = await attempts.attempt_ended(tx, attempt.id, errors.Expired)
             if ended:
-                entry = who.entry(ENDED, client_id=client_id, **detail)
+                entry = who.entry(ENDED, client_id=client_id, **method.labels, why=code)
                 await self._services.trail.write(tx, entry)
             return ended
 
         if await self._services.database.write(work):
-            method = detail["method"]
-            journal.line(ENDED, who, client_id, errors.Expired.code, method=method)
-            metrics.LOGINS_FINISHED.labels(method, errors.Expired.code).inc()
+            journal.line(ENDED, who, client_id, code, **method.labels)
+            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=code).inc()
 
     @staticmethod
     def _event(outcome: Outcome) -> str:

@@ -67,8 +67,8 @@ class Completion:
         except _TakenAlready:
             return None
         event, what = (COMPLETED, "completed") if cookie else (REFUSED, errors.PersonDisabled.code)
-        client_id, method = approval.login.relying_party, approval.method.name
-        journal.line(event, taker.caller, client_id, what, method=method)
+        client_id = approval.login.relying_party
+        journal.line(event, taker.caller, client_id, what, **approval.method.labels)
         if cookie is None:
             raise errors.PersonDisabled
         return cookie
@@ -101,9 +101,8 @@ class Completion:
         used = await store.finish_login(tx, login.id, attempt.id, session.id, verified.at)
         if not used or not await attempts.use_attempt(tx, attempt.id, verified.at - GRACE):
             raise _TakenAlready
-        method = approval.method.name
         entry = taker.caller.entry(
-            COMPLETED, client_id=client_id, person_id=person.id, method=method
+            COMPLETED, client_id=client_id, person_id=person.id, **approval.method.labels
         )
         await self._trail.write(tx, entry)
         return cookie

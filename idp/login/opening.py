@@ -97,9 +97,9 @@ class AttemptOpener:
         method, who = opening.method, opening.caller
         kind = errors.TooManyPushes if method.disturbs else errors.NotStarted
         client_id = opening.login.relying_party
-        entry = who.entry(LIMITED, client_id=client_id, method=method.name, wait=wait)
+        entry = who.entry(LIMITED, client_id=client_id, **method.labels, wait=wait)
         await self._services.trail.note(entry)
-        journal.line(LIMITED, who, client_id, kind.code, method=method.name, wait=wait)
+        journal.line(LIMITED, who, client_id, kind.code, **method.labels, wait=wait)
         return kind(retry_after=wait)
 
     def _new(self, opening: Opening) -> VerificationAttempt:
@@ -189,7 +189,7 @@ class AttemptOpener:
             if challenge.handle:
                 await store.take_handle(tx, challenge.handle, attempt.id, now)
             state = await attempts.attempt_opened(tx, opened)
-            entry = who.entry(STARTED, client_id=attempt.relying_party, method=method.name)
+            entry = who.entry(STARTED, client_id=attempt.relying_party, **method.labels)
             await self._services.trail.write(tx, entry)
             return state
 
@@ -197,7 +197,7 @@ class AttemptOpener:
             state = await self._services.database.write(work)
         except Conflict:
             raise errors.Disagreement(detail="the upstream gave out a handle twice") from None
-        metrics.LOGINS_STARTED.labels(method.name).inc()
+        metrics.LOGINS_STARTED.labels(**method.labels).inc()
         if state is AttemptState.REPLACED:  # while the upstream was asked
             await self.give_up(replace(opened, state=state))
 
@@ -225,13 +225,13 @@ class AttemptOpener:
             if isinstance(refusal, errors.NotStarted):
                 # somebody may be trying out who is registered
                 await self._budgets.failed(tx, method, who.source, now)
-            detail = {"method": method.name, "why": refusal.code}
+            detail = {**method.labels, "why": refusal.code}
             entry = who.entry(NOT_STARTED, client_id=client_id, **detail)
             await self._services.trail.write(tx, entry)
 
         await self._services.database.write(work)
         journal.line(
-            NOT_STARTED, who, client_id, refusal.code, method=method.name, detail=refusal.detail
+            NOT_STARTED, who, client_id, refusal.code, **method.labels, detail=refusal.detail
         )
         if isinstance(refusal, errors.Disagreement):
             metrics.ALARMS.labels("upstream").inc()

@@ -169,9 +169,10 @@ class LoginPages:
     async def _expired(self, request: Request, view: LoginView) -> LoginView:
         """Asked once more: an approval of the last second counts. Otherwise it ends here."""
         view = await self._asked(request, view, woken=True)
-        attempt, now = view.attempt, self._services.clock.now()
-        if view.step is Step.EXPIRED and attempt and not worth_asking(attempt, now):
-            await self._poller.expire(attempt, caller_of(request))
+        attempt, method, now = view.attempt, view.offer.current, self._services.clock.now()
+        over = view.step is Step.EXPIRED
+        if over and attempt and method and not worth_asking(attempt, now):
+            await self._poller.expire(attempt, method, caller_of(request))
         return view
 
     # ── pressing ───────────────────────────────────────────────────────────────────────────────
@@ -181,7 +182,7 @@ class LoginPages:
         if view.step is Step.FINISHED:
             return _back(view)
         method = next((m for m in view.offer.methods if m.name == form.get("method")), None)
-        number = self._entrance.canonical(form.get("pid", ""))
+        number = self._entrance.canonical(form.get("pid", ""), method)
         fault = _fault(method, form.get("pid", ""), number)
         if fault or method is None:
             view = replace(view, attempt=None, step=Step.CHOOSE)

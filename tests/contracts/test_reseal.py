@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 import pytest
+from idp.verify.twfido.numbers import canonical
 from pydantic import SecretStr
 from sqlalchemy import select
 
@@ -17,7 +18,6 @@ from idp.kernel.tables import metadata
 from idp.kernel.vault import VaultBroken
 from idp.login.persons import Persons
 from idp.settings import Settings
-from idp.verify.twfido.numbers import canonical
 from tests.actors import Browser, Service, log_in
 from tests.house import TestHouse
 

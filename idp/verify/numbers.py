@@ -1,4 +1,4 @@
-"""National and resident ID numbers of Taiwan. Pure.
+"""National and resident ID numbers of Taiwan, for every scheme that verifies them. Pure.
 
 Three forms: national [A-Z][12]+8 digits, resident [A-Z][89]+8 digits (since 2021), resident in
 the old form [A-Z][A-D]+8 digits. The last digit is a check digit.
