@@ -154,6 +154,8 @@ failed_auth_per_minute = 100000
 [login]
 starts_per_minute = 100000
 failed_starts = 100000
+numbered_starts = 100000
+numbers = 10
 
 [login.push]
 per_ten_minutes = 1000

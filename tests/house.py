@@ -101,7 +101,7 @@ class Line(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.calls.append(request.url.path.removeprefix("/rp-api-").upper())
         if self.cut:
-            raise httpx.ConnectError("connection refused")
+            raise httpx.ConnectError("connection refused") from ConnectionRefusedError()
         return await self._far_ends[request.url.host].handle_async_request(request)
 
 

@@ -37,7 +37,7 @@ from idp.members.directory import Directory, ImportReport
 from idp.members.passwords import hash_password
 from idp.members.routes import routes
 from idp.members.settings import MembersSettings
-from idp.verify import numbers
+from idp.verify import App, numbers
 from tests.house import StillClock, quick_key
 
 ISSUER = "https://id.example"
@@ -289,6 +289,7 @@ async def found(card_database: str) -> AsyncIterator[Callable[..., Any]]:
             clock,
             quick_key,
         )
+        services.templates.name_app(App("行動自然人憑證", "TW FidO"))
         await services.database.open()
         opened.append(services.database)
         return Organisation(services, clock, members or settings())

@@ -15,7 +15,7 @@ from idp.kernel.caller import Caller
 from idp.kernel.database import Transaction
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerSecond
-from idp.login import aliases, attempts, store
+from idp.login import aliases, attempts, journal, store
 from idp.login.budgets import Budgets
 from idp.login.flow import Heard, VerificationAttempt, Why, worth_asking
 from idp.login.persons import Persons
@@ -92,7 +92,9 @@ class AttemptPoller:
         try:
             outcome = await self._schemes.poll(self._sealing.as_asked(attempt))
         except errors.UpstreamAway as away:
-            log.warning("login.upstream_away", method=attempt.method, detail=away.detail)
+            client_id = attempt.relying_party
+            who = journal.under(attempt, who)
+            journal.line("login.upstream_away", who, client_id, away.code, detail=away.detail)
             return False  # still pending; the next poll asks again until the time is up
         await self._take(attempt, outcome, who)
         return True
@@ -100,28 +102,48 @@ class AttemptPoller:
     # ── what it says ───────────────────────────────────────────────────────────────────────────
 
     async def _take(self, attempt: VerificationAttempt, outcome: Outcome, who: Caller) -> None:
+        client_id, who = attempt.relying_party, journal.under(attempt, who)
         if outcome.alarm:
-            metrics.ALARMS.labels("upstream").inc()
-            log.error("login.alarm", what=outcome.alarm, method=attempt.method)
+            _alarm(outcome.alarm, who)
         method = self._schemes.method(attempt.method)
         if outcome.state is State.PENDING or method is None:
             return
 
-        async def work(tx: Transaction) -> tuple[bool, Outcome]:
+        async def work(tx: Transaction) -> tuple[list[str], Outcome]:
             told = await self._compared(tx, outcome, method)
             moved = await self._store(tx, attempt, told, method)
+            events = self._events(told) if moved else [LATE]
             detail = {**method.labels, "code": told.code, "alarm": told.alarm or ""}
-            for event in self._events(told) if moved else [LATE]:
-                await self._services.trail.write(tx, who.entry(event, **detail, **told.evidence))
-            return moved, told
+            if told.why:
+                detail["why"] = told.why.code
+            for event in events:
+                entry = who.entry(event, client_id=client_id, **detail, **told.evidence)
+                await self._services.trail.write(tx, entry)
+            return events, told
 
-        moved, told = await self._services.database.write(work)
+        events, told = await self._services.database.write(work)
         if told.alarm and not outcome.alarm:
-            metrics.ALARMS.labels("upstream").inc()
-            log.error("login.alarm", what=told.alarm, method=attempt.method)
-        if moved:
-            ended = told.why.code if told.why else "approved"
+            _alarm(told.alarm, who)
+        ended = told.why.code if told.why else "approved"
+        journal.line(events[0], who, client_id, ended, **method.labels)
+        if events[0] is not LATE:
             metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
+
+    async def expire(self, attempt: VerificationAttempt, method: Method, who: Caller) -> None:
+        """A page shows that the time is up, and nobody asks any more."""
+        client_id, who = attempt.relying_party, journal.under(attempt, who)
+        code = errors.Expired.code
+
+        async def work(tx: Transaction) -> bool:
+            ended = await attempts.attempt_ended(tx, attempt.id, errors.Expired)
+            if ended:
+                entry = who.entry(ENDED, client_id=client_id, **method.labels, why=code)
+                await self._services.trail.write(tx, entry)
+            return ended
+
+        if await self._services.database.write(work):
+            journal.line(ENDED, who, client_id, code, **method.labels)
+            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=code).inc()
 
     async def _compared(self, tx: Transaction, outcome: Outcome, method: Method) -> Outcome:
         """What it comes to, held against what the upstream called this person before. Only where
@@ -169,3 +191,8 @@ class AttemptPoller:
     async def _heard(tx: Transaction, attempt: VerificationAttempt, why: Why) -> bool:
         await attempts.attempt_heard(tx, attempt.id, why)
         return False
+
+
+def _alarm(what: str, who: Caller) -> None:
+    metrics.ALARMS.labels("upstream").inc()
+    log.error("login.alarm", reference=who.reference, what=what)
