@@ -20,9 +20,9 @@ from idp.kernel import tables
 from idp.kernel.database import Transaction
 from idp.kernel.sqlite import sqlite_file
 from idp.members import codes
+from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
 from idp.oidc.tokens import Tokens
-from idp.oidc.world import Grant
 from idp.registry.clients import Client
 from idp.verify.twfido.numbers import canonical
 from tests import wecard

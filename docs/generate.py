@@ -31,6 +31,7 @@ from idp.kernel.errors import (
     VerificationError,
     all_errors,
 )
+from idp.oidc.routes import GRID, Origins
 from idp.oidc.scopes import CLAIMS
 from idp.registry.registration import Registration
 from idp.settings import Settings
@@ -262,6 +263,22 @@ def scopes_table() -> str:
         for scope, claims in CLAIMS.items()
     ]
     return table(("scope", "claims"), rows)
+
+
+def endpoints_table() -> str:
+    """The grid of idp/oidc/routes.py."""
+    rows = [
+        (
+            f"`{cell.path}`",
+            ", ".join(cell.handlers),
+            cell.who,
+            cell.what,
+            cell.errors.value,
+            "" if cell.origins is Origins.NONE else cell.origins.value,
+        )
+        for cell in GRID
+    ]
+    return table(("path", "method", "who", "what", "errors", "other origins"), rows)
 
 
 def metadata_table() -> str:

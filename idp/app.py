@@ -83,7 +83,7 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.state.house = house
-    cors = Cors(app, settings.oidc.cors_origins, cors_paths(settings.oidc))
+    cors = Cors(app, house.allows_origin, cors_paths(settings.oidc))
     return Edge(cors, settings.issuer, settings.web)
 
 

@@ -8,12 +8,19 @@ from dataclasses import dataclass
 import httpx
 from starlette.routing import Route
 
+from idp.account.routes import routes as account_routes
 from idp.kernel.answers import Answers
 from idp.kernel.services import Services
-from idp.login.desk import Desk
-from idp.login.pages import Login
+from idp.login.asking import AttemptPoller
+from idp.login.budgets import Budgets
+from idp.login.complete import Completion
+from idp.login.entrance import Entrance
+from idp.login.offer import Offers
+from idp.login.opening import AttemptOpener
+from idp.login.pages import LoginPages
 from idp.login.persons import Persons
 from idp.login.returns import Returns
+from idp.login.sealing import Sealing
 from idp.login.sequences import Sequences
 from idp.login.session import Sessions
 from idp.members.directory import Directory
@@ -54,9 +61,8 @@ def organisations_of(services: Services) -> Organisations:
 
 
 def directory_of(services: Services) -> Directory:
-    return Directory(
-        services.database, services.clock, services.vault, services.trail, Persons(services)
-    )
+    persons = Persons(services.database, services.vault, services.clock)
+    return Directory(services.database, services.clock, services.vault, services.trail, persons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,8 @@ class House:
     settings: Settings
     clients: Clients
     schemes: Schemes
-    desk: Desk
-    login: Login
+    login: Entrance
+    pages: LoginPages
     returns: Returns
     directory: Directory
 
@@ -75,12 +81,19 @@ class House:
             *oidc_routes(
                 self.services, self.settings.oidc, self.clients, self.login, self.directory, answers
             ),
-            *self.login.routes(answers),
+            *account_routes(
+                self.services, self.settings.oidc.account_seconds, self.clients, self.login, answers
+            ),
+            *self.pages.routes(answers),
             *self.returns.routes(answers),
             *member_routes(
                 self.services, self.settings.members, self.login, self.directory, answers
             ),
         ]
+
+    async def allows_origin(self, origin: str) -> bool:
+        """Whether a browser program of this origin may read the answers of the token endpoint."""
+        return origin in self.settings.oidc.cors_origins
 
 
 def build(
@@ -98,9 +111,30 @@ def build(
         monotonic=services.clock.monotonic,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
-    persons, sessions = Persons(services), Sessions(services, settings.login.session)
-    desk = Desk(services, settings.login, schemes, persons)
-    login = Login(services, settings.login, desk, persons, sessions)
-    returns = Returns(services, desk, schemes)
+    persons = Persons(services.database, services.vault, services.clock)
+    sessions = Sessions(
+        services.database, services.clock, services.forms.cookies, settings.login.session
+    )
+    login = Entrance(services, settings.login, schemes, persons, sessions)
+    pages, returns = _login_doors(services, login, schemes)
     directory = directory_of(services)
-    return House(services, settings, clients, schemes, desk, login, returns, directory)
+    return House(services, settings, clients, schemes, login, pages, returns, directory)
+
+
+def _login_doors(
+    services: Services, login: Entrance, schemes: Schemes
+) -> tuple[LoginPages, Returns]:
+    """What a browser meets during a login, and where the upstream reaches us."""
+    settings, persons, budgets = login.settings, login.persons, Budgets(login.settings)
+    poller = AttemptPoller(services, settings, schemes, persons, budgets)
+    opener = AttemptOpener(services, settings, schemes, persons, budgets, poller)
+    completion = Completion(
+        services.database,
+        services.trail,
+        services.clock,
+        persons,
+        login.sessions,
+        Sealing(services.vault),
+    )
+    pages = LoginPages(services, login, Offers(schemes, budgets), poller, opener, completion)
+    return pages, Returns(services, poller, schemes, persons)

@@ -12,6 +12,7 @@ from idp.kernel.keyring import STAMP
 from idp.login import history, session
 from idp.login import store as login_store
 from idp.members import codes
+from idp.oidc import authorizations
 from idp.oidc import store as oidc_store
 from idp.registry import organisations as registry
 
@@ -19,6 +20,7 @@ DAY = 86_400
 RETENTION: tuple[Retention, ...] = (
     *counters.RETENTION,
     *login_store.RETENTION,
+    *authorizations.RETENTION,
     *oidc_store.RETENTION,
     *session.RETENTION,
     *codes.RETENTION,
@@ -64,5 +66,5 @@ async def sweep_expired(house: House) -> None:
     """Rows that are of no use any more. What a person may see of an attempt stays behind it."""
     services, now = house.services, house.services.clock.now()
     await history.sweep_attempts(services.database, now - 2 * DAY)
-    seen = Retention(history.EXPIRED, house.settings.login.history_days * DAY)
+    seen = history.retention(house.settings.login.history_days)
     await sweep(services.database, (*RETENTION, seen), now)

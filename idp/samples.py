@@ -16,13 +16,14 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
+from idp.account.pages import DONE, GONE
 from idp.house import build
 from idp.kernel import errors
 from idp.kernel.answers import Answers
 from idp.kernel.audit import Trail
 from idp.kernel.caller import Caller
 from idp.kernel.clock import Clock, moment
-from idp.kernel.database import Database, Row
+from idp.kernel.database import Database
 from idp.kernel.errors import IdpError, VerificationError
 from idp.kernel.forms import Forms, Params
 from idp.kernel.keyring import KeyRing
@@ -32,11 +33,19 @@ from idp.kernel.templates import Templates
 from idp.kernel.throttle import Throttle
 from idp.kernel.vault import Vault
 from idp.kernel.web import Cookies
-from idp.login.desk import FIELDS
-from idp.login.flow import AttemptState, Picture, Purpose, next_step
+from idp.login.budgets import Budgets
+from idp.login.flow import (
+    AttemptState,
+    Drawing,
+    LoginTransaction,
+    Purpose,
+    VerificationAttempt,
+    next_step,
+)
 from idp.login.history import Result
-from idp.login.view import Here, View
-from idp.oidc.account import DONE, GONE
+from idp.login.offer import Offers
+from idp.login.sealing import Sealing
+from idp.login.view import LoginRenderer, LoginView
 from idp.registry.metadata import ClientMetadata
 from idp.settings import Settings
 
@@ -87,8 +96,10 @@ class Studio:
             forms=Forms(Cookies(secure=True), ISSUER, self.vault.secrets("forms")),
             templates=self.templates,
         )
-        desk = build(self.services, self.settings, httpx.AsyncBaseTransport()).desk
-        self.view, self.answers = View(self.services, desk), Answers(self.templates)
+        house = build(self.services, self.settings, httpx.AsyncBaseTransport())
+        self.offers = Offers(house.schemes, Budgets(self.settings.login))
+        self.sealing, self.answers = Sealing(self.vault), Answers(self.templates)
+        self.renderer = LoginRenderer(self.clock, self.templates, self.services.forms, self.sealing)
 
     def page(self, request: Request, template: str, **context: Any) -> Response:
         return self.templates.page(request, template, **context)
@@ -126,16 +137,43 @@ class Sample:
 SHOWS = {"push": "wait", "qr": "scan", "web": "leave", "dongle": "leave"}
 
 
-def _picture(studio: Studio, method: str, app_link: str) -> Picture:
+def _drawing(studio: Studio, method: str, app_link: str) -> Drawing:
     away = SHOWS[method] == "leave"
-    return Picture(
+    return Drawing(
         SHOWS[method],
         display_name="國家圖書館 館藏服務",
         masked="" if method == "web" else "A1****6789",
         qr=QR if method == "qr" else None,
         app_link=app_link,
         action="https://fido.moi.gov.tw/rp-api-fweb-01" if away else None,
-        fields_sealed=studio.vault.seal(FIELDS, '[["syscode", "2020"]]') if away else "",
+        fields_sealed=studio.sealing.fields([("syscode", "2020")]) if away else "",
+    )
+
+
+def _login_of(methods: tuple[str, ...], now: int) -> LoginTransaction:
+    purpose = Purpose(
+        service="館藏服務",
+        service_en="Library services",
+        agency="國家圖書館",
+        relying_party="sample",
+        return_to="/authorize/sample",
+        cancel_to="/authorize/sample/cancelled",
+        methods=methods,
+        form_targets=("https://library.example.gov.tw",),
+        home=HOME,
+    )
+    return LoginTransaction(
+        id=LOGIN,
+        browser="sample-browser",
+        reference=REFERENCE,
+        relying_party="sample",
+        purpose=purpose,
+        attempts=1,
+        attempt_id=None,
+        session_id=None,
+        created_at=now,
+        expires_at=now + 1800,
+        finished_at=None,
     )
 
 
@@ -154,41 +192,37 @@ def _login(
 ) -> Callable[[Studio, Request], Response]:
     """A login `age` seconds after its attempt was opened by `method`."""
 
+    def attempt_of(studio: Studio, login: LoginTransaction, now: int) -> VerificationAttempt:
+        return VerificationAttempt(
+            id="sample-attempt",
+            login_id=login.id,
+            reference=login.reference,
+            relying_party=login.relying_party,
+            browser=login.browser,
+            method=method,
+            shows=SHOWS[method],
+            system="",
+            handle=handle,
+            number_index=None,
+            number_sealed=studio.sealing.number(NUMBER),
+            drawing=_drawing(studio, method, app_link),
+            sole_relying_party="",
+            returned_code="",
+            state=state,
+            why=why,
+            opened_at=now - age,
+            expires_at=now - age + 180,
+            asked_at=0,
+        )
+
     def draw(studio: Studio, request: Request) -> Response:
         now = studio.clock.now()
-        purpose = Purpose(
-            service="館藏服務",
-            service_en="Library services",
-            agency="國家圖書館",
-            relying_party="sample",
-            return_to="/authorize/sample",
-            cancel_to="/authorize/sample/cancelled",
-            methods=methods,
-            form_targets=("https://library.example.gov.tw",),
-            home=HOME,
-        )
-        attempt: Row | None = None
-        if method:
-            attempt = {
-                "method": method,
-                "state": state,
-                "why": why.__name__ if why else "",
-                "handle": handle,
-                "challenge": _picture(studio, method, app_link).dump(),
-                "number_sealed": studio.vault.seal("attempt", NUMBER),
-                "opened_at": now - age,
-                "expires_at": now - age + 180,
-            }
-        login: Row = {
-            "id": LOGIN,
-            "browser": "sample-browser",
-            "attempts": 1,
-            "finished_at": None,
-            "expires_at": now + 1800,
-        }
-        here = Here(login, attempt, purpose, next_step(login, attempt, now))
+        login = _login_of(methods, now)
+        attempt = attempt_of(studio, login, now) if method else None
+        step, offer = next_step(login, attempt, now), studio.offers.of(login, attempt)
         form = Params(pid=typed) if fault else None
-        return studio.view.page(request, here, fault, form, problem)
+        view = LoginView(login, attempt, step, offer)
+        return studio.renderer.page(request, view, fault, form, problem)
 
     return draw
 

@@ -55,9 +55,9 @@ async def live_sessions(house: TestHouse) -> list[dict[str, Any]]:
 async def disable(house: TestHouse, number: str) -> None:
     """As `idp person disable` does."""
     known = house.house.login.persons
-    person_id = await known.find(number)
-    assert person_id is not None
-    await house.services.database.write(lambda tx: known.switch(tx, person_id, enabled=False))
+    person = await known.find(number)
+    assert person is not None
+    await house.services.database.write(lambda tx: known.switch(tx, person.id, enabled=False))
 
 
 async def forget_end_of_sessions(house: TestHouse) -> None:

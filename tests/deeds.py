@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
 from idp.kernel.clock import token
 from idp.kernel.database import Transaction
 from idp.kernel.tables import codes, grants, revoked_tokens, spent_assertions
 from idp.kernel.vault import digest
+from idp.login.verified import Verified
 from idp.oidc import store
+from idp.oidc.request import AuthorizationRequest
 from tests.actors import Service
 from tests.house import TestHouse
 
@@ -76,44 +77,31 @@ async def allow(service: Service, number: str = PERSON, **changes: Any) -> Deed:
     owner: dict[str, str] = {}
 
     async def work(tx: Transaction) -> None:
-        person, _ = await login.persons.meet(tx, number)
-        session, _ = await login.sessions.begin(tx, person, "qr", "urn:twfido:qr", ("user",), None)
-        owner.update(person=person, session=session.id)
-        grant = {
-            "id": grant_id,
-            "client_id": service.registered.id,
-            "person_id": person,
-            "session_id": session.id,
-            "scope": "openid profile",
-            "claims": "{}",
-            "nonce": service.nonce,
-            "acr": "urn:twfido:qr",
-            "amr": json.dumps(["user"]),
-            "auth_time": now,
-            "created_at": now,
-            "expires_at": now + house.settings.oidc.refresh_absolute_seconds,
-            "revoked_at": None,
-            "generation": 0,
-            "rotated_at": None,
-            "refreshed_at": now,
-        }
-        row = {
-            "digest": digest(code),
-            "grant_id": grant_id,
-            "redirect_uri": service.redirect_uri,
-            "code_challenge": challenge(service.verifier),
-            "expires_at": now + house.settings.oidc.code_seconds,
-            "spent_at": None,
-        }
-        await tx.run(store.INSERT_GRANT, **(grant | _of(changes, grant)))
-        await tx.run(store.INSERT_CODE, **(row | _of(changes, row)))
+        person = await login.persons.meet(tx, number)
+        verified = Verified(number, "twfido:qr", "urn:twfido:qr", ("user",), "", now)
+        session, _ = await login.sessions.begin(tx, person.id, verified, None)
+        owner.update(person=person.id, session=session.id)
+        asked = AuthorizationRequest(
+            service.registered.id,
+            service.redirect_uri,
+            ("openid", "profile"),
+            nonce=service.nonce,
+            code_challenge=challenge(service.verifier),
+        )
+        settings = house.settings.oidc
+        until = now + settings.refresh_absolute_seconds
+        await store.insert_grant(tx, grant_id, asked, session, now, until)
+        expires_at = now + settings.code_seconds
+        await store.insert_code(tx, digest(code), grant_id, asked, expires_at)
+        for table, row in ((grants, grants.c.id), (codes, codes.c.grant_id)):
+            values = {k: v for k, v in changes.items() if k in table.c}
+            if values:
+                await tx.run(
+                    update(table).where(row == bindparam("which")).values(values), which=grant_id
+                )
 
     await house.services.database.write(work)
     return Deed(service, code, grant_id, owner["person"], owner["session"])
-
-
-def _of(changes: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in changes.items() if k in row}
 
 
 async def switch_person(deed: Deed, *, enabled: bool) -> None:

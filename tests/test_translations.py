@@ -42,7 +42,7 @@ def in_templates() -> Iterator[str]:
 def shown() -> set[str]:
     """The sentences of the house, in Chinese: the message ids."""
     of_errors = {text for error in all_errors() for text in (error.title, error.advice)}
-    return {*filter(None, in_templates()), *of_errors, binding.SERVICE}
+    return {*filter(None, in_templates()), *of_errors, binding.PLACE.service}
 
 
 def placeholders(text: str) -> list[str]:

@@ -31,6 +31,7 @@ from idp.kernel.tables import audit, binding_codes, counters
 from idp.login.flow import Purpose
 from idp.login.persons import Persons
 from idp.login.session import COOKIE, Sessions, SessionSettings
+from idp.login.verified import Verified
 from idp.members import wecard_client
 from idp.members.directory import Directory, ImportReport
 from idp.members.passwords import hash_password
@@ -89,7 +90,9 @@ class Reception:
     """Stands for the login room: real persons and sessions, but nobody is ever verified."""
 
     def __init__(self, services: Services) -> None:
-        self._persons, self._sessions = Persons(services), Sessions(services, SessionSettings())
+        database, clock = services.database, services.clock
+        self._persons = Persons(database, services.vault, clock)
+        self._sessions = Sessions(database, clock, services.forms.cookies, SessionSettings())
         self.begun: list[Purpose] = []
 
     @property
@@ -170,8 +173,9 @@ class Organisation:
 
     async def session(self, number: str) -> str:
         async def work(tx: Any) -> str:
-            person, _ = await self.login.persons.meet(tx, number)
-            begun = await self.login.sessions.begin(tx, person, "qr", "acr", ("pop",), None)
+            person = await self.login.persons.meet(tx, number)
+            verified = Verified(number, "twfido:qr", "acr", ("pop",), "", self.clock.now())
+            begun = await self.login.sessions.begin(tx, person.id, verified, None)
             return begun[1]
 
         return await self.services.database.write(work)

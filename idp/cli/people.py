@@ -35,14 +35,14 @@ def _switch(context: typer.Context, number: str, *, enabled: bool) -> None:
         raise Stop("this is not a national ID or resident number")
 
     async def work(services: Services) -> None:
-        persons = Persons(services)
+        persons = Persons(services.database, services.vault, services.clock)
         event = ENABLED if enabled else DISABLED
 
         async def change(tx: Transaction) -> None:
             # written down even if never seen: a number can be barred before its first login
-            person_id, _ = await persons.meet(tx, known)
-            await persons.switch(tx, person_id, enabled=enabled)
-            await services.trail.write(tx, audit.entry(event, person_id=person_id))
+            person = await persons.meet(tx, known)
+            await persons.switch(tx, person.id, enabled=enabled)
+            await services.trail.write(tx, audit.entry(event, person_id=person.id))
 
         await services.database.write(change)
 

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import private, sqlite_file
 
-HEAD = "b8c5e5f4a6d7"  # the newest of the migrations
+HEAD = "e5f2b2c1d3a4"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

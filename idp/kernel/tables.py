@@ -213,6 +213,7 @@ attempts = Table(  # one verification upstream; a login has at most one that cou
     text("relying_party", "as in the login"),
     text("browser", "as in the login"),
     text("method", "scheme:method"),
+    text("shows", "what the browser does meanwhile (verify.Method)", server_default=""),
     text("system", "the upstream account that was used"),
     optional("handle", "the upstream's name of the transaction", index=True),
     optional("number_index", "of whom, if known", index=True),
@@ -226,7 +227,7 @@ attempts = Table(  # one verification upstream; a login has at most one that cou
     text("only_for", 'the one relying party it counts for, or ""'),
     text("brought", "the result code that the browser brought back"),
     text("state", "login.flow.AttemptState"),
-    text("why", "how it ended"),
+    text("why", "how it ended: TF-…, or login.flow.Heard"),
     at("opened_at", "when"),
     at("expires_at", "end of the attempt", index=True),
     at("asked_at", "when the upstream was last asked"),
@@ -276,6 +277,7 @@ sessions = Table(  # id is the digest of what the cookie holds
     at("seen_at", "last use"),
     at("expires_at", "absolute end", index=True),
     at("ended_at", "logged out", nullable=True),
+    text("ended_why", 'login.endings.Ending, or ""', server_default=""),
 )
 
 history = Table(  # what a person may see later: uses of their identity, and what rang their phone
@@ -287,7 +289,7 @@ history = Table(  # what a person may see later: uses of their identity, and wha
     text("session_id", 'by which session, or ""'),
     text("method", "scheme:method"),
     text("state", "granted, declined, or the attempt's"),
-    text("why", "how the attempt ended"),
+    text("why", "how the attempt ended: TF-…, or login.flow.Heard"),
     text("claims", "names of what was given"),
     at("at", "when", index=True),
     Index("ix_history_number_index_at", "number_index", "at"),

@@ -9,21 +9,26 @@ from collections.abc import Mapping
 
 from idp.kernel import errors, metrics
 from idp.kernel.caller import Caller
-from idp.kernel.database import Conflict, Row, Transaction
+from idp.kernel.database import Conflict, Transaction
 from idp.kernel.services import Services
-from idp.login import store
-from idp.login.desk import ALARM, LATE, Desk
-from idp.login.flow import GRACE, AttemptState
+from idp.login import attempts, store
+from idp.login.asking import ALARM, LATE, AttemptPoller
+from idp.login.flow import GRACE, AttemptState, VerificationAttempt
 from idp.login.persons import Persons
+from idp.login.sealing import Sealing
 from idp.verify import Returned, Verifier
+from idp.verify.schemes import Schemes
 
 AWAY_SECONDS = 3600  # after that a browser that comes back is a stranger
 
 
 class Arrivals:
-    def __init__(self, services: Services, desk: Desk) -> None:
-        self._services, self._desk = services, desk
-        self._persons = Persons(services)
+    def __init__(
+        self, services: Services, poller: AttemptPoller, schemes: Schemes, persons: Persons
+    ) -> None:
+        self._services, self._poller = services, poller
+        self._schemes, self._persons = schemes, persons
+        self._sealing = Sealing(services.vault)
 
     # ── a browser comes back ───────────────────────────────────────────────────────────────────
 
@@ -32,60 +37,55 @@ class Arrivals:
         now = self._services.clock.now()
         fitting = await self._fitting(verifier, fields, who, now)
         for attempt, back in fitting:
-            if attempt["handle"] == back.handle:  # reloaded: the page shows what became of it
-                return str(attempt["login_id"])
+            if attempt.handle == back.handle:  # reloaded: the page shows what became of it
+                return attempt.login_id
         for attempt, back in fitting:
-            if attempt["state"] == AttemptState.PENDING and now < attempt["expires_at"] + GRACE:
+            if attempt.state is AttemptState.PENDING and now < attempt.expires_at + GRACE:
                 await self._bind(attempt, back, who, now)
-                return str(attempt["login_id"])
+                return attempt.login_id
         await self._burn(verifier, fields, who, now)
         for attempt, _ in fitting:  # too late, or replaced: its page says so and leads on
-            return str(attempt["login_id"])
+            return attempt.login_id
         raise errors.WrongBrowser(detail="no verification is out from this browser")
 
     async def _fitting(
         self, verifier: Verifier, fields: Mapping[str, str], who: Caller, now: int
-    ) -> list[tuple[Row, Returned]]:
+    ) -> list[tuple[VerificationAttempt, Returned]]:
         """The attempts that left this browser and to which this can be the answer."""
         found = []
-        recent = await self._services.database.all(
-            store.OF_BROWSER, browser=who.browser, since=now - AWAY_SECONDS
+        recent = await attempts.attempts_of_browser(
+            self._services.database, who.browser, now - AWAY_SECONDS
         )
         for attempt in recent:
-            method = self._desk.method_of(attempt)
+            method = self._schemes.method(attempt.method)
             if method is None or method.scheme != verifier.scheme or method.shows != "leave":
                 continue
             try:
-                back = await verifier.accept(self._desk.as_asked(attempt), fields)
+                back = await verifier.accept(self._sealing.as_asked(attempt), fields)
             except errors.Disagreement:
                 continue
             found.append((attempt, back))
         return found
 
-    async def _bind(self, attempt: Row, back: Returned, who: Caller, now: int) -> None:
+    async def _bind(
+        self, attempt: VerificationAttempt, back: Returned, who: Caller, now: int
+    ) -> None:
         """From here the attempt can be asked about. Raises WrongBrowser."""
         index = self._persons.index(back.number) if back.number else None
-        sealed = self._services.vault.seal("attempt", back.number) if back.number else None
+        sealed = self._sealing.number(back.number) if back.number else None
 
         async def work(tx: Transaction) -> None:
-            await tx.run(
-                store.TAKE_HANDLE, handle=back.handle, attempt_id=attempt["id"], seen_at=now
-            )
-            if not await tx.run(
-                store.BROUGHT_BACK,
-                key=attempt["id"],
-                handle=back.handle,
-                code=back.code,
-                index=index,
-                sealed=sealed,
+            await store.take_handle(tx, back.handle, attempt.id, now)
+            if not await attempts.attempt_returned(
+                tx, attempt.id, back.handle, back.code, index, sealed
             ):
                 raise Conflict("the attempt has another handle")
 
         try:
             await self._services.database.write(work)
         except Conflict:
-            taken = await self._services.database.one(store.HANDLE, handle=back.handle)
-            if taken and taken["attempt_id"] == attempt["id"]:
+            owner = await store.owner_of_handle(self._services.database, back.handle)
+            if owner == attempt.id:
                 return  # it landed twice at once
             # somebody replays an approval of another login, perhaps their own
             await self._alarm(who, "handle seen before")
@@ -97,9 +97,7 @@ class Arrivals:
         """A signed result that no login waits for must never be good for any other."""
         try:
             back = await verifier.accept(None, fields)
-            await self._services.database.run(
-                store.TAKE_HANDLE, handle=back.handle, attempt_id="", seen_at=now
-            )
+            await store.take_handle(self._services.database, back.handle, "", now)
         except (errors.Disagreement, Conflict):
             return
         await self._alarm(who, "result without a login")
@@ -114,17 +112,19 @@ class Arrivals:
         """The upstream's callback: it wakes us up and can neither complete nor end a login.
         Raises Disagreement if it is not signed."""
         wakeup = await verifier.wakeup(body)
-        row = await self._services.database.one(store.BY_HANDLE, handle=wakeup.handle)
-        if row is None or row["system"] != wakeup.system:
+        database = self._services.database
+        attempt = await attempts.attempt_with_handle(database, wakeup.handle)
+        if attempt is None or attempt.system != wakeup.system:
             await self._services.trail.note(who.entry(LATE, code=wakeup.code))
             return
         index = self._persons.index(wakeup.number) if wakeup.number else None
-        if index and row["number_index"] and index != row["number_index"]:
+        if index and attempt.number_index and index != attempt.number_index:
             metrics.ALARMS.labels("callback").inc()
             what = "the callback names another person"
             await self._services.trail.note(who.entry(ALARM, alarm=what, code=wakeup.code))
-        if row["state"] == AttemptState.PENDING and self._services.clock.now() < row["expires_at"]:
-            await self._desk.ask(row, who, woken=True)
+        open_until = attempt.expires_at if attempt.state is AttemptState.PENDING else 0
+        if self._services.clock.now() < open_until:
+            await self._poller.ask(attempt, who, woken=True)
         else:
-            entry = who.entry(LATE, code=wakeup.code, state=row["state"])
+            entry = who.entry(LATE, code=wakeup.code, state=attempt.state.value)
             await self._services.trail.note(entry)

@@ -1,10 +1,11 @@
-"""A browser in two words, from a header that anybody can write: only words of ours come out."""
+"""The name of a browser in two words, from User-Agent. Anybody can write that header, so only
+words of our own list come out."""
 
 from __future__ import annotations
 
-MOST = 400  # characters that are looked at
+MOST = 400  # characters that are read
 
-# The first mark that is there decides: many browsers also carry the marks of others.
+# The first token found decides: many browsers also carry the tokens of others.
 _PROGRAMS = (
     ("Edg/", "Edge"),
     ("EdgA/", "Edge"),
@@ -32,9 +33,9 @@ _SYSTEMS = (
 
 
 def browser_of(user_agent: str) -> str:
-    """“Chrome, Windows”, as far as it can be told; "" for what is not known."""
+    """“Chrome, Windows”, as far as they are known; "" if neither is."""
     text = user_agent[:MOST]
     found = (
-        next((name for mark, name in table if mark in text), "") for table in (_PROGRAMS, _SYSTEMS)
+        next((name for word, name in table if word in text), "") for table in (_PROGRAMS, _SYSTEMS)
     )
     return ", ".join(name for name in found if name)

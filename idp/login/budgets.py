@@ -1,7 +1,7 @@
-"""How often somebody's phone may ring, and how often somebody may try whose number is known.
+"""How often a person's phone may ring, and how often an address may try whose number is known.
 
-Counted in the store over all relying parties, in the transaction that opens the attempt: who is
-refused there has used up nothing, so nobody can spend another person's budget by being refused.
+Counted in the store over all relying parties, in the transaction that opens the attempt. A refusal
+rolls its counts back, so nobody can spend another person's budget by being refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from idp.kernel import counters
 from idp.kernel.counters import Limit
 from idp.kernel.database import Reader, Transaction
-from idp.login import store
+from idp.login import attempts
 from idp.login.settings import LoginSettings
 from idp.verify import Method
 
@@ -17,7 +17,7 @@ TEN_MINUTES, DAY = 600, 86_400
 
 
 def probes(method: Method) -> bool:
-    """Whether opening it tells if a number is registered: it is asked for on the spot."""
+    """Whether opening it tells if a number is registered: the upstream says so at once."""
     return method.needs_number and method.shows != "leave"
 
 
@@ -40,28 +40,26 @@ class Budgets:
         address: str,
         now: int,
     ) -> int:
-        """Seconds to wait, or 0 and it is counted; the caller rolls back what it refuses."""
+        """Seconds to wait, or 0 and it is counted. The caller rolls back if there is a wait."""
         wait = await self.failing(tx, method, address, now)
         if wait or not method.disturbs or index is None:
             return wait
-        # the counters' rows also keep apart two that ring the same phone at once
+        # the counters' rows also serialize two attempts that ring the same phone at once
         takes = [
             await counters.take(tx, self._source, address, now),
             await counters.take(tx, self._short, index, now),
             await counters.take(tx, self._day, index, now),
             await counters.peek(tx, self._denied, index, now),
         ]
-        pending = await tx.one(
-            store.PENDING_ELSEWHERE, index=index, method=method.id, now=now, login=login_id
-        )
-        return max([*takes, pending["expires_at"] - now if pending else 0])
+        ends = await attempts.pending_elsewhere(tx, index, method.id, login_id, now)
+        return max([*takes, ends - now if ends else 0])
 
     async def forgive(self, tx: Transaction, index: str) -> None:
-        """The pause after a rejection is over: another takes its place."""
+        """Lifts the pause after a rejection: the person has asked for a longer one themselves."""
         await counters.reset(tx, self._denied, index)
 
     async def failing(self, reader: Reader, method: Method, address: str, now: int) -> int:
-        """Seconds for which this address is told nothing more about who is registered."""
+        """Seconds for which this address learns nothing more about who is registered."""
         if not probes(method):
             return 0
         return await counters.peek(reader, self._failed, address, now)

@@ -1,8 +1,8 @@
 """What a person may see of their own identity: where it was used, and what reached their phone.
 
-A use is written in the transaction of its grant. A verification is read from its attempt as long
-as that is kept; when the attempt is swept, what its person may know of it stays behind. A row
-holds no number and no name: it is found by the keyed index of the number, so that somebody who
+A use is written in the transaction of its grant. A verification is read from its attempt while
+that is kept; when the attempt is deleted, what its person may know of it moves into the history. A
+row holds no number and no name. It is found by the keyed index of the number, so that a person who
 logs in here for the first time also sees what was tried before.
 """
 
@@ -26,10 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from idp.kernel import errors
 from idp.kernel.database import Database, Reader, Row, Transaction
-from idp.kernel.housekeeping import SWEEP_BATCH, expired_rows
+from idp.kernel.housekeeping import SWEEP_BATCH, Retention, expired_rows
 from idp.kernel.tables import attempts, history, logins
-from idp.login.flow import AttemptState
+from idp.login.flow import AttemptState, Heard, Why, why_code, why_of
 from idp.login.session import Session
 
 GRANTED, DECLINED = "granted", "declined"  # the states of a use; the others are of an attempt
@@ -50,7 +51,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HistoryLine:
     """One row of the page. `client_id` may also be a page of ours; `cursor` continues after it."""
 
     client_id: str
@@ -74,12 +75,16 @@ class Use:
 
 
 _H, _A, _L = history.c, attempts.c, logins.c
-_ANSWERED = or_(_A.why == "Denied", _A.why == "Failed", _A.why == "Approved")
-_UP = or_(_A.state == AttemptState.APPROVED.value, _A.state == AttemptState.USED.value)
-_RANG = _A.challenge.like('{"shows": "wait"%')  # as Picture.dump writes it
+_ANSWERED = or_(
+    *(_A.why == why_code(why) for why in (errors.Denied, errors.Failed, Heard.APPROVED))
+)
+_APPROVED = or_(_A.state == AttemptState.APPROVED.value, _A.state == AttemptState.USED.value)
+_RANG = _A.shows == "wait"
 # a number that was typed for a QR code has reached nobody until somebody scans it
-_REACHED = and_(_A.handle.is_not(None), _A.number_index.is_not(None), or_(_RANG, _ANSWERED, _UP))
-_TOLD = exists(  # what followed from it is in the history already
+_REACHED = and_(
+    _A.handle.is_not(None), _A.number_index.is_not(None), or_(_RANG, _ANSWERED, _APPROVED)
+)
+_IN_HISTORY = exists(  # what followed from it is there already
     select(_H.id)
     .join(logins, _L.session_id == _H.session_id)
     .where(
@@ -88,11 +93,11 @@ _TOLD = exists(  # what followed from it is in the history already
         _H.client_id == _A.relying_party,
     )
 )
-_OVER = literal(0, BigInteger).label("expires_at")
-_KEPT = select(_H.id, _H.client_id, _H.method, _H.at, _H.state, _H.why, _H.claims, _OVER).where(
-    _H.number_index == bindparam("index")
-)
-_RECENT = select(
+_NO_END = literal(0, BigInteger).label("expires_at")
+_WRITTEN = select(
+    _H.id, _H.client_id, _H.method, _H.at, _H.state, _H.why, _H.claims, _NO_END
+).where(_H.number_index == bindparam("index"))
+_STILL_ATTEMPTS = select(
     _A.id,
     _A.relying_party.label("client_id"),
     _A.method,
@@ -101,18 +106,18 @@ _RECENT = select(
     _A.why,
     literal("", Text).label("claims"),
     _A.expires_at,
-).where(_A.number_index == bindparam("index"), _REACHED, ~_TOLD)
-_ALL = union_all(_KEPT, _RECENT).subquery("lines")
+).where(_A.number_index == bindparam("index"), _REACHED, ~_IN_HISTORY)
+_LINES = union_all(_WRITTEN, _STILL_ATTEMPTS).subquery("lines")
 _PAGE = (
-    select(_ALL)
+    select(_LINES)
     .where(
-        _ALL.c.at > bindparam("since"),
+        _LINES.c.at > bindparam("since"),
         or_(
-            _ALL.c.at < bindparam("at"),
-            and_(_ALL.c.at == bindparam("at"), _ALL.c.id < bindparam("id")),
+            _LINES.c.at < bindparam("at"),
+            and_(_LINES.c.at == bindparam("at"), _LINES.c.id < bindparam("id")),
         ),
     )
-    .order_by(_ALL.c.at.desc(), _ALL.c.id.desc())
+    .order_by(_LINES.c.at.desc(), _LINES.c.id.desc())
     .limit(bindparam("most"))
 )
 
@@ -124,8 +129,8 @@ _batch = (
     .limit(SWEEP_BATCH)
     .subquery("batch")
 )
-_UPTO = select(func.max(_batch.c.expires_at).label("upto"))
-_KEEP = (  # two workers may sweep at once: the rows are the same
+_END_OF_BATCH = select(func.max(_batch.c.expires_at).label("upto"))
+_MOVE_TO_HISTORY = (  # two workers may sweep at once: the rows are the same
     upsert(history)
     .from_select(
         ["id", "number_index", "client_id", "session_id", "method", "state", "why", "claims", "at"],
@@ -139,16 +144,20 @@ _KEEP = (  # two workers may sweep at once: the rows are the same
             _A.why,
             literal("", Text),
             _A.opened_at,
-        ).where(_A.expires_at <= bindparam("upto"), _REACHED, ~_TOLD),
+        ).where(_A.expires_at <= bindparam("upto"), _REACHED, ~_IN_HISTORY),
     )
     .on_conflict_do_nothing(index_elements=[_H.id])
 )
-EXPIRED = expired_rows(_H.at)
-_DROP = delete(attempts).where(_A.expires_at <= bindparam("upto"))
+_DELETE_ATTEMPTS = delete(attempts).where(_A.expires_at <= bindparam("upto"))
+
+
+def retention(days: int) -> Retention:
+    """How long a person can see what was."""
+    return Retention(expired_rows(_H.at), days * 86_400)
 
 
 async def write(tx: Transaction, use: Use, now: int) -> None:
-    """In the transaction of what it tells of."""
+    """In the transaction of the grant or the refusal."""
     await tx.run(
         _INSERT,
         id=use.id,
@@ -170,29 +179,24 @@ async def of(
     since: int,
     after: tuple[int, str] | None,
     most: int,
-) -> list[Line]:
+) -> list[HistoryLine]:
     """At most `most` lines, newest first, later than `since`; `after` is where a page ended."""
     at, last = after or (now + 1, "")
     rows = await reader.all(_PAGE, index=number_index, since=since, at=at, id=last, most=most)
     return [_read(row, now) for row in rows]
 
 
-def _read(row: Row, now: int) -> Line:
-    return Line(
+def _read(row: Row, now: int) -> HistoryLine:
+    return HistoryLine(
         client_id=row["client_id"],
         method=row["method"],
         at=row["at"],
-        result=_result(row["state"], row["why"], row["expires_at"], now),
+        result=_result(row["state"], why_of(row["why"]), row["expires_at"], now),
         claims=tuple(row["claims"].split()),
         cursor=f"{row['at']}.{row['id']}",
     )
 
 
-_BY_WHY = {
-    "Approved": Result.UNUSED,
-    "Denied": Result.REFUSED,
-    "Expired": Result.EXPIRED,
-}
 _BY_STATE = {
     GRANTED: Result.GRANTED,
     DECLINED: Result.DECLINED,
@@ -201,27 +205,31 @@ _BY_STATE = {
 }
 
 
-def _result(state: str, why: str, expires_at: int, now: int) -> Result:
+def _result(state: str, why: Why, expires_at: int, now: int) -> Result:
     if state in _BY_STATE:
         return _BY_STATE[state]
     if state == AttemptState.PENDING:
         return Result.WAITING if now < expires_at else Result.EXPIRED
-    if state == AttemptState.REPLACED and why not in ("Denied", "Failed", "Approved"):
+    if why is Heard.APPROVED:
+        return Result.UNUSED
+    if why is errors.Denied:
+        return Result.REFUSED
+    if state == AttemptState.REPLACED and why is not errors.Failed:
         return Result.STOPPED
-    return _BY_WHY.get(why, Result.FAILED)
+    return Result.EXPIRED if why is errors.Expired else Result.FAILED
 
 
 async def sweep_attempts(database: Database, before: int) -> None:
-    """Sweeps the attempts that ended before that, in small batches; what their persons may know
-    of them is kept."""
+    """Deletes the attempts that ended before that, in small batches; what their persons may know
+    of them moves into the history."""
     while True:
 
         async def work(tx: Transaction) -> bool:
-            row = await tx.one(_UPTO, before=before)
+            row = await tx.one(_END_OF_BATCH, before=before)
             if row is None or row["upto"] is None:
                 return False
-            await tx.run(_KEEP, upto=row["upto"])
-            return bool(await tx.run(_DROP, upto=row["upto"]))
+            await tx.run(_MOVE_TO_HISTORY, upto=row["upto"])
+            return bool(await tx.run(_DELETE_ATTEMPTS, upto=row["upto"]))
 
         if not await database.write(work):
             return

@@ -52,7 +52,7 @@ class BeginsLogins(Protocol):
 def unrestricted(session: Session) -> bool:
     """Verified by the house's own upstream account. A session that counts for one relying party
     alone opens no page of ours."""
-    return session.only_for == ""
+    return session.sole_relying_party == ""
 
 
 class OwnPages:

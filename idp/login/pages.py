@@ -4,7 +4,7 @@ something and answers 303 to the page, which looks again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -14,115 +14,63 @@ from starlette.routing import Route
 from idp.kernel import audit, errors
 from idp.kernel.answers import Answers
 from idp.kernel.caller import adopt_reference, caller_of
-from idp.kernel.clock import token
-from idp.kernel.database import Row, Transaction
+from idp.kernel.database import Transaction
 from idp.kernel.errors import VerificationError
 from idp.kernel.forms import Params, read_form
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute, PerSecond
-from idp.kernel.web import BROWSER, no_store, prefer, see_other
-from idp.login import pause, store
+from idp.kernel.together import Together
+from idp.kernel.web import no_store, prefer, see_other
+from idp.login import attempts, store
+from idp.login.asking import AttemptPoller
 from idp.login.browsers import browser_of
-from idp.login.desk import Desk
-from idp.login.flow import GRACE, Purpose, Step, decided, mark, next_step
-from idp.login.persons import Persons
-from idp.login.polls import Polls
-from idp.login.session import Sessions
-from idp.login.settings import LoginSettings
-from idp.login.view import HINT, METHOD_COOKIE, Here, View
+from idp.login.complete import Approval, Completion, Taker
+from idp.login.entrance import Entrance
+from idp.login.flow import (
+    LoginTransaction,
+    Step,
+    VerificationAttempt,
+    decided,
+    next_step,
+    page_state,
+)
+from idp.login.offer import Offers
+from idp.login.opening import AttemptOpener, Opening
+from idp.login.sealing import Sealing
+from idp.login.view import METHOD_COOKIE, LoginRenderer, LoginView
 from idp.verify import Method
 
-COMPLETED = audit.event("login.completed", "a verified person has a session in this browser")
 CANCELLED = audit.event("login.cancelled", "the person cancelled the login")
-REFUSED = audit.event("login.person_disabled", "a disabled person tried to log in")
 
-KIOSK_SECONDS = 600  # a session at a shared screen: for its one login, and no longer than this
 OPENS_PER_MINUTE = 20  # in one login, counting those that are refused
 
+Press = Callable[[Request, LoginView, Params], Awaitable[Response]]
 
-class Login:
-    """Everything another room may ask: begin a login, and whose session this is."""
 
+class LoginPages:
     def __init__(
         self,
         services: Services,
-        settings: LoginSettings,
-        desk: Desk,
-        persons: Persons,
-        sessions: Sessions,
+        entrance: Entrance,
+        offers: Offers,
+        poller: AttemptPoller,
+        opener: AttemptOpener,
+        completion: Completion,
     ) -> None:
-        self._services, self.settings, self._desk = services, settings, desk
-        self.persons, self.sessions = persons, sessions
-        self._view, self._polls = View(services, desk), Polls(services.database)
-
-    @property
-    def methods(self) -> list[Method]:
-        return list(self._desk.schemes.methods.values())
-
-    def method_name(self, stored: str) -> str:
-        """What people and relying parties call a method that was stored by its id."""
-        return stored.rpartition(":")[2]
-
-    def masked(self, number: str) -> str:
-        return self._desk.schemes.masked(number)
-
-    def canonical(self, typed: str) -> str | None:
-        return self._desk.schemes.canonical_number(typed)
-
-    async def disown(self, tx: Transaction, person: Row) -> None:
-        """“This was not me”: sessions and verifications end, and no push comes any more."""
-        await pause.begin(tx, self._desk.budgets, person, self._services.clock.now())
-
-    async def admit(self, request: Request, what: str) -> None:
-        """Counts something that leaves a row behind. Raises TooManyRequests."""
-        rate = PerMinute(self.settings.starts_per_minute)
-        wait = await self._services.throttle.hit(rate, what, caller_of(request).source)
-        if wait:
-            raise errors.TooManyRequests(retry_after=wait)
-
-    async def begin(
-        self,
-        request: Request,
-        purpose: Purpose,
-        greeted: tuple[str, str | None] | None = None,
-    ) -> Response:
-        """Opens a login bound to this browser and sends it there. `greeted` is what Forms.greet
-        said, where it has been asked already. Raises TooManyRequests."""
-        await self.admit(request, "login-start")
-        browser, cookie = greeted or self._services.forms.greet(request)
-        login_id, now = token(16), self._services.clock.now()
-        await self._services.database.run(
-            store.INSERT_LOGIN,
-            id=login_id,
-            browser=browser,
-            reference=caller_of(request).reference,
-            relying_party=purpose.relying_party,
-            purpose=self._sealed(purpose).dump(),
-            attempts=0,
-            attempt_id=None,
-            session_id=None,
-            created_at=now,
-            expires_at=now + self.settings.transaction_seconds,
-            finished_at=None,
+        self._services, self._entrance, self._offers = services, entrance, offers
+        self._poller, self._opener, self._completion = poller, opener, completion
+        self._settings, self._sealing = entrance.settings, Sealing(services.vault)
+        self._renderer = LoginRenderer(
+            services.clock, services.templates, services.forms, self._sealing
         )
-        response = see_other(f"/login/{login_id}")
-        if cookie:
-            self._services.forms.cookies.write(response, BROWSER, cookie)
-        return response
-
-    def _sealed(self, purpose: Purpose) -> Purpose:
-        """A number that somebody suggested is stored like any other: not for reading."""
-        hint = purpose.number_hint
-        return (
-            replace(purpose, number_hint=self._services.vault.seal(HINT, hint)) if hint else purpose
-        )
+        self._polls = Together(self._read, store.TOGETHER)
 
     def routes(self, answers: Answers) -> list[Route]:
-        def post(path: str, act: Callable[[Request, Here, Params], Awaitable[Response]]) -> Route:
+        def post(path: str, press: Press) -> Route:
             async def endpoint(request: Request) -> Response:
                 form = (await read_form(request)).once()
-                here = await self._here(request, self._services.forms.check(request, form))
-                return await act(request, here, form)
+                view = await self._view(request, self._services.forms.check(request, form))
+                return await press(request, view, form)
 
             return Route(f"/login/{{id}}/{path}", answers.page(endpoint), methods=["POST"])
 
@@ -139,244 +87,194 @@ class Login:
 
     # ── looking ────────────────────────────────────────────────────────────────────────────────
 
-    async def _here(self, request: Request, browser: str | None) -> Here:
-        login = await self._services.database.one(store.LOGIN, id=request.path_params["id"])
-        return self._for_browser(request, browser, login)
+    async def _read(self, ids: list[str]) -> Mapping[str, store.LoginAndAttempt]:
+        return await store.find_logins(self._services.database, ids)
 
-    def _for_browser(self, request: Request, browser: str | None, login: Row | None) -> Here:
+    async def _view(self, request: Request, browser: str | None) -> LoginView:
+        found = await store.find_login(self._services.database, request.path_params["id"])
+        return self._for_browser(request, browser, found)
+
+    def _for_browser(
+        self, request: Request, browser: str | None, found: store.LoginAndAttempt | None
+    ) -> LoginView:
         """Raises AlreadyFinished, WrongBrowser: knowing the address gives nothing."""
-        if login is None:
+        if found is None:
             raise errors.AlreadyFinished
-        if login["browser"] != browser:
+        login, attempt = found
+        if login.browser != browser:
             raise errors.WrongBrowser
-        adopt_reference(request, login["reference"])
-        return self._at(login, store.attempt_in(login))
+        adopt_reference(request, login.reference)
+        return self._at(login, attempt)
 
-    async def _again(self, here: Here) -> Here:
+    async def _again(self, view: LoginView) -> LoginView:
         """The same login, its attempt as it is by now."""
-        attempt = here.attempt
-        if attempt:
-            attempt = await self._services.database.one(store.ATTEMPT, id=attempt["id"])
-        return self._at(here.login, attempt)
+        if view.attempt is None:
+            return view
+        attempt = await attempts.find_attempt(self._services.database, view.attempt.id)
+        return self._at(view.login, attempt)
 
-    def _at(self, login: Row, attempt: Row | None) -> Here:
-        if attempt and self._desk.method_of(attempt) is None:
+    def _at(self, login: LoginTransaction, attempt: VerificationAttempt | None) -> LoginView:
+        offer = self._offers.of(login, attempt)
+        if offer.current is None:  # nothing was begun, or its method has been switched off since
             attempt = None
         step = next_step(login, attempt, self._services.clock.now())
-        return Here(login, attempt, Purpose.read(login["purpose"]), step)
-
-    def _method(self, attempt: Row) -> Method:
-        method = self._desk.method_of(attempt)
-        if method is None:
-            raise AssertionError("an attempt whose method is off is not looked at")
-        return method
+        return LoginView(login, attempt, step, offer)
 
     async def show(self, request: Request) -> Response:
-        here = await self._here(request, caller_of(request).browser)
-        if here.login["session_id"] is not None:
+        view = await self._view(request, caller_of(request).browser)
+        if view.login.session_id is not None:
             # a second click, or the Back button: wherever it led, that place looks again
-            return see_other(here.purpose.return_to)
-        if here.step is Step.EXPIRED:
-            here = await self._asked(request, here)
-        return self._view.page(request, here)
+            return see_other(view.purpose.return_to)
+        if view.step is Step.EXPIRED:
+            view = await self._asked(request, view)
+        return self._renderer.page(request, view)
 
     async def status(self, request: Request) -> Response:
         """The poll: one bit, whether to go and see. It never counts as use of a session and
-        carries no outcome; `seen` is the mark of the page that asks."""
-        wait = await self._services.throttle.hit(PerSecond(1), "status", request.path_params["id"])
+        carries no outcome; `seen` is the state of the page that asks."""
+        login_id = request.path_params["id"]
+        wait = await self._services.throttle.hit(PerSecond(1), "status", login_id)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
-        login = await self._polls.login(request.path_params["id"])
-        here = self._for_browser(request, caller_of(request).browser, login)
-        here = await self._asked(request, here)
-        now = mark(here.login, here.step)
-        done = decided(here.step) or request.query_params.get("seen", now) != now
-        answer = {"state": "done" if done else "pending", "seconds": self._view.seconds(here)}
+        found = await self._polls.get(login_id)
+        view = self._for_browser(request, caller_of(request).browser, found)
+        view = await self._asked(request, view)
+        now = page_state(view.login, view.step)
+        done = decided(view.step) or request.query_params.get("seen", now) != now
+        answer = {"state": "done" if done else "pending", "seconds": self._renderer.seconds(view)}
         return no_store(JSONResponse(answer))
 
-    async def _settled(self, request: Request, here: Here) -> Here:
+    async def _decided(self, request: Request, view: LoginView) -> LoginView:
         """A person who presses a button is worth waiting for: until the upstream may be asked
         again, or somebody else's question has been answered."""
         clock = self._services.clock
-        until = clock.monotonic() + self.settings.ask_seconds + 0.5
+        until = clock.monotonic() + self._settings.ask_seconds + 0.5
         while True:
-            here = await self._asked(request, here)
-            waiting = here.step in (Step.OPENING, Step.WAIT, Step.SCAN)
+            view = await self._asked(request, view)
+            waiting = view.step in (Step.OPENING, Step.WAIT, Step.SCAN)
             if not waiting or clock.monotonic() >= until:
-                return here
+                return view
             await clock.sleep(0.5)
-            here = await self._again(here)
+            view = await self._again(view)
 
-    async def _asked(self, request: Request, here: Here) -> Here:
-        if here.attempt is None:
-            return here
-        asked = await self._desk.ask(here.attempt, caller_of(request))
-        return await self._again(here) if asked else here
+    async def _asked(self, request: Request, view: LoginView) -> LoginView:
+        if view.attempt is None:
+            return view
+        asked = await self._poller.ask(view.attempt, caller_of(request))
+        return await self._again(view) if asked else view
 
     # ── pressing ───────────────────────────────────────────────────────────────────────────────
 
-    async def choose(self, request: Request, here: Here, form: Params) -> Response:
+    async def choose(self, request: Request, view: LoginView, form: Params) -> Response:
         """Method and number from the first page; every fault is told at its field."""
-        if here.step is Step.FINISHED:
-            return self._back(here)
-        offered = {m.name: m for m in self._desk.methods_for(here.purpose)}
-        method = offered.get(form.get("method", ""))
-        number = self.canonical(form.get("pid", ""))
+        if view.step is Step.FINISHED:
+            return _back(view)
+        method = next((m for m in view.offer.methods if m.name == form.get("method")), None)
+        number = self._entrance.canonical(form.get("pid", ""))
         fault = _fault(method, form.get("pid", ""), number)
         if fault or method is None:
-            here = Here(here.login, None, here.purpose, Step.CHOOSE)
-            return self._view.page(request, here, fault=fault, typed=form)
-        return await self._open(request, here, method, number, form)
+            view = replace(view, attempt=None, step=Step.CHOOSE)
+            return self._renderer.page(request, view, fault=fault, typed=form)
+        return await self._open(request, view, method, number, form)
 
-    async def regenerate(self, request: Request, here: Here, form: Params) -> Response:
-        """A new attempt by the same method for the same person. The upstream is asked first:
-        who has approved meanwhile need not do it again."""
-        here = await self._asked(request, here)
-        if here.attempt is None or here.step in (Step.FINISHED, Step.APPROVED):
-            return self._back(here)
-        if self._view.locked(here):
-            return see_other(here.path, soon="1")
-        method = self._method(here.attempt)
-        number = self._desk.number_of(here.attempt)
-        return await self._open(request, here, method, number, form)
+    async def regenerate(self, request: Request, view: LoginView, form: Params) -> Response:
+        """A new attempt by the same method for the same person. The upstream is asked first: an
+        approval that came meanwhile counts."""
+        view = await self._asked(request, view)
+        attempt, method = view.attempt, view.offer.current
+        over = view.step in (Step.FINISHED, Step.APPROVED)
+        if attempt is None or method is None or over:
+            return _back(view)
+        if self._renderer.locked(view):
+            return see_other(view.path, soon="1")
+        return await self._open(request, view, method, self._sealing.number_of(attempt), form)
 
-    async def scan(self, request: Request, here: Here, form: Params) -> Response:
+    async def scan(self, request: Request, view: LoginView, form: Params) -> Response:
         """From the phone that did not ring to a code that it can scan, for the same person:
         the number is still with the attempt."""
-        here = await self._asked(request, here)
-        method, attempt = self._view.scannable(here), here.attempt
+        view = await self._asked(request, view)
+        method, attempt = view.scannable, view.attempt
         if method is None or attempt is None:
-            return self._back(here)
-        return await self._open(request, here, method, self._desk.number_of(attempt), form)
+            return _back(view)
+        return await self._open(request, view, method, self._sealing.number_of(attempt), form)
 
     async def _open(
-        self, request: Request, here: Here, method: Method, number: str | None, form: Params
+        self, request: Request, view: LoginView, method: Method, number: str | None, form: Params
     ) -> Response:
-        await self._not_too_often(here)
-        who, seen = caller_of(request), _seen(form, here.login)
-        if seen == here.login["attempts"] >= self.settings.attempts:
-            return self._view.page(request, here, problem=errors.AlreadyFinished())
+        await self._not_too_often(view)
+        seen = _seen(form, view.login)
+        if seen == view.login.attempts >= self._settings.attempts:
+            return self._renderer.page(request, view, problem=errors.AlreadyFinished())
         number = number if method.needs_number else None
+        opening = Opening(view.login, method, number, caller_of(request), seen)
         try:
-            opened = await self._desk.open(here.login, here.purpose, method, number, who, seen)
+            opened = await self._opener.open(opening)
         except VerificationError as refusal:
-            return self._view.page(request, here, problem=refusal)
+            return self._renderer.page(request, view, problem=refusal)
         if opened:
-            await self._desk.give_up(here.attempt)
-        response = self._back(here)
-        if not here.purpose.kiosk:
+            await self._opener.give_up(view.attempt)
+        response = _back(view)
+        if not view.purpose.kiosk:
             prefer(request, response, METHOD_COOKIE, method.name, max_age=31_536_000)
         return response
 
-    async def _not_too_often(self, here: Here) -> None:
+    async def _not_too_often(self, view: LoginView) -> None:
         """Even what a budget refuses costs us rows. Raises TooManyRequests."""
         rate = PerMinute(OPENS_PER_MINUTE)
-        if wait := await self._services.throttle.hit(rate, "login-open", here.id):
+        if wait := await self._services.throttle.hit(rate, "login-open", view.login.id):
             raise errors.TooManyRequests(retry_after=wait)
 
-    async def check(self, request: Request, here: Here, _form: Params) -> Response:
+    async def check(self, request: Request, view: LoginView, _form: Params) -> Response:
         """“I have confirmed on my phone”: ask, and complete if it is so."""
-        here = await self._settled(request, here)
-        if here.step is not Step.APPROVED or here.attempt is None:
-            return self._back(here) if decided(here.step) else see_other(here.path, still="1")
+        view = await self._decided(request, view)
+        attempt, method = view.attempt, view.offer.current
+        if view.step is not Step.APPROVED or attempt is None or method is None:
+            return _back(view) if decided(view.step) else see_other(view.path, still="1")
+        approval = Approval(view.login, attempt, method)
         try:
-            done = await self._complete(request, here, here.attempt)
+            cookie = await self._completion.complete(approval, self._taker(request))
         except errors.PersonDisabled as refusal:
-            return self._view.page(request, here, problem=refusal)
-        if done is None:
-            return self._back(here)
-        response = see_other(here.purpose.return_to)
-        self.sessions.hand_out(response, done)
+            return self._renderer.page(request, view, problem=refusal)
+        if cookie is None:
+            return _back(view)
+        response = see_other(view.purpose.return_to)
+        self._entrance.sessions.set_cookie(response, cookie)
         return response
 
-    async def _complete(self, request: Request, here: Here, attempt: Row) -> str | None:
-        """The one transaction that lets somebody in: the cookie of the new session, or None if
-        another was first (a second tab, a cancel, a newer attempt). Raises PersonDisabled."""
-        number = self._services.vault.open_text("attempt", attempt["number_sealed"])
-        method = self._method(attempt)
-        now, replaces = self._services.clock.now(), self.sessions.presented(request)
-        kiosk = here.purpose.kiosk
+    def _taker(self, request: Request) -> Taker:
+        agent = browser_of(request.headers.get("user-agent", ""))
+        return Taker(caller_of(request), self._entrance.sessions.presented(request), agent)
 
-        async def work(tx: Transaction) -> str | None:
-            person_id, allowed = await self.persons.meet(tx, number)
-            if not allowed:
-                await self._write(tx, request, here, REFUSED, person_id)
-                return None
-            session, cookie = await self.sessions.begin(
-                tx,
-                person_id,
-                method.id,
-                method.acr,
-                method.amr,
-                replaces,
-                only_for=attempt["only_for"] or (here.purpose.relying_party if kiosk else ""),
-                agent=browser_of(request.headers.get("user-agent", "")),
-                seconds=KIOSK_SECONDS if kiosk else None,
-            )
-            if not await tx.run(
-                store.FINISH, key=here.id, now=now, attempt=attempt["id"], session=session.id
-            ):
-                raise _Lost
-            if not await tx.run(store.USED, key=attempt["id"], grace=now - GRACE):
-                raise _Lost
-            await self._write(tx, request, here, COMPLETED, person_id, method=method.name)
-            return cookie
-
-        try:
-            cookie = await self._services.database.write(work)
-        except _Lost:
-            return None
-        if cookie is None:
-            raise errors.PersonDisabled
-        return cookie
-
-    async def other(self, _request: Request, here: Here, _form: Params) -> Response:
+    async def other(self, _request: Request, view: LoginView, _form: Params) -> Response:
         """Another way: the attempt no longer counts, whatever the phone says later."""
 
         async def work(tx: Transaction) -> None:
-            if await tx.run(store.DROP_ATTEMPT, key=here.id):
-                await tx.run(store.REPLACE, login=here.id)
+            if await store.drop_attempt(tx, view.login.id):
+                await attempts.replace_attempts(tx, view.login.id)
 
         await self._services.database.write(work)
-        await self._desk.give_up(here.attempt)
-        return self._back(here)
+        await self._opener.give_up(view.attempt)
+        return _back(view)
 
-    async def cancel(self, request: Request, here: Here, _form: Params) -> Response:
+    async def cancel(self, request: Request, view: LoginView, _form: Params) -> Response:
         now = self._services.clock.now()
+        entry = caller_of(request).entry(CANCELLED, client_id=view.purpose.relying_party)
 
-        async def work(tx: Transaction) -> int:
-            moved = await tx.run(store.CANCEL, key=here.id, now=now)
-            if moved:
-                await tx.run(store.REPLACE, login=here.id)
-                await self._write(tx, request, here, CANCELLED)
-            return moved
+        async def work(tx: Transaction) -> bool:
+            cancelled = await store.cancel_login(tx, view.login.id, now)
+            if cancelled:
+                await attempts.replace_attempts(tx, view.login.id)
+                await self._services.trail.write(tx, entry)
+            return cancelled
 
         if not await self._services.database.write(work):
-            return self._back(here)
-        await self._desk.give_up(here.attempt)
-        return see_other(here.purpose.cancel_to)
-
-    async def _write(
-        self,
-        tx: Transaction,
-        request: Request,
-        here: Here,
-        event: str,
-        person: str = "",
-        **detail: str,
-    ) -> None:
-        item = caller_of(request).entry(
-            event, client_id=here.purpose.relying_party, person_id=person, **detail
-        )
-        await self._services.trail.write(tx, item)
-
-    @staticmethod
-    def _back(here: Here) -> Response:
-        return see_other(here.path)
+            return _back(view)
+        await self._opener.give_up(view.attempt)
+        return see_other(view.purpose.cancel_to)
 
 
-class _Lost(Exception):
-    """Another transaction was first: roll back."""
+def _back(view: LoginView) -> Response:
+    return see_other(view.path)
 
 
 def _fault(method: Method | None, typed: str, number: str | None) -> str:
@@ -387,9 +285,9 @@ def _fault(method: Method | None, typed: str, number: str | None) -> str:
     return "number" if typed.strip() else "empty"
 
 
-def _seen(form: Params, login: Row) -> int:
+def _seen(form: Params, login: LoginTransaction) -> int:
     """How many attempts there were on the page whose button was pressed: of two clicks on one
     button, only the first rings a phone."""
     text = form.get("seen", "")
     known = text.isascii() and text.isdigit() and len(text) <= 6
-    return int(text) if known else int(login["attempts"])
+    return int(text) if known else login.attempts

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from idp.kernel.clock import token
-from idp.kernel.database import Reader, Row, Transaction
-from idp.kernel.services import Services
+from idp.kernel.clock import Clock, token
+from idp.kernel.database import Database, Reader, Row, Transaction
 from idp.kernel.tables import persons
-from idp.login.session import END_ALL
+from idp.kernel.vault import Vault
+from idp.login import endings
+from idp.login.endings import Ending
 
 _P = persons.c
 _BY_INDEX = select(persons).where(_P.number_index == bindparam("index"))
@@ -25,45 +28,82 @@ _INSERT = (
     .on_conflict_do_nothing(index_elements=[_P.number_index])
 )
 _SWITCH = update(persons).where(_P.id == bindparam("key")).values(disabled_at=bindparam("at"))
+_PAUSED = (  # a push that begins and a pause that begins wait for each other
+    select(_P.push_paused_at)
+    .where(_P.number_index == bindparam("index"))
+    .with_for_update(read=True)
+)
+_PAUSE = update(persons).where(_P.id == bindparam("key")).values(push_paused_at=bindparam("at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who was verified here once. `push_paused_at`: “this was not me”, so no push until
+    they lift it."""
+
+    id: str
+    number_index: str
+    number_sealed: str = field(repr=False)
+    disabled_at: int | None
+    push_paused_at: int | None
+
+    @property
+    def enabled(self) -> bool:
+        return self.disabled_at is None
 
 
 class Persons:
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+        self._database, self._vault, self._clock = database, vault, clock
 
     def index(self, number: str) -> str:
-        """The keyed mark under which a person, a member or a budget is found by number."""
-        return self._services.vault.index("person", number)
+        """The keyed index by which a person, a member or a budget is found by number."""
+        return self._vault.index("person", number)
 
-    async def meet(self, tx: Transaction, number: str) -> tuple[str, bool]:
-        """(person id, may log in); a person never seen before is written down."""
+    async def meet(self, tx: Transaction, number: str) -> Person:
+        """Writes down a person who was never seen before."""
         index = self.index(number)
-        sealed = self._services.vault.seal("person", number)
-        await tx.run(
-            _INSERT, id=token(16), index=index, sealed=sealed, now=self._services.clock.now()
-        )
-        row = await tx.one(_BY_INDEX, index=index)
-        if row is None:
-            raise AssertionError("a person cannot vanish")
-        return row["id"], row["disabled_at"] is None
+        sealed = self._vault.seal("person", number)
+        await tx.run(_INSERT, id=token(16), index=index, sealed=sealed, now=self._clock.now())
+        return _known(await tx.one(_BY_INDEX, index=index))
 
-    async def find(self, number: str) -> str | None:
-        row = await self._services.database.one(_BY_INDEX, index=self.index(number))
-        return row["id"] if row else None
+    async def find(self, number: str) -> Person | None:
+        row = await self._database.one(_BY_INDEX, index=self.index(number))
+        return _known(row) if row else None
 
-    async def row(self, reader: Reader, person_id: str) -> Row:
-        row = await reader.one(_BY_ID, id=person_id)
-        if row is None:
-            raise AssertionError("a person cannot vanish")
-        return row
+    async def get(self, reader: Reader, person_id: str) -> Person:
+        return _known(await reader.one(_BY_ID, id=person_id))
 
     async def number(self, reader: Reader, person_id: str) -> str:
-        row = await self.row(reader, person_id)
-        return self._services.vault.open_text("person", row["number_sealed"])
+        person = await self.get(reader, person_id)
+        return self._vault.open_text("person", person.number_sealed)
 
     async def switch(self, tx: Transaction, person_id: str, *, enabled: bool) -> None:
         """Disabling ends every session at once; enabling brings none back."""
-        now = self._services.clock.now()
+        now = self._clock.now()
         await tx.run(_SWITCH, key=person_id, at=None if enabled else now)
         if not enabled:
-            await tx.run(END_ALL, person=person_id, now=now)
+            await endings.end_all(tx, person_id, Ending.PERSON_DISABLED, now)
+
+
+async def push_paused(tx: Transaction, number_index: str) -> bool:
+    """Whether the person with this number wants no push."""
+    row = await tx.one(_PAUSED, index=number_index)
+    return row is not None and row["push_paused_at"] is not None
+
+
+async def pause_push(tx: Transaction, person_id: str, at: int | None) -> None:
+    """None lifts the pause."""
+    await tx.run(_PAUSE, key=person_id, at=at)
+
+
+def _known(row: Row | None) -> Person:
+    if row is None:
+        raise AssertionError("a person cannot vanish")
+    return Person(
+        id=row["id"],
+        number_index=row["number_index"],
+        number_sealed=row["number_sealed"],
+        disabled_at=row["disabled_at"],
+        push_paused_at=row["push_paused_at"],
+    )

@@ -24,7 +24,8 @@ from idp.kernel.throttle import PerMinute
 from idp.kernel.web import no_store, see_other, within
 from idp.login import store
 from idp.login.arrivals import Arrivals
-from idp.login.desk import Desk
+from idp.login.asking import AttemptPoller
+from idp.login.persons import Persons
 from idp.verify import Verifier
 from idp.verify.schemes import Schemes
 
@@ -37,9 +38,11 @@ MAX_FIELDS_BYTES = 4096
 
 
 class Returns:
-    def __init__(self, services: Services, desk: Desk, schemes: Schemes) -> None:
-        self._services, self._desk, self._schemes = services, desk, schemes
-        self._arrivals = Arrivals(services, desk)
+    def __init__(
+        self, services: Services, poller: AttemptPoller, schemes: Schemes, persons: Persons
+    ) -> None:
+        self._services, self._poller, self._schemes = services, poller, schemes
+        self._arrivals = Arrivals(services, poller, schemes, persons)
 
     def routes(self, answers: Answers) -> list[Route]:
         return [route for verifier in self._schemes for route in self._of(verifier, answers)]
@@ -66,25 +69,22 @@ class Returns:
         if len(text) > MAX_FIELDS_BYTES:
             raise errors.TooLarge
         landing, now = token(16), self._services.clock.now()
-        await self._services.database.run(
-            store.INSERT_LANDING,
-            id=landing,
-            fields_sealed=self._services.vault.seal("landing", text),
-            expires_at=now + LANDING_SECONDS,
-        )
+        sealed = self._services.vault.seal("landing", text)
+        database = self._services.database
+        await store.insert_landing(database, landing, sealed, now + LANDING_SECONDS)
         return see_other(f"{verifier.paths.returns}/{landing}")
 
     async def take_up(self, verifier: Verifier, request: Request) -> Response:
         landing, now = request.path_params["landing"], self._services.clock.now()
-        row = await self._services.database.write(
-            lambda tx: tx.one(store.TAKE_LANDING, id=landing, now=now)
+        sealed = await self._services.database.write(
+            lambda tx: store.take_landing(tx, landing, now)
         )
-        if row is None:
+        if sealed is None:
             raise errors.AlreadyFinished
-        fields = json.loads(self._services.vault.open_text("landing", row["fields_sealed"]))
+        fields = json.loads(self._services.vault.open_text("landing", sealed))
         who = caller_of(request)
         login_id = await self._arrivals.brought_back(verifier, fields, who)
-        await self._desk.ask_login(login_id, who)
+        await self._poller.ask_login(login_id, who)
         return see_other(f"/login/{login_id}")
 
     async def callback(self, verifier: Verifier, request: Request) -> Response:

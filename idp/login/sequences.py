@@ -1,4 +1,4 @@
-"""Numbers that an upstream account has never seen: unique by the store, not by hope.
+"""Numbers that an upstream account has never seen; a unique key in the store makes sure.
 
 They are reserved in blocks, since a row for each would be a transaction for each. What a process
 has left of a block after an hour, or when it ends, is never used.
@@ -12,7 +12,7 @@ import secrets
 
 from idp.kernel.clock import Clock
 from idp.kernel.database import Conflict, Database
-from idp.login.store import RESERVE_SEQUENCES
+from idp.login import store
 
 BLOCK, SECONDS = 100, 3600
 Number = tuple[int, int]  # UTC seconds, and a number below 10^10
@@ -38,13 +38,9 @@ class Sequences:
         while True:
             start = self._chance.randrange(10**10) // BLOCK * BLOCK
             with contextlib.suppress(Conflict):
-                await self._database.run(
-                    RESERVE_SEQUENCES,
-                    system=system,
-                    sequence=f"{now % 10**10:010d}{start:010d}",
-                    reserved_at=now,
-                )
+                sequence = f"{now % 10**10:010d}{start:010d}"
+                await store.reserve_sequence(self._database, system, sequence, now)
                 block = [(now, start + i) for i in range(BLOCK)]
-                # a browser sees some of them: in order they would tell how many are between
+                # browsers see some of them: in order, they would tell how many logins lie between
                 self._chance.shuffle(block)
                 return block

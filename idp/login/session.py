@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field
 from sqlalchemy import bindparam, insert, select, update
 from starlette.requests import Request
 from starlette.responses import Response
 
-from idp.kernel.clock import token
-from idp.kernel.database import Row, Transaction
+from idp.kernel.clock import Clock, token
+from idp.kernel.database import Database, Row, Transaction
 from idp.kernel.housekeeping import kept
-from idp.kernel.services import Services
 from idp.kernel.settings import Section
 from idp.kernel.tables import persons, sessions
 from idp.kernel.vault import digest
+from idp.kernel.web import Cookies
+from idp.login import endings
+from idp.login.endings import Ending
+from idp.login.verified import Verified
 
 COOKIE = "idp_session"
 TOUCH = 60  # seconds between two writes of "last seen"
@@ -30,7 +34,10 @@ class SessionSettings(Section):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who is in front of this browser, and how we know. `id` is a digest, not the cookie."""
+    """Who is in front of this browser, and how we know. `id` is a digest, not the cookie.
+    `sole_relying_party` is the only one that it counts for, "" for every one. `first_session` is
+    the first one of this person in this browser: a new login keeps it, so that a logout finds
+    what earlier logins gave out. `agent` is the browser in our own words."""
 
     id: str
     person_id: str
@@ -38,9 +45,9 @@ class Session:
     acr: str
     amr: tuple[str, ...]
     auth_time: int
-    only_for: str = ""  # the one relying party that it counts for; "" is every one
-    root: str = ""  # the first session of this person in this browser; a new login keeps it
-    agent: str = ""  # the browser, in words of ours
+    sole_relying_party: str = ""
+    first_session: str = ""
+    agent: str = ""
     seen_at: int = 0
 
     def form_proof(self, page: str) -> str:
@@ -74,52 +81,20 @@ _OF_PERSON = (
 _BY_ID = select(sessions).where(_S.id == bindparam("id"))
 _INSERT = insert(sessions)
 _TOUCH = update(sessions).where(_S.id == bindparam("key")).values(seen_at=bindparam("now"))
-END = (
-    update(sessions)
-    .where(_S.id == bindparam("key"), _S.ended_at.is_(None))
-    .values(ended_at=bindparam("now"))
-)
-REPLACE = (  # its cookie is dead, but nobody logged out: codes just given out stay good
-    update(sessions)
-    .where(_S.id == bindparam("key"), _S.expires_at > bindparam("now"))
-    .values(expires_at=bindparam("now"))
-)
-_FORGET = (
-    update(sessions)
-    .where(
-        _S.id == bindparam("key"),
-        _S.only_for == bindparam("only_for"),
-        _S.expires_at > bindparam("now"),
-    )
-    .values(expires_at=bindparam("now"))
-)
-END_ALL = (
-    update(sessions)
-    .where(_S.person_id == bindparam("person"), _S.ended_at.is_(None))
-    .values(ended_at=bindparam("now"))
-)
-END_OTHERS = (
-    update(sessions)
-    .where(
-        _S.person_id == bindparam("person"),
-        _S.id != bindparam("key"),
-        _S.ended_at.is_(None),
-        _S.expires_at > bindparam("now"),
-    )
-    .values(ended_at=bindparam("now"))
-)
-
 
 RETENTION = (kept(_S.expires_at, 31 * 86_400),)
 
 
 class Sessions:
-    def __init__(self, services: Services, settings: SessionSettings) -> None:
-        self._services, self._settings = services, settings
+    def __init__(
+        self, database: Database, clock: Clock, cookies: Cookies, settings: SessionSettings
+    ) -> None:
+        self._database, self._clock = database, clock
+        self._cookies, self._settings = cookies, settings
 
     def presented(self, request: Request) -> str | None:
         """The id of whatever session cookie the browser sent, alive or not."""
-        value = self._services.forms.cookies.read(request, COOKIE)
+        value = self._cookies.read(request, COOKIE)
         return digest(value) if value else None
 
     async def current(self, request: Request) -> Session | None:
@@ -128,21 +103,21 @@ class Sessions:
         return await self.find(presented) if presented else None
 
     async def find(self, session_id: str) -> Session | None:
-        now = self._services.clock.now()
-        row = await self._services.database.one(
+        now = self._clock.now()
+        row = await self._database.one(
             _LIVE, id=session_id, now=now, idle_since=now - self._settings.idle_seconds
         )
         if row is None:
             return None
         if row["seen_at"] < now - TOUCH:
-            await self._services.database.run(_TOUCH, key=row["id"], now=now)
+            await self._database.run(_TOUCH, key=row["id"], now=now)
         return _read(row)
 
     async def of_person(self, person_id: str) -> list[Session]:
         """Those that are alive, newest first."""
-        now = self._services.clock.now()
+        now = self._clock.now()
         idle_since = now - self._settings.idle_seconds
-        rows = await self._services.database.all(
+        rows = await self._database.all(
             _OF_PERSON, person=person_id, now=now, idle_since=idle_since
         )
         return [_read(row) for row in rows]
@@ -151,55 +126,68 @@ class Sessions:
         self,
         tx: Transaction,
         person_id: str,
-        method: str,
-        acr: str,
-        amr: tuple[str, ...],
+        verified: Verified,
         replaces: str | None,
-        only_for: str = "",
         agent: str = "",
         seconds: int | None = None,
     ) -> tuple[Session, str]:
-        """A new session, never an old id (fixation); `replaces` ends. Its life may be shorter
-        than usual. Returns it with the value for the cookie."""
-        now, value = self._services.clock.now(), token()
-        before = await tx.one(_BY_ID, id=replaces) if replaces else None
-        same = before is not None and before["person_id"] == person_id
-        root = before["root"] if before and same else digest(value)
+        """A new session, never an old id (fixation), with the value for the cookie. `replaces` is
+        the session that the browser presented: it ends. `seconds` is its life, if that is to be
+        shorter than usual."""
+        value = token()
         session = Session(
-            digest(value), person_id, method, acr, amr, now, only_for, root, agent, now
-        )
-        life = seconds or self._settings.absolute_seconds
-        if replaces:
-            await tx.run(REPLACE, key=replaces, now=now)
-        await tx.run(
-            _INSERT,
-            id=session.id,
+            id=digest(value),
             person_id=person_id,
-            method=method,
-            acr=acr,
-            amr=json.dumps(amr),
-            only_for=only_for,
+            method=verified.method,
+            acr=verified.acr,
+            amr=verified.amr,
+            auth_time=verified.at,
+            sole_relying_party=verified.sole_relying_party,
+            first_session=await self._first(tx, person_id, replaces) or digest(value),
             agent=agent,
-            root=root,
-            auth_time=now,
-            seen_at=now,
-            expires_at=now + life,
-            ended_at=None,
+            seen_at=self._clock.now(),
         )
+        if replaces:
+            await endings.expire(tx, replaces, Ending.REPLACED, self._clock.now())
+        await tx.run(_INSERT, **self._row(session, seconds or self._settings.absolute_seconds))
         return session, value
 
-    async def forget(self, tx: Transaction, session_id: str, only_for: str) -> bool:
-        """A shared screen keeps no session; codes just given out stay good. Whether it was one
-        that counts for this relying party only."""
-        now = self._services.clock.now()
-        return bool(await tx.run(_FORGET, key=session_id, only_for=only_for, now=now))
+    @staticmethod
+    async def _first(tx: Transaction, person_id: str, replaces: str | None) -> str | None:
+        """The first session of this person in this browser, if there was one before."""
+        before = await tx.one(_BY_ID, id=replaces) if replaces else None
+        return before["root"] if before and before["person_id"] == person_id else None
 
-    def hand_out(self, response: Response, value: str) -> None:
-        self._services.forms.cookies.write(response, COOKIE, value)
+    @staticmethod
+    def _row(session: Session, life: int) -> dict[str, Any]:
+        return {
+            "id": session.id,
+            "person_id": session.person_id,
+            "method": session.method,
+            "acr": session.acr,
+            "amr": json.dumps(session.amr),
+            "only_for": session.sole_relying_party,
+            "agent": session.agent,
+            "root": session.first_session,
+            "auth_time": session.auth_time,
+            "seen_at": session.seen_at,
+            "expires_at": session.seen_at + life,
+            "ended_at": None,
+            "ended_why": "",
+        }
+
+    async def forget(self, tx: Transaction, session_id: str, relying_party: str) -> bool:
+        """A shared screen keeps no session; codes that were just given out stay good. Whether it
+        was one that counts for this relying party only."""
+        now = self._clock.now()
+        return await endings.expire_sole(tx, session_id, relying_party, Ending.SHARED_SCREEN, now)
+
+    def set_cookie(self, response: Response, value: str) -> None:
+        self._cookies.write(response, COOKIE, value)
 
     def erase_cookie(self, response: Response) -> None:
         """After the session of this very browser has ended. Nobody else erases it."""
-        self._services.forms.cookies.erase(response, COOKIE)
+        self._cookies.erase(response, COOKIE)
 
 
 def _read(row: Row) -> Session:
@@ -210,8 +198,8 @@ def _read(row: Row) -> Session:
         acr=row["acr"],
         amr=tuple(json.loads(row["amr"])),
         auth_time=row["auth_time"],
-        only_for=row["only_for"],
-        root=row["root"],
+        sole_relying_party=row["only_for"],
+        first_session=row["root"],
         agent=row["agent"],
         seen_at=row["seen_at"],
     )

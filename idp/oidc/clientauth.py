@@ -1,4 +1,4 @@
-"""Client authentication, strictly: one method in one request, one answer for every failure.
+"""Reading client authentication, strictly: one method in one request. Pure.
 
 Corrects Authlib 1.9.9: two methods at once are accepted, Basic is unquoted but not form-decoded
 and its base64 is lax, private_key_jwt cannot refuse an algorithm, takes lists of audiences and
@@ -22,7 +22,7 @@ from joserfc.jwk import Key, KeySet
 from joserfc.jws import JWSRegistry
 
 from idp.kernel.errors import InvalidClient, InvalidRequest
-from idp.oidc.world import SpendAssertion
+from idp.oidc.preload import SpendAssertion
 from idp.registry.clients import Client
 
 ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
@@ -36,7 +36,7 @@ _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "crit", "b64"})
 _BROKEN = (JoseError, ValueError, KeyError, TypeError, RecursionError)
 
 
-class Credentials(NamedTuple):
+class Presented(NamedTuple):
     """What a request tries to authenticate with; nothing is believed yet."""
 
     method: str
@@ -44,7 +44,7 @@ class Credentials(NamedTuple):
     secret: str = ""
 
 
-def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Credentials:
+def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Presented:
     """Raises InvalidRequest for two methods at once (RFC 6749 §2.3), InvalidClient for none."""
     ways = {
         "client_secret_basic": "authorization" in headers,
@@ -55,7 +55,7 @@ def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Credential
     if len(used) > 1:
         raise InvalidRequest("use one client authentication method, not several")
     method = used[0] if used else "none"
-    found = Credentials(method, *_READERS[method](headers, form))
+    found = Presented(method, *_READERS[method](headers, form))
     if form.get("client_id", found.client_id) != found.client_id:
         raise InvalidClient(detail="client_id differs from the authenticated one")
     return found

@@ -1,45 +1,40 @@
-"""CORS: for listed origins, at the endpoints that browser programs call; never at /authorize
-(RFC 9700 §2.6). Preflights of anybody else get an answer that allows nothing."""
+"""CORS: at the endpoints that browser programs call, for the origins that may; never at
+/authorize (RFC 9700 §2.6).
+
+Starlette's middleware answers those; anybody else learns nothing, not even what is allowed to
+others. It cannot stand at each route: a route refuses OPTIONS before its middleware is asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "authorization, content-type",
-    "Access-Control-Max-Age": "600",
-}
+METHODS, HEADERS = ("GET", "POST"), ("authorization", "content-type")
+
+Allows = Callable[[str], Awaitable[bool]]
 
 
 class Cors:
-    def __init__(self, app: ASGIApp, origins: Collection[str], paths: Collection[str]) -> None:
-        self._app, self._origins, self._paths = app, frozenset(origins), frozenset(paths)
+    """`paths` with whether programs of any origin may read them; `allows` tells the others."""
+
+    def __init__(self, app: ASGIApp, allows: Allows, paths: Mapping[str, bool]) -> None:
+        self._app, self._allows, self._paths = app, allows, paths
+        self._anybody = CORSMiddleware(app, ("*",), METHODS, HEADERS)
+        self._allowed = CORSMiddleware(app, (), METHODS, HEADERS, allow_origin_regex="(?s:.*)")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in self._paths:
-            await self._app(scope, receive, send)
-            return
-        origin = Headers(scope=scope).get("origin", "")
-        allowed = origin if origin in self._origins else ""
-        if allowed:
-            send = _allowing(send, allowed)
+        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
         app = self._app
-        if scope["method"] == "OPTIONS":
-            app = Response(status_code=204, headers=PREFLIGHT if allowed else None)
+        if origin is not None and scope["path"] in self._paths:
+            if self._paths[scope["path"]]:
+                app = self._anybody
+            elif await self._allows(origin):
+                app = self._allowed
+            elif scope["method"] == "OPTIONS":
+                app = Response(status_code=204)
         await app(scope, receive, send)
-
-
-def _allowing(send: Send, origin: str) -> Send:
-    async def sender(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["Access-Control-Allow-Origin"] = origin
-            headers.add_vary_header("Origin")
-        await send(message)
-
-    return sender

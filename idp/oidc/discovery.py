@@ -13,7 +13,7 @@ from starlette.responses import Response
 from idp.kernel.keyring import ALGORITHMS, KeyRing
 from idp.oidc import scopes
 from idp.oidc.clientauth import ASSERTION_ALGORITHMS
-from idp.oidc.grants import ANY_METHOD, GRANT_TYPES, PROVEN
+from idp.oidc.grants import ANY_METHOD, GRANTS, PROVEN
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
 
@@ -32,7 +32,7 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "scopes_supported": [*scopes.CLAIMS, *rules.scopes],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": list(GRANT_TYPES),
+        "grant_types_supported": list(GRANTS),
         "acr_values_supported": list(rules.acr_values),
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),

@@ -7,7 +7,8 @@ answers no ID token by itself and lets a narrowed scope stick.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidScopeError
@@ -20,9 +21,11 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 
 from idp.kernel import audit
 from idp.kernel.errors import InvalidTarget
+from idp.kernel.forms import Params
 from idp.oidc import scopes
 from idp.oidc.core import Core, TokenRequest
-from idp.oidc.world import Code, Grant, Refresh, RevokeGrant, SpendCode, Tell, World
+from idp.oidc.loading import Loader
+from idp.oidc.preload import Code, Grant, Preloaded, Record, Refresh, RevokeGrant, SpendCode
 from idp.registry.clients import Client
 from idp.registry.metadata import WITH_SECRET
 
@@ -35,12 +38,11 @@ REPLAYED = audit.event(
     "token.refresh_reused", "an old refresh token came back; its family was revoked"
 )
 
-VERIFIER = re.compile(r"\A[A-Za-z0-9._~-]{43,128}\Z", re.ASCII)  # RFC 7636 §4.1
 PROVEN = [*WITH_SECRET, "private_key_jwt"]  # methods by which a client shows that it is itself
 ANY_METHOD = [*PROVEN, "none"]
 
 
-class _Presented:
+class AuthlibGrant:
     """A code or a family as Authlib wants to ask it."""
 
     code_challenge_method = "S256"
@@ -59,20 +61,13 @@ class _Presented:
         return bool(client.client_id == self.grant.client_id)
 
 
-def tell(request: TokenRequest, event: str, grant: Grant | None = None, **detail: str) -> None:
-    world = request.world
-    request.effects.add(
-        Tell(
-            audit.entry(
-                event,
-                reference=world.reference,
-                address=world.address,
-                client_id=world.client.client_id if world.client else "",
-                person_id=grant.person_id if grant else "",
-                **detail,
-            )
-        )
+def record(request: TokenRequest, event: str, grant: Grant | None = None, **detail: str) -> None:
+    """An audit entry among the effects."""
+    known, person_id = request.preloaded, grant.person_id if grant else ""
+    entry = known.caller.entry(
+        event, client_id=known.client.client_id, person_id=person_id, **detail
     )
+    request.effects.add(Record(entry))
 
 
 class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
@@ -80,29 +75,28 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
     server: Core
     request: TokenRequest
 
-    def query_authorization_code(self, _code: str, client: Any) -> _Presented | None:
+    def query_authorization_code(self, _code: str, client: Any) -> AuthlibGrant | None:
         """From the moment a client presents it, a live code is spent whatever follows: one guess,
         not two (RFC 9700 §4.5)."""
-        world: World = self.request.world
-        code = world.code
+        code, now = self.request.preloaded.code, self.request.preloaded.now
         if code is None:
             return None
         if code.spent:
             if code.grant.alive:  # RFC 6749 §4.1.2; a flood of repeats writes it once
                 self.request.effects.add(RevokeGrant(code.grant.id))
-            tell(self.request, REUSED, code.grant)
+            record(self.request, REUSED, code.grant)
             return None
         spend = SpendCode(code.digest, code.grant.id)
         if code.grant.client_id != client.client_id:
             self.request.effects.add(spend)
-            tell(self.request, STOLEN, code.grant)
+            record(self.request, STOLEN, code.grant)
             return None
-        if code.expires_at <= world.now or not code.grant.alive or not code.grant.session_alive:
+        if code.expires_at <= now or not code.grant.alive or not code.grant.session_alive:
             return None
         self.request.effects.add(spend)
-        return _Presented(code.grant, code)
+        return AuthlibGrant(code.grant, code)
 
-    def authenticate_user(self, authorization_code: _Presented) -> Grant:
+    def authenticate_user(self, authorization_code: AuthlibGrant) -> Grant:
         return authorization_code.grant
 
     def delete_authorization_code(self, _code: object) -> None:
@@ -111,13 +105,12 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
     def generate_token(
         self, user: Grant, scope: str, include_refresh_token: bool = True, **_more: object
     ) -> dict[str, Any]:
-        client: Client = self.request.client.client  # type: ignore[union-attr]
-        tell(self.request, ISSUED, user, scope=scope)
+        record(self.request, ISSUED, user, scope=scope)
         generation = 0 if include_refresh_token else None
-        return _person_tokens(self.request, client, user, scope, generation, user.nonce)
+        return _person_tokens(self, user, scope, generation, user.nonce)
 
 
-class Proof(CodeChallenge):  # type: ignore[misc]
+class S256(CodeChallenge):  # type: ignore[misc]
     """PKCE: S256 and nothing else; required wherever a challenge was sent."""
 
     DEFAULT_CODE_CHALLENGE_METHOD = None
@@ -131,45 +124,45 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
     server: Core
     request: TokenRequest
 
-    def authenticate_refresh_token(self, _token: str) -> _Presented | None:
-        world: World = self.request.world
-        grant = world.refresh
-        if grant is None or grant.client_id != self.request.client.client_id:  # type: ignore[union-attr]
+    def authenticate_refresh_token(self, _token: str) -> AuthlibGrant | None:
+        known = self.request.preloaded
+        grant, now = known.refresh, known.now
+        if grant is None or grant.client_id != self.request.client.client_id:
             return None
         settings = self.server.tokens.settings
-        idle = grant.refreshed_at + settings.refresh_idle_seconds <= world.now
-        if not grant.alive or grant.expires_at <= world.now or idle:
+        idle = grant.refreshed_at + settings.refresh_idle_seconds <= now
+        if not grant.alive or grant.expires_at <= now or idle:
             return None
-        if not self._current(grant, world):
+        if not self._current(grant, known):
             # RFC 9700 §4.14.2: somebody else holds the family too
             self.request.effects.add(RevokeGrant(grant.id))
-            tell(self.request, REPLAYED, grant)
+            record(self.request, REPLAYED, grant)
             return None
-        return _Presented(grant)
+        return AuthlibGrant(grant)
 
-    def _current(self, grant: Grant, world: World) -> bool:
-        if world.generation == grant.generation:
+    def _current(self, grant: Grant, known: Preloaded) -> bool:
+        if known.generation == grant.generation:
             return True
         grace = self.server.tokens.settings.rotation_grace_seconds
-        recent = grant.rotated_at is not None and world.now <= grant.rotated_at + grace
-        return recent and world.generation == grant.generation - 1
+        recent = grant.rotated_at is not None and known.now <= grant.rotated_at + grace
+        return recent and known.generation == grant.generation - 1
 
-    def authenticate_user(self, refresh_token: _Presented) -> Grant:
+    def authenticate_user(self, refresh_token: AuthlibGrant) -> Grant:
         return refresh_token.grant
 
-    def issue_token(self, user: Grant, refresh_token: _Presented) -> dict[str, Any]:
-        client: Client = self.request.client.client  # type: ignore[union-attr]
+    def issue_token(self, user: Grant, refresh_token: AuthlibGrant) -> dict[str, Any]:
+        client = self.request.client.client
         asked = (self.request.payload.scope or "").split()
         scope = " ".join(s for s in user.scope if not asked or s in asked)
         rotate = client.metadata.public
         # a token one generation old, within the grace, is told the same successor again: nothing
         # is left to write
-        fresh = self.request.world.generation == user.generation
+        fresh = self.request.preloaded.generation == user.generation
         next_generation = user.generation + 1 if rotate and fresh else user.generation
         if fresh:
             self.request.effects.add(Refresh(user.id, user.generation, rotate))
-        tell(self.request, REFRESHED, user, scope=scope)
-        return _person_tokens(self.request, client, user, scope, next_generation, "")
+        record(self.request, REFRESHED, user, scope=scope)
+        return _person_tokens(self, user, scope, next_generation, "")
 
     def revoke_old_credential(self, _token: object) -> None:
         """The Refresh effect has replaced it."""
@@ -181,7 +174,7 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
     request: TokenRequest
 
     def validate_requested_scope(self) -> None:
-        client: Client = self.request.client.client  # type: ignore[union-attr]
+        client = self.request.client.client
         asked = (self.request.payload.scope or "").split()
         allowed = [s for s in client.metadata.scopes if s not in scopes.CLAIMS]
         ignored = set(scopes.CLAIMS)  # TDX programs ask for OpenID scopes out of habit
@@ -191,10 +184,10 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
         self.granted = " ".join(wanted)
 
     def generate_token(self, **_more: object) -> dict[str, Any]:
-        client: Client = self.request.client.client  # type: ignore[union-attr]
+        client = self.request.client.client
         audience = self._audience(client)
         token, life = self.server.tokens.for_program(client, self.granted, audience)
-        tell(self.request, PROGRAM, scope=self.granted)
+        record(self.request, PROGRAM, scope=self.granted)
         return {
             "access_token": token,
             "token_type": "Bearer",
@@ -212,14 +205,9 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
 
 
 def _person_tokens(
-    request: TokenRequest,
-    client: Client,
-    grant: Grant,
-    scope: str,
-    generation: int | None,
-    nonce: str,
+    asked: CodeForTokens | Refreshing, grant: Grant, scope: str, generation: int | None, nonce: str
 ) -> dict[str, Any]:
-    tokens = request.tokens
+    tokens, client = asked.server.tokens, asked.request.client.client
     access_token, life = tokens.for_person(client, grant, scope)
     answer: dict[str, Any] = {
         "access_token": access_token,
@@ -230,16 +218,32 @@ def _person_tokens(
     if generation is not None:
         answer["refresh_token"] = tokens.refresh_token(grant.id, generation)
     if "openid" in scope.split():
-        extra = request.world.signed_claims
+        extra = asked.request.preloaded.signed_claims
         answer["id_token"] = tokens.id_token(client, grant, access_token, extra, nonce=nonce)
     return answer
 
 
+@dataclass(frozen=True, slots=True)
+class GrantRow:
+    """A grant type: the class that decides, what is read beforehand, and Authlib's extensions."""
+
+    decides: type[AuthorizationCodeGrant | RefreshTokenGrant | ClientCredentialsGrant]
+    load: Callable[[Loader, Preloaded, Params], Awaitable[Preloaded]]
+    extensions: tuple[object, ...] = ()
+
+
+# every grant there is: the core, discovery and the token endpoint read this list
+GRANTS = {
+    str(row.decides.GRANT_TYPE): row
+    for row in (
+        GrantRow(CodeForTokens, Loader.with_code, (S256(required=False),)),
+        GrantRow(Refreshing, Loader.with_refresh_token),
+        GrantRow(Program, Loader.as_it_is),
+    )
+}
+
+
 def register(core: Core) -> Core:
-    core.register_grant(CodeForTokens, [Proof(required=False)])
-    core.register_grant(Refreshing)
-    core.register_grant(Program)
+    for row in GRANTS.values():
+        core.register_grant(row.decides, list(row.extensions))
     return core
-
-
-GRANT_TYPES = tuple(g.GRANT_TYPE for g in (CodeForTokens, Refreshing, Program))

@@ -63,8 +63,8 @@ def acceptable(scene: Scene) -> Sequence[Method]:
 def wished(scene: Scene) -> Sequence[Method]:
     """Of the acceptable ones those as strong as acr_values would like, if there are any:
     voluntary, so the answer tells what really happened (OIDC Core §3.1.2.1)."""
-    levels, able = scene.request.levels, acceptable(scene)
-    wish = min((method.rank for method in scene.methods if method.acr in levels), default=0)
+    values, able = scene.request.acr_values, acceptable(scene)
+    wish = min((method.rank for method in scene.methods if method.acr in values), default=0)
     return [method for method in able if method.rank >= wish] or able
 
 
@@ -83,11 +83,12 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     again = bool({"login", "select_account"} & set(request.prompt)) or request.max_age == 0
     again = again or scene.client.metadata.kiosk  # the one before may have been anybody
     too_old = request.max_age is not None and scene.now - session.auth_time > request.max_age
+    everybody_or_this = ("", scene.client.client_id)
     polite = scene.silent or scene.fresh
     return [
         ("asked to log in again", again and not scene.fresh),
-        ("verified for another service", session.only_for not in ("", scene.client.client_id)),
-        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected)),
+        ("verified for another service", session.sole_relying_party not in everybody_or_this),
+        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected_subjects)),
         ("by a method that is not enough", not _by(acceptable(scene), session)),
         ("weaker than wished", not polite and not _by(wished(scene), session)),
         ("too old", too_old and not scene.fresh),

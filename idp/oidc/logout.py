@@ -14,8 +14,8 @@ from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
 from idp.kernel.web import BROWSER, origin_of, see_other
-from idp.login.pages import Login
-from idp.login.session import COOKIE, Session
+from idp.login.entrance import Entrance
+from idp.login.session import Session
 from idp.oidc import store
 from idp.oidc.request import MOST_ECHO
 from idp.oidc.responses import away, extended
@@ -45,7 +45,9 @@ class Leaving:
 
 
 class Logout:
-    def __init__(self, services: Services, clients: Clients, tokens: Tokens, login: Login) -> None:
+    def __init__(
+        self, services: Services, clients: Clients, tokens: Tokens, login: Entrance
+    ) -> None:
         self._services, self._clients = services, clients
         self._tokens, self._login = tokens, login
 
@@ -56,8 +58,8 @@ class Logout:
         if session is None and leaving.subject:
             return self._bye(request, leaving)
         if session and leaving.client and leaving.subject:
-            row = await self._login.persons.row(self._services.database, session.person_id)
-            own = self._tokens.subject(leaving.client, row["number_index"])
+            person = await self._login.persons.get(self._services.database, session.person_id)
+            own = self._tokens.subject(leaving.client, person.number_index)
             if own == leaving.subject:
                 await self._end(request, session)
                 return self._bye(request, leaving)
@@ -121,20 +123,15 @@ class Logout:
         else:
             client = leaving.client.metadata if leaving.client else None
             response = self._services.templates.page(request, "oidc/logged_out.html", client=client)
-        self._services.forms.cookies.erase(response, COOKIE)
+        self._login.sessions.erase_cookie(response)
         return response
 
     async def _end(self, request: Request, session: Session) -> None:
         now = self._services.clock.now()
-        entry = audit.entry(
-            LOGGED_OUT,
-            reference=caller_of(request).reference,
-            person_id=session.person_id,
-            address=caller_of(request).address,
-        )
+        entry = caller_of(request).entry(LOGGED_OUT, person_id=session.person_id)
 
         async def work(tx: Transaction) -> None:
-            await store.end_session(tx, session.id, session.root, now)
+            await store.end_session(tx, session.id, session.first_session, now)
             await self._services.trail.write(tx, entry)
 
         await self._services.database.write(work)

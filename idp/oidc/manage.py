@@ -8,14 +8,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from idp.kernel import audit
-from idp.kernel.caller import caller_of
+from idp.kernel.caller import Caller, caller_of
 from idp.kernel.database import Transaction
 from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, InvalidToken
 from idp.kernel.forms import Params, read_form
 from idp.kernel.services import Services
 from idp.kernel.web import no_store
 from idp.oidc import store
-from idp.oidc.token import OPAQUE, Token
+from idp.oidc.authenticate import Authenticator
+from idp.oidc.commit import commit
+from idp.oidc.preload import Effects
+from idp.oidc.token import OPAQUE
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
@@ -26,29 +29,29 @@ Claims = dict[str, Any]
 
 class Manage:
     def __init__(
-        self, services: Services, clients: Clients, tokens: Tokens, endpoint: Token
+        self, services: Services, clients: Clients, tokens: Tokens, authenticator: Authenticator
     ) -> None:
         self._services, self._clients = services, clients
-        self._tokens, self._endpoint = tokens, endpoint
+        self._tokens, self._authenticator = tokens, authenticator
 
-    async def _authenticated(
+    async def _asked(
         self, request: Request, *, confidential: bool = False
     ) -> tuple[Client, Params]:
+        """(the client that asks, its form). Raises InvalidClient, InvalidRequest."""
         form = (await read_form(request, OPAQUE)).once()
-        async with self._endpoint.counting(request):
-            asked = await self._endpoint.authenticated(request, form)
-            await store.commit(self._services, asked.effects)
-            client = asked.world.client
-            if client is None or (confidential and client.metadata.public):
+        proven = await self._authenticator.of(request, form)
+        async with self._authenticator.counting(request):
+            await commit(self._services, Effects([*proven.effects]))
+            if confidential and proven.client.metadata.public:
                 raise InvalidClient(detail="a public client may not ask this")
         if not form.get("token"):
             raise InvalidRequest("token is missing")
-        return client, form
+        return proven.client, form
 
     # ── introspection ──────────────────────────────────────────────────────────────────────────
 
     async def introspect(self, request: Request) -> Response:
-        client, form = await self._authenticated(request, confidential=True)  # RFC 7662 §2.1
+        client, form = await self._asked(request, confidential=True)  # RFC 7662 §2.1
         claims = await self._active(form["token"], client)
         # RFC 7662 §2.2: whatever is wrong, nothing but that it is not active
         body = {"active": True, "token_type": "Bearer", **claims} if claims else {"active": False}
@@ -78,23 +81,23 @@ class Manage:
         database, jti = self._services.database, str(claims.get("jti"))
         if "gid" in claims:
             return await store.grant_of_token(database, str(claims["gid"]), jti) is not None
-        return await database.one(store.REVOKED_TOKEN, jti=jti) is None
+        return not await store.is_revoked(database, jti)
 
     # ── revocation ─────────────────────────────────────────────────────────────────────────────
 
     async def revoke(self, request: Request) -> Response:
         """200 for whatever is not active any more, whoever it was (RFC 7009 §2.2). The hint is
         not needed: our tokens tell what they are."""
-        client, form = await self._authenticated(request)
-        token = form["token"]
+        client, form = await self._asked(request)
+        token, caller = form["token"], caller_of(request)
         family = self._tokens.read_refresh_token(token)
         if family:
-            await self._revoke_family(request, client, family[0])
+            await self._revoke_family(caller, client, family[0])
         else:
-            await self._revoke_token(request, client, token)
+            await self._revoke_token(caller, client, token)
         return no_store(Response(status_code=200))
 
-    async def _revoke_family(self, request: Request, client: Client, grant_id: str) -> None:
+    async def _revoke_family(self, caller: Caller, client: Client, grant_id: str) -> None:
         grant = await store.grant_by_id(self._services.database, grant_id)
         if grant is None:
             return
@@ -103,12 +106,12 @@ class Manage:
         now = self._services.clock.now()
 
         async def work(tx: Transaction) -> None:
-            if await tx.run(store.REVOKE, key=grant_id, now=now):
-                await self._services.trail.write(tx, self._entry(request, client))
+            if await store.revoke_grant(tx, grant_id, now):
+                await self._record(tx, caller, client)
 
         await self._services.database.write(work)
 
-    async def _revoke_token(self, request: Request, client: Client, token: str) -> None:
+    async def _revoke_token(self, caller: Caller, client: Client, token: str) -> None:
         try:
             claims = self._tokens.read_access_token(token)
         except InvalidToken:
@@ -117,16 +120,10 @@ class Manage:
             raise InvalidGrant("the token was issued to another client")
 
         async def work(tx: Transaction) -> None:
-            if await tx.run(store.REVOKE_TOKEN, jti=claims["jti"], expires_at=claims["exp"]):
-                await self._services.trail.write(tx, self._entry(request, client))
+            if await store.revoke_token(tx, claims["jti"], claims["exp"]):
+                await self._record(tx, caller, client)
 
         await self._services.database.write(work)
 
-    @staticmethod
-    def _entry(request: Request, client: Client) -> audit.Entry:
-        return audit.entry(
-            REVOKED,
-            reference=caller_of(request).reference,
-            client_id=client.client_id,
-            address=caller_of(request).address,
-        )
+    async def _record(self, tx: Transaction, caller: Caller, client: Client) -> None:
+        await self._services.trail.write(tx, caller.entry(REVOKED, client_id=client.client_id))

@@ -1,4 +1,4 @@
-"""Authorizations that wait for their person: kept, found again by their browser, finished once."""
+"""Authorizations that wait for their person: kept, and found again by their browser."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 
 from idp.kernel import errors
-from idp.kernel.clock import token
-from idp.kernel.database import Row, Transaction
-from idp.kernel.services import Services
-from idp.login.history import GRANTED, Use
+from idp.kernel.clock import Clock, token
+from idp.kernel.database import Database
+from idp.kernel.forms import Forms
 from idp.login.session import Session
-from idp.oidc import scopes, store
+from idp.oidc import authorizations, scopes
+from idp.oidc.authorizations import Authorization
 from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client, Clients
-
-AUTHORIZATION_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +29,14 @@ class Pending:
     since: int  # when the client asked
 
     @property
+    def requested(self) -> tuple[str, ...]:
+        """The claims asked for one by one, wherever they are to go."""
+        return tuple(c for names in self.request.requested_claims.values() for c in names)
+
+    @property
     def released(self) -> tuple[str, ...]:
         """The names of the claims that the client gets."""
-        asked = self.request
-        singly = (claim for names in asked.singly.values() for claim in names)
-        return scopes.released(asked.scope, singly)
-
-    def use(self, id_: str, person: Row, session: Session, state: str) -> Use:
-        """What the person's history says of it."""
-        given = self.released if state == GRANTED else ()
-        return Use(id_, person["number_index"], self.client.client_id, session, state, given)
+        return scopes.released(self.request.scope, self.requested)
 
     @property
     def path(self) -> str:
@@ -48,45 +44,38 @@ class Pending:
 
 
 class Waiting:
-    def __init__(self, services: Services, clients: Clients) -> None:
-        self._services, self._clients = services, clients
+    def __init__(self, database: Database, clock: Clock, forms: Forms, clients: Clients) -> None:
+        self._database, self._clock = database, clock
+        self._forms, self._clients = forms, clients
 
     async def keep(
         self, browser: str, asked: AuthorizationRequest, authorization_id: str = ""
     ) -> str:
         """Stores a request and answers its id; without a browser, the first that comes owns it."""
-        now, authorization_id = self._services.clock.now(), authorization_id or token(16)
-        await self._services.database.run(
-            store.INSERT_AUTHORIZATION,
-            id=authorization_id,
-            browser=browser,
-            client_id=asked.client_id,
-            request=asked.dump(),
-            created_at=now,
-            expires_at=now + AUTHORIZATION_SECONDS,
-            finished_at=None,
-        )
+        authorization_id = authorization_id or token(16)
+        now = self._clock.now()
+        await authorizations.keep(self._database, authorization_id, browser, asked, now)
         return authorization_id
 
     async def find(self, request: Request, session: Session | None) -> Pending:
         """The stored authorization of this path. Raises AlreadyFinished, WrongBrowser,
         UnknownClient."""
-        row = await self._services.database.one(store.AUTHORIZATION, id=request.path_params["id"])
-        if row is None:
+        found = await authorizations.find(self._database, request.path_params["id"])
+        if found is None:
             raise errors.AlreadyFinished
-        browser, cookie = self._services.forms.greet(request)
-        if row["finished_at"] is not None or row["expires_at"] <= self._services.clock.now():
-            raise await self._finished(row, browser)
-        asked = await self._claimed(row, browser, session)
-        client = await self._clients.active(row["client_id"])
+        browser, cookie = self._forms.greet(request)
+        if found.over(self._clock.now()):
+            raise await self._finished(found, browser)
+        asked = await self._claimed(found, browser, session)
+        client = await self._clients.active(found.client_id)
         if client is None:
             raise errors.UnknownClient
-        return Pending(row["id"], browser, cookie, client, asked, row["created_at"])
+        return Pending(found.id, browser, cookie, client, asked, found.created_at)
 
-    async def _finished(self, row: Row, browser: str) -> errors.AlreadyFinished:
+    async def _finished(self, found: Authorization, browser: str) -> errors.AlreadyFinished:
         """With the way home, for the browser that began."""
-        client = await self._clients.active(row["client_id"])
-        if client is None or row["browser"] != browser:
+        client = await self._clients.active(found.client_id)
+        if client is None or found.browser != browser:
             return errors.AlreadyFinished()
         known = client.metadata
         return errors.AlreadyFinished(
@@ -94,25 +83,15 @@ class Waiting:
         )
 
     async def _claimed(
-        self, row: Row, browser: str, session: Session | None
+        self, found: Authorization, browser: str, session: Session | None
     ) -> AuthorizationRequest:
         """Bound to the browser that began. One that came by POST meets its browser here, and
-        only now can be told which session was there before it."""
-        asked = AuthorizationRequest.read(row["request"])
-        if row["browser"]:
-            if row["browser"] != browser:
+        only now it is known which session was there before it."""
+        if found.browser:
+            if found.browser != browser:
                 raise errors.WrongBrowser
-            return asked
-        asked = replace(asked, seen_session=session.id if session else "")
-        claimed = await self._services.database.run(
-            store.CLAIM_AUTHORIZATION, key=row["id"], owner=browser, document=asked.dump()
-        )
-        if not claimed:
+            return found.request
+        asked = replace(found.request, seen_session=session.id if session else "")
+        if not await authorizations.claim(self._database, found.id, browser, asked):
             raise errors.WrongBrowser
         return asked
-
-    async def finish(self, tx: Transaction, pending: Pending) -> None:
-        """Raises AlreadyFinished: a second tab, a second click."""
-        now = self._services.clock.now()
-        if pending.id and not await tx.run(store.FINISH_AUTHORIZATION, key=pending.id, now=now):
-            raise errors.AlreadyFinished

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from idp.kernel.services import Services
+from idp.kernel.vault import Vault
 from idp.oidc import scopes
-from idp.oidc.world import Grant
+from idp.oidc.preload import Grant
 
 
-class Directory(Protocol):
+class Profiles(Protocol):
     async def profile_of(self, number_index: str) -> Mapping[str, object]:
         """OpenID's claims of the member who is this person; empty if there is none."""
         ...
@@ -21,32 +21,32 @@ class Mask(Protocol):
 
 
 class People:
-    def __init__(self, services: Services, directory: Directory, mask: Mask) -> None:
-        self._services, self._directory, self._mask = services, directory, mask
+    def __init__(self, vault: Vault, profiles: Profiles, mask: Mask) -> None:
+        self._vault, self._profiles, self._mask = vault, profiles, mask
 
     async def claims(
         self,
         number_index: str,
         number_sealed: str,
         granted: Iterable[str],
-        singly: Iterable[str] = (),
+        requested: Iterable[str] = (),
     ) -> dict[str, object]:
-        """The values that the granted scopes and singly asked claims release (without sub)."""
-        granted, singly = tuple(granted), tuple(singly)
+        """The values that the granted scopes and the requested claims release (without sub)."""
+        granted, requested = tuple(granted), tuple(requested)
         values: dict[str, object] = {}
-        if {"profile", "email", "phone"} & set(granted) or singly:
-            values.update(await self._directory.profile_of(number_index))
-        if {"profile", "twid"} & set(granted) or singly:
-            number = self._services.vault.open_text("person", number_sealed)
+        if {"profile", "email", "phone"} & set(granted) or requested:
+            values.update(await self._profiles.profile_of(number_index))
+        if {"profile", "twid"} & set(granted) or requested:
+            number = self._vault.open_text("person", number_sealed)
             values.update(twid=number, twid_masked=self._mask(number))
-        return scopes.select(values, granted, singly)
+        return scopes.select(values, granted, requested)
 
     async def signed(self, grant: Grant) -> dict[str, object]:
-        """For the ID token: the verified number if it was granted, and what was asked for there
-        singly. Everything else is at userinfo (OIDC Core §5.4)."""
-        singly = set(grant.claims.get("id_token", ()))
+        """For the ID token: the verified number if it was granted, and what was requested
+        there. Everything else is at userinfo (OIDC Core §5.4)."""
+        requested = set(grant.claims.get("id_token", ()))
         if "twid" in grant.scope:
-            singly.add("twid")
-        if not singly:
+            requested.add("twid")
+        if not requested:
             return {}
-        return await self.claims(grant.number_index, grant.number_sealed, (), singly)
+        return await self.claims(grant.number_index, grant.number_sealed, (), requested)

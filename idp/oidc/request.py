@@ -6,11 +6,13 @@ the checks come in two rows: those that answer with a page, then those that answ
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, ConfigDict, Field
 
 from idp.kernel import errors
 from idp.kernel.errors import InvalidRequest
@@ -27,44 +29,44 @@ _NUMBER = re.compile(r"\A\d{1,9}\Z", re.ASCII)
 _LOCALES = re.compile(r"\A[A-Za-z0-9 -]{0,200}\Z", re.ASCII)
 
 
+def _stored_as(name: str, now: str) -> Any:
+    """A member that the release before this one stores, and reads, under another name; this one
+    reads both. The old names can go with the next release: these rows live an hour."""
+    return Field(validation_alias=AliasChoices(now, name), serialization_alias=name)
+
+
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A good one. `levels`: acr values the client would like, `essential_acr`: must be met.
-    `singly`: claims asked for one by one, as {"userinfo": […], "id_token": […]}. `expected`:
-    subjects that were named beforehand (sub, id_token_hint); `login_hint` is sealed, since it is
-    kept."""
+    """One that was checked. `acr_values`: what the client would like, `essential_acr`: must be
+    met. `requested_claims`: asked for one by one, as {"userinfo": […], "id_token": […]}.
+    `expected_subjects` were named beforehand (sub, id_token_hint). `login_hint` is sealed, since
+    it is kept. Every member has a default, since a stored document is read leniently."""
 
-    client_id: str
-    redirect_uri: str
-    scope: tuple[str, ...]
+    __pydantic_config__ = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+
+    client_id: str = ""
+    redirect_uri: str = ""
+    scope: tuple[str, ...] = ()
     state: str | None = None
     response_mode: str = "query"
     nonce: str = ""
     code_challenge: str = ""
     prompt: tuple[str, ...] = ()
     max_age: int | None = None
-    levels: tuple[str, ...] = ()
+    acr_values: Annotated[tuple[str, ...], _stored_as("levels", "acr_values")] = ()
     essential_acr: tuple[str, ...] = ()
-    expected: tuple[str, ...] = ()
+    expected_subjects: Annotated[tuple[str, ...], _stored_as("expected", "expected_subjects")] = ()
     login_hint: str = ""
     ui_locales: str = ""
-    singly: dict[str, list[str]] = field(default_factory=dict)
+    requested_claims: Annotated[dict[str, list[str]], _stored_as("singly", "requested_claims")] = (
+        field(default_factory=dict)
+    )
     seen_session: str = ""  # the session that was there when the request came
-
-    def dump(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def read(cls, text: str) -> AuthorizationRequest:
-        found = json.loads(text)
-        for name in ("scope", "prompt", "levels", "essential_acr", "expected"):
-            found[name] = tuple(found[name])
-        return cls(**found)
 
     @property
     def consent_scope(self) -> tuple[str, ...]:
         """What has to be consented to: scopes, and claims asked for one by one."""
-        asked = {claim for claims in self.singly.values() for claim in claims}
+        asked = {claim for claims in self.requested_claims.values() for claim in claims}
         return (*self.scope, *sorted(f"claim:{claim}" for claim in asked))
 
 
@@ -206,7 +208,7 @@ def _hints(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> Authori
         a,
         nonce=p.get("nonce", ""),
         ui_locales=locales if _LOCALES.match(locales) else "",
-        levels=tuple(p.get("acr_values", "").split()[:10]),
+        acr_values=tuple(p.get("acr_values", "").split()[:10]),
     )
 
 
@@ -223,11 +225,11 @@ def _claims(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authoriz
         raise InvalidRequest("claims: userinfo and id_token must be objects")
     a = _claim_demands(members.get("id_token", {}), r, a)
     may = set(c.metadata.scopes)
-    singly = {
+    requested = {
         part: [n for n in wanted if scopes.SCOPE_OF.get(n) in may and n != "sub"]
         for part, wanted in members.items()
     }
-    return replace(a, singly={part: names for part, names in singly.items() if names})
+    return replace(a, requested_claims={part: names for part, names in requested.items() if names})
 
 
 def _claim_demands(
@@ -235,37 +237,57 @@ def _claim_demands(
 ) -> AuthorizationRequest:
     acr, sub = wanted.get("acr"), wanted.get("sub")
     if isinstance(sub, dict) and isinstance(sub.get("value"), str):
-        a = replace(a, expected=(*a.expected, sub["value"]))
+        a = replace(a, expected_subjects=(*a.expected_subjects, sub["value"]))
     if not isinstance(acr, dict):
         return a
     values = acr.get("values", [acr["value"]] if "value" in acr else [])
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         raise InvalidRequest("claims: acr values must be texts")
     if not acr.get("essential") or not values:
-        return replace(a, levels=a.levels or tuple(values))
+        return replace(a, acr_values=a.acr_values or tuple(values))
     offered = tuple(v for v in r.acr_values if v in values)
     if not offered:  # OIDC Core §5.5.1.1: essential means that it must be met
         raise errors.UnmetAuthenticationRequirements
     return replace(a, essential_acr=offered)
 
 
-CHECKS: Sequence[Check] = (
-    _no_repeats,
-    _no_request_objects,
-    _response_type,
-    _response_mode,
-    _scope,
-    _pkce,
-    _prompt,
-    _max_age,
-    _hints,
-    _claims,
+class Entrance(StrEnum):
+    """The endpoints at which an authorization can be asked for."""
+
+    AUTHORIZE = "authorize"
+    PUSHED = "pushed"  # RFC 9126
+    DEVICE = "device"  # RFC 8628 §3.1
+    BACKCHANNEL = "backchannel"  # CIBA Core 1.0 §7.1
+
+
+EVERYWHERE = frozenset(Entrance)
+BY_BROWSER = frozenset({Entrance.AUTHORIZE, Entrance.PUSHED})  # the answer is a redirect
+
+# which check applies where, in the order in which they run
+CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
+    (_no_repeats, EVERYWHERE),
+    (_no_request_objects, EVERYWHERE),
+    (_response_type, BY_BROWSER),
+    (_response_mode, BY_BROWSER),
+    (_scope, EVERYWHERE),
+    (_pkce, BY_BROWSER),
+    (_prompt, BY_BROWSER),
+    (_max_age, BY_BROWSER),
+    (_hints, EVERYWHERE),
+    (_claims, EVERYWHERE),
 )
 
 
-def check(params: Params, client: Client, uri: str, rules: Rules) -> AuthorizationRequest:
-    """Runs every check in order. Raises ProtocolError, which may redirect."""
-    request = AuthorizationRequest(client.client_id, uri, (), state=params.get("state"))
-    for one in CHECKS:
-        request = one(params, client, rules, request)
+def check(
+    params: Params,
+    client: Client,
+    uri: str,
+    rules: Rules,
+    entrance: Entrance = Entrance.AUTHORIZE,
+) -> AuthorizationRequest:
+    """Runs every check of this entrance in order. Raises ProtocolError, which may redirect."""
+    request = AuthorizationRequest(client.client_id, uri, state=params.get("state"))
+    for one, entrances in CHECKS:
+        if entrance in entrances:
+            request = one(params, client, rules, request)
     return request

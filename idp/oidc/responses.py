@@ -12,11 +12,12 @@ from idp.kernel.answers import say
 from idp.kernel.errors import IdpError
 from idp.kernel.services import Services
 from idp.kernel.web import no_store, origin_of
+from idp.oidc.pending import Pending
 from idp.registry.metadata import ClientMetadata
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class ReplyTo:
     """Where an answer goes, and how; `silent` where the client wants no page at all."""
 
     client: ClientMetadata
@@ -33,29 +34,29 @@ class Back:
         return self.client.native and not self.silent and not self.uri.startswith("http:")
 
 
-def answer(services: Services, request: Request, back: Back, params: dict[str, str]) -> Response:
+def answer(services: Services, request: Request, to: ReplyTo, params: dict[str, str]) -> Response:
     """Success and error alike; `iss` always (RFC 9207), `state` as it came."""
     fields = {**params, "iss": services.settings.issuer}
-    if back.state is not None:
-        fields["state"] = back.state
-    language = services.templates.language(request, back.ui_locales)
-    if back.mode == "form_post":
+    if to.state is not None:
+        fields["state"] = to.state
+    language = services.templates.language(request, to.ui_locales)
+    if to.mode == "form_post":
         return services.templates.page(
             request,
             "oidc/form_post.html",
             language=language,
-            form_targets=(origin_of(back.uri),),
-            action=back.uri,
+            form_targets=(origin_of(to.uri),),
+            action=to.uri,
             fields=fields,
         )
-    location = extended(back.uri, fields)
-    if not back.into_an_app:
+    location = extended(to.uri, fields)
+    if not to.into_an_app:
         return away(location)
     return services.templates.page(
         request,
         "oidc/return_app.html",
         language=language,
-        client=back.client,
+        client=to.client,
         location=location,
         failed="error" in params,
     )
@@ -74,7 +75,19 @@ def away(location: str) -> Response:
     return no_store(response)
 
 
-def refusal(services: Services, request: Request, back: Back, error: IdpError) -> Response:
+def reply_to(pending: Pending) -> ReplyTo:
+    asked = pending.request
+    return ReplyTo(
+        pending.client.metadata,
+        asked.redirect_uri,
+        asked.response_mode,
+        asked.state,
+        asked.ui_locales,
+        silent="none" in asked.prompt,
+    )
+
+
+def refusal(services: Services, request: Request, to: ReplyTo, error: IdpError) -> Response:
     say(error)
     params = {"error": error.error, "error_description": error.description}
-    return answer(services, request, back, params)
+    return answer(services, request, to, params)

@@ -1,22 +1,13 @@
-"""The protocol on one screen.
+"""The protocol on one screen: every endpoint, who asks, how errors are answered, what it does.
 
-endpoint          method      who asks            reads        answers
-/authorize        GET POST    browser             strictly     redirect or page
-/authorize/{id}   GET         the same browser    cookie       redirect or page
-  …/consent       POST        the same browser    CSRF         redirect
-  …/cancelled     GET         the same browser    cookie       redirect
-/token            POST        client (any way)    strictly     JSON
-/userinfo         GET POST    bearer token        strictly     JSON
-/introspect       POST        confidential client strictly     JSON
-/revoke           POST        client              strictly     200
-/logout           GET POST    browser             strictly     redirect or page
-/account          GET         its person          session      page
-  …/sessions etc. POST        its person          CSRF         redirect
-discovery, /jwks  GET         anybody             nothing      bytes
-realm paths       POST GET    client, anybody     as above     JSON
+The routes are made from GRID, and so is the table of docs/protocol.md.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,106 +15,273 @@ from starlette.routing import Route
 
 from idp.kernel.answers import Answers, Endpoint
 from idp.kernel.services import Services
-from idp.login.pages import Login
-from idp.oidc import token, userinfo
-from idp.oidc.account import Account
+from idp.login.entrance import Entrance
+from idp.oidc import authenticate, userinfo
+from idp.oidc.authenticate import Authenticator
 from idp.oidc.authorize import Authorize
 from idp.oidc.core import Core
 from idp.oidc.discovery import Published, metadata
 from idp.oidc.grants import register
+from idp.oidc.loading import Loader
 from idp.oidc.logout import Logout
 from idp.oidc.manage import Manage
-from idp.oidc.people import Directory, People
+from idp.oidc.people import People, Profiles
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
-from idp.oidc.token import Token
+from idp.oidc.token import TokenEndpoint
 from idp.oidc.tokens import Tokens
 from idp.oidc.userinfo import UserInfo
 from idp.registry.clients import Clients
 
-WELL_KNOWN = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What answers."""
+
+    authorize: Authorize
+    token: TokenEndpoint
+    userinfo: UserInfo
+    manage: Manage
+    logout: Logout
+    published: Published
+
+
+class Errors(StrEnum):
+    """How an endpoint answers an error that is not redirected."""
+
+    PAGE = "page"
+    JSON = "JSON"
+
+
+class Origins(StrEnum):
+    """Which browser programs of other origins may read the answers (never at /authorize:
+    RFC 9700 §2.6)."""
+
+    NONE = "none"
+    LISTED = "listed"  # those that an operator lists
+    ANY = "any"  # what is public anyway
+
+
+Handler = Callable[[Parts], Endpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One endpoint of the grid. `handlers` by method; `who` asks, and by what it is proven;
+    `challenge` goes out with a 401."""
+
+    path: str
+    handlers: Mapping[str, Handler]
+    who: str
+    what: str
+    errors: Errors = Errors.JSON
+    challenge: str | None = None
+    origins: Origins = Origins.NONE
+
+    def paths(self, realms: tuple[str, ...]) -> list[str]:
+        if "{realm}" not in self.path:
+            return [self.path]
+        return [self.path.replace("{realm}", realm) for realm in realms]
+
+    def routes(self, parts: Parts, answers: Answers, realms: tuple[str, ...]) -> list[Route]:
+        chosen = {method: handler(parts) for method, handler in self.handlers.items()}
+        endpoint = by_method(chosen)
+        if self.errors is Errors.PAGE:
+            endpoint = answers.page(endpoint)
+        else:
+            endpoint = answers.program(endpoint, self.challenge)
+        return [Route(path, endpoint, methods=list(chosen)) for path in self.paths(realms)]
+
+
+def by_method(handlers: Mapping[str, Endpoint]) -> Endpoint:
+    """One path, several methods; HEAD is a GET."""
+
+    async def endpoint(request: Request) -> Response:
+        return await (handlers.get(request.method) or handlers["GET"])(request)
+
+    return endpoint
+
+
+def _get(handler: Handler) -> Mapping[str, Handler]:
+    return {"GET": handler}
+
+
+def _post(handler: Handler) -> Mapping[str, Handler]:
+    return {"POST": handler}
+
+
+def _both(get: Handler, post: Handler) -> Mapping[str, Handler]:
+    return {"GET": get, "POST": post}
+
+
+_BASIC, _BEARER = authenticate.CHALLENGE, userinfo.CHALLENGE
+_LISTED, _ANY, _PAGE = Origins.LISTED, Origins.ANY, Errors.PAGE
+_TDX, _MODERN = (f"{p}/{{realm}}/protocol/openid-connect" for p in ("/auth/realms", "/realms"))
+_DISCOVERY = "metadata, with ETag and `Cache-Control`"
+_SAME_BROWSER, _OUR_FORM = "the browser that began", "the browser that began, by our form"
+
+# the busiest first, since they are tried in order
+GRID: tuple[Cell, ...] = (
+    Cell(
+        "/token",
+        _post(lambda p: p.token.post),
+        "client",
+        "tokens",
+        challenge=_BASIC,
+        origins=_LISTED,
+    ),
+    Cell(
+        "/introspect",
+        _post(lambda p: p.manage.introspect),
+        "confidential client",
+        "is this access token active",
+        challenge=_BASIC,
+    ),
+    Cell(
+        "/userinfo",
+        _both(lambda p: p.userinfo.answer, lambda p: p.userinfo.answer),
+        "access token, in the header or the form",
+        "claims",
+        challenge=_BEARER,
+        origins=_LISTED,
+    ),
+    Cell(
+        "/revoke",
+        _post(lambda p: p.manage.revoke),
+        "client",
+        "end an access token, or a refresh token with its family",
+        challenge=_BASIC,
+        origins=_LISTED,
+    ),
+    Cell(
+        "/authorize",
+        _both(lambda p: p.authorize.get, lambda p: p.authorize.post),
+        "browser",
+        "the authorization endpoint",
+        _PAGE,
+    ),
+    Cell(
+        "/authorize/{id}",
+        _get(lambda p: p.authorize.resume),
+        _SAME_BROWSER,
+        "go to what is missing: login, consent, or nothing",
+        _PAGE,
+    ),
+    Cell(
+        "/authorize/{id}/consent",
+        _post(lambda p: p.authorize.consent),
+        _OUR_FORM,
+        "allow or deny",
+        _PAGE,
+    ),
+    Cell(
+        "/authorize/{id}/cancelled",
+        _get(lambda p: p.authorize.cancelled),
+        _SAME_BROWSER,
+        "back to the client with `access_denied`",
+        _PAGE,
+    ),
+    Cell(
+        "/logout",
+        _both(lambda p: p.logout.get, lambda p: p.logout.post),
+        "browser",
+        "end the session",
+        _PAGE,
+    ),
+    Cell(
+        "/logout/confirm",
+        _post(lambda p: p.logout.confirm),
+        "browser, by our form",
+        "the button of the logout page",
+        _PAGE,
+    ),
+    Cell(
+        "/jwks",
+        _get(lambda p: p.published.jwks),
+        "anybody",
+        "the published keys, each with `kid`, `alg`, `use`",
+        origins=_ANY,
+    ),
+    Cell(
+        "/.well-known/openid-configuration",
+        _get(lambda p: p.published.discovery),
+        "anybody",
+        _DISCOVERY,
+        origins=_ANY,
+    ),
+    Cell(
+        "/.well-known/oauth-authorization-server",
+        _get(lambda p: p.published.discovery),
+        "anybody",
+        _DISCOVERY,
+        origins=_ANY,
+    ),
+    *(
+        cell
+        for realm in (_TDX, _MODERN)
+        for cell in (
+            Cell(
+                f"{realm}/token",
+                _post(lambda p: p.token.realm),
+                "client",
+                "as `/token`, for programs written for TDX",
+                challenge=_BASIC,
+                origins=_LISTED,
+            ),
+            Cell(
+                f"{realm}/certs",
+                _get(lambda p: p.published.jwks),
+                "anybody",
+                "as `/jwks`",
+                origins=_ANY,
+            ),
+        )
+    ),
+)
 
 
 def routes(
     services: Services,
     settings: OidcSettings,
     clients: Clients,
-    login: Login,
-    directory: Directory,
+    login: Entrance,
+    profiles: Profiles,
     answers: Answers,
 ) -> list[Route]:
-    issuer = services.settings.issuer
-    rules = Rules(
-        settings.scopes, tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
-    )
+    parts = _parts(services, settings, clients, login, profiles)
+    return [route for cell in GRID for route in cell.routes(parts, answers, settings.realms)]
+
+
+def cors_paths(settings: OidcSettings) -> dict[str, bool]:
+    """What programs in browsers may call, and whether those of any origin may."""
+    return {
+        path: cell.origins is Origins.ANY
+        for cell in GRID
+        if cell.origins is not Origins.NONE
+        for path in cell.paths(settings.realms)
+    }
+
+
+def _parts(
+    services: Services,
+    settings: OidcSettings,
+    clients: Clients,
+    login: Entrance,
+    profiles: Profiles,
+) -> Parts:
+    issuer, database = services.settings.issuer, services.database
+    acr_values = tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
+    rules = Rules(settings.scopes, acr_values)
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
-    people = People(services, directory, login.masked)
-    core = register(Core(tokens, clients))
-
-    authorize = Authorize(services, clients, tokens, people, login, rules)
-    endpoint = Token(services, core, clients, tokens, people)
-    info = UserInfo(services, clients, tokens, people)
-    manage = Manage(services, clients, tokens, endpoint)
-    logout = Logout(services, clients, tokens, login)
-    account = Account(services, settings, clients, login)
-    withdraw = either(account.looking(account.withdraw_page), account.acting(account.withdraw))
-    not_me = either(account.looking(account.not_me_page), account.acting(account.not_me))
-    published = Published(
-        metadata(issuer, rules, services.templates.languages), services.keyring, settings
+    people = People(services.vault, profiles, login.masked)
+    authenticator = Authenticator(services, clients, settings.failed_auth_per_minute)
+    loader = Loader(database, tokens, people)
+    document = metadata(issuer, rules, services.templates.languages)
+    return Parts(
+        authorize=Authorize(services, clients, tokens, people, login, rules),
+        token=TokenEndpoint(services, register(Core(tokens)), authenticator, loader),
+        userinfo=UserInfo(database, clients, tokens, people),
+        manage=Manage(services, clients, tokens, authenticator),
+        logout=Logout(services, clients, tokens, login),
+        published=Published(document, services.keyring, settings),
     )
-
-    def page(path: str, handler: Endpoint, *methods: str) -> Route:
-        return Route(path, answers.page(handler), methods=list(methods))
-
-    def program(path: str, handler: Endpoint, challenge: str, *methods: str) -> Route:
-        return Route(path, answers.program(handler, challenge), methods=list(methods))
-
-    def public(path: str, handler: Endpoint) -> Route:
-        return Route(path, answers.program(handler), methods=["GET"])
-
-    basic, bearer = token.CHALLENGE, userinfo.CHALLENGE
-    return [  # the busiest first, since they are tried in order
-        program("/token", endpoint.post, basic, "POST"),
-        program("/introspect", manage.introspect, basic, "POST"),
-        program("/userinfo", info.answer, bearer, "GET", "POST"),
-        program("/revoke", manage.revoke, basic, "POST"),
-        page("/authorize", either(authorize.get, authorize.post), "GET", "POST"),
-        page("/authorize/{id}", authorize.resume, "GET"),
-        page("/authorize/{id}/consent", authorize.consent, "POST"),
-        page("/authorize/{id}/cancelled", authorize.cancelled, "GET"),
-        page("/logout", either(logout.get, logout.post), "GET", "POST"),
-        page("/logout/confirm", logout.confirm, "POST"),
-        page("/account", account.looking(account.show), "GET"),
-        page("/account/left", account.left, "GET"),
-        page("/account/sessions", account.acting(account.end), "POST"),
-        page("/account/withdraw", withdraw, "GET", "POST"),
-        page("/account/not-me", not_me, "GET", "POST"),
-        page("/account/push", account.acting(account.resume), "POST"),
-        public("/jwks", published.jwks),
-        *(public(path, published.discovery) for path in WELL_KNOWN),
-        *(program(p, endpoint.realm, basic, "POST") for p in realm_paths(settings, "token")),
-        *(public(path, published.jwks) for path in realm_paths(settings, "certs")),
-    ]
-
-
-def either(get: Endpoint, post: Endpoint) -> Endpoint:
-    """One path, two methods."""
-
-    async def handler(request: Request) -> Response:
-        return await (post if request.method == "POST" else get)(request)
-
-    return handler
-
-
-def cors_paths(settings: OidcSettings) -> list[str]:
-    """What programs in browsers may call."""
-    return ["/token", "/userinfo", "/revoke", *realm_paths(settings, "token")]
-
-
-def realm_paths(settings: OidcSettings, last: str) -> list[str]:
-    """The TDX shape, and the modern one without /auth."""
-    return [
-        f"{prefix}/{realm}/protocol/openid-connect/{last}"
-        for realm in settings.realms
-        for prefix in ("/auth/realms", "/realms")
-    ]

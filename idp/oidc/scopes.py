@@ -22,15 +22,15 @@ def known(scopes: Iterable[str], more: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(scope for scope in scopes if scope in allowed))
 
 
-def released(scopes: Iterable[str], singly: Iterable[str] = ()) -> tuple[str, ...]:
-    """The names of the claims that these scopes (and singly asked claims) release."""
+def released(scopes: Iterable[str], requested: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names of the claims that these scopes (and claims asked for one by one) release."""
     names = [claim for scope in scopes for claim in CLAIMS.get(scope, ())]
-    return tuple(dict.fromkeys(name for name in [*names, *singly] if name != "sub"))
+    return tuple(dict.fromkeys(name for name in [*names, *requested] if name != "sub"))
 
 
 def select(
-    values: Mapping[str, object], scopes: Iterable[str], singly: Iterable[str] = ()
+    values: Mapping[str, object], scopes: Iterable[str], requested: Iterable[str] = ()
 ) -> dict[str, object]:
-    """Of all that is known of a person, what these scopes (and singly asked claims) release."""
-    names = released(scopes, singly)
+    """Of all that is known of a person, what these scopes and requested claims release."""
+    names = released(scopes, requested)
     return {name: value for name, value in values.items() if name in names}

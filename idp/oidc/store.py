@@ -1,41 +1,21 @@
-"""Rows in, effects out. Preloading is one query; committing is one transaction."""
+"""Grants, codes and what ends them: read for a decision, and changed by its effects in one
+transaction."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlalchemy import bindparam, exists, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from idp.kernel import audit
-from idp.kernel.database import Database, Row, Transaction
-from idp.kernel.errors import InvalidClient, InvalidGrant
+from idp.kernel.database import Reader, Row, Transaction
 from idp.kernel.housekeeping import kept
-from idp.kernel.services import Services
-from idp.kernel.tables import (
-    authorizations,
-    codes,
-    consents,
-    grants,
-    persons,
-    revoked_tokens,
-    sessions,
-    spent_assertions,
-)
-from idp.login.session import END, END_OTHERS, Session
-from idp.oidc.world import (
-    Code,
-    Effects,
-    Grant,
-    Refresh,
-    RevokeGrant,
-    SpendAssertion,
-    SpendCode,
-    Tell,
-)
-
-RACE_LOST = audit.event("token.race_lost", "a single-use thing came twice at once")
+from idp.kernel.tables import codes, grants, persons, revoked_tokens, sessions, spent_assertions
+from idp.login import endings
+from idp.login.endings import Ending
+from idp.login.session import Session
+from idp.oidc.preload import Code, Grant
+from idp.oidc.request import AuthorizationRequest
 
 _G, _K = grants.c, codes.c
 _GRANT_COLUMNS = (
@@ -48,8 +28,8 @@ _GRANT_COLUMNS = (
 _GRANT_FROM = grants.join(persons, persons.c.id == _G.person_id).join(
     sessions, sessions.c.id == _G.session_id, isouter=True
 )
-GRANT = select(*_GRANT_COLUMNS).select_from(_GRANT_FROM).where(_G.id == bindparam("id"))
-CODE = (
+_GRANT = select(*_GRANT_COLUMNS).select_from(_GRANT_FROM).where(_G.id == bindparam("id"))
+_CODE = (
     select(
         *_GRANT_COLUMNS,
         _K.redirect_uri,
@@ -61,12 +41,12 @@ CODE = (
     .where(_K.digest == bindparam("digest"))
 )
 
-SPEND_CODE = (
+_SPEND_CODE = (
     update(codes)
     .where(_K.digest == bindparam("key"), _K.spent_at.is_(None))
     .values(spent_at=bindparam("now"))
 )
-ROTATE = (
+_ROTATE = (
     update(grants)
     .where(
         _G.id == bindparam("key"),
@@ -77,7 +57,7 @@ ROTATE = (
         generation=_G.generation + 1, rotated_at=bindparam("now"), refreshed_at=bindparam("now")
     )
 )
-TOUCH = (
+_TOUCH = (
     update(grants)
     .where(
         _G.id == bindparam("key"),
@@ -86,12 +66,12 @@ TOUCH = (
     )
     .values(refreshed_at=bindparam("now"))
 )
-REVOKE = (
+_REVOKE = (
     update(grants)
     .where(_G.id == bindparam("key"), _G.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"))
 )
-REVOKE_OF_SESSION = (
+_REVOKE_OF_SESSION = (
     update(grants)
     .where(
         _G.session_id.in_(select(sessions.c.id).where(sessions.c.root == bindparam("root"))),
@@ -113,7 +93,7 @@ _REVOKE_OF_OTHERS = (
     )
     .values(revoked_at=bindparam("now"))
 )
-REVOKE_OF_CONSENT = (
+_REVOKE_OF_CONSENT = (
     update(grants)
     .where(
         _G.person_id == bindparam("person"),
@@ -122,84 +102,41 @@ REVOKE_OF_CONSENT = (
     )
     .values(revoked_at=bindparam("now"))
 )
-REVOKE_OF_PERSON = (
+_REVOKE_OF_PERSON = (
     update(grants)
     .where(_G.person_id == bindparam("person"), _G.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"))
 )
-SPEND_ASSERTION = upsert(spent_assertions).on_conflict_do_nothing(
+_SPEND_ASSERTION = upsert(spent_assertions).on_conflict_do_nothing(
     index_elements=[spent_assertions.c.client_id, spent_assertions.c.jti]
 )
-INSERT_GRANT, INSERT_CODE = insert(grants), insert(codes)
+_INSERT_GRANT, _INSERT_CODE = insert(grants), insert(codes)
 
-REVOKED_TOKEN = select(revoked_tokens.c.jti).where(revoked_tokens.c.jti == bindparam("jti"))
-GRANT_OF_TOKEN = (  # the grant unless this very token was revoked
+_REVOKED_TOKEN = select(revoked_tokens.c.jti).where(revoked_tokens.c.jti == bindparam("jti"))
+_GRANT_OF_TOKEN = (  # the grant unless this very token was revoked
     select(*_GRANT_COLUMNS)
     .select_from(_GRANT_FROM)
-    .where(_G.id == bindparam("id"), ~exists(REVOKED_TOKEN))
+    .where(_G.id == bindparam("id"), ~exists(_REVOKED_TOKEN))
 )
-REVOKE_TOKEN = upsert(revoked_tokens).on_conflict_do_nothing(index_elements=[revoked_tokens.c.jti])
-
-_A = authorizations.c
-INSERT_AUTHORIZATION = insert(authorizations)
-AUTHORIZATION = select(authorizations).where(_A.id == bindparam("id"))
-CLAIM_AUTHORIZATION = (  # a request that came by cross-site POST meets its browser at the first GET
-    update(authorizations)
-    .where(_A.id == bindparam("key"), _A.browser == "")
-    .values(browser=bindparam("owner"), request=bindparam("document"))
-)
-FINISH_AUTHORIZATION = (
-    update(authorizations)
-    .where(_A.id == bindparam("key"), _A.finished_at.is_(None), _A.expires_at > bindparam("now"))
-    .values(finished_at=bindparam("now"))
-)
-
-_C = consents.c
-CONSENT = select(_C.scope).where(
-    _C.person_id == bindparam("person"), _C.client_id == bindparam("client")
-)
-# Whoever ends a session or a consent waits for the grants that are being made of it, and revokes
-# them too; whoever comes after finds no row.
-STILL_LOGGED_IN = (
+# Whoever ends a session waits for the grants that are being made of it, and revokes them too;
+# whoever comes after finds no row.
+_LOGGED_IN = (
     select(sessions.c.id)
     .where(sessions.c.id == bindparam("id"), sessions.c.ended_at.is_(None))
     .with_for_update(read=True)
 )
-STILL_CONSENTED = CONSENT.with_for_update(read=True)
-CONSENTS = (
-    select(consents)
-    .where(_C.person_id == bindparam("person"))
-    .order_by(_C.granted_at.desc(), _C.client_id)
-)
-WITHDRAW_CONSENT = delete(consents).where(
-    _C.person_id == bindparam("person"), _C.client_id == bindparam("client")
-)
-GIVE_CONSENT = (
-    upsert(consents)
-    .values(
-        person_id=bindparam("person"),
-        client_id=bindparam("client"),
-        scope=bindparam("scope"),
-        granted_at=bindparam("now"),
-    )
-    .on_conflict_do_update(
-        index_elements=[_C.person_id, _C.client_id],
-        set_={"scope": bindparam("scope"), "granted_at": bindparam("now")},
-    )
-)
+_REVOKE_TOKEN = upsert(revoked_tokens).on_conflict_do_nothing(index_elements=[revoked_tokens.c.jti])
 
-
-DAY = 86_400
+_DAY = 86_400
 RETENTION = (
-    kept(_K.expires_at, DAY),
-    kept(_A.expires_at, 0),
+    kept(_K.expires_at, _DAY),
     kept(spent_assertions.c.expires_at, 60),
     kept(revoked_tokens.c.expires_at, 60),
-    kept(_G.expires_at, 2 * DAY),
+    kept(_G.expires_at, 2 * _DAY),
 )
 
 
-def read_grant(row: Row) -> Grant:
+def _read_grant(row: Row) -> Grant:
     return Grant(
         id=row["id"],
         client_id=row["client_id"],
@@ -221,10 +158,10 @@ def read_grant(row: Row) -> Grant:
     )
 
 
-def read_code(digest: str, row: Row) -> Code:
+def _read_code(digest: str, row: Row) -> Code:
     return Code(
         digest=digest,
-        grant=read_grant(row),
+        grant=_read_grant(row),
         redirect_uri=row["redirect_uri"],
         code_challenge=row["code_challenge"],
         expires_at=row["code_expires_at"],
@@ -232,90 +169,133 @@ def read_code(digest: str, row: Row) -> Code:
     )
 
 
-class LostRace(Exception):
-    """Somebody else was first; `grant_id` is the family to revoke, if that is the answer."""
-
-    def __init__(self, error: type[InvalidGrant | InvalidClient], grant_id: str = "") -> None:
-        super().__init__(error.error)
-        self.error, self.grant_id = error, grant_id
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Overtaken(Exception):
-    """The family has rotated since it was read: nothing was written; decide again."""
+async def code_by_digest(reader: Reader, digest: str) -> Code | None:
+    row = await reader.one(_CODE, digest=digest)
+    return _read_code(digest, row) if row else None
 
 
-async def commit(services: Services, effects: Effects) -> None:
-    """All effects or none. A lost race raises InvalidGrant or InvalidClient after its own
-    consequence (the family is revoked) has been committed; the token never left the process.
-    Raises Overtaken too."""
-    if not effects.changes:
-        for effect in effects.wanted:
-            if isinstance(effect, Tell):
-                services.trail.gather(effect.entry)
-        return
-    now = services.clock.now()
-
-    async def work(tx: Transaction) -> None:
-        for effect in effects.wanted:
-            await _apply(services, tx, effect, now)
-
-    try:
-        await services.database.write(work)
-    except LostRace as lost:
-        if lost.grant_id:
-            await revoke(services, lost.grant_id)
-        raise lost.error(detail="lost the race") from None
+async def grant_by_id(reader: Reader, grant_id: str) -> Grant | None:
+    row = await reader.one(_GRANT, id=grant_id)
+    return _read_grant(row) if row else None
 
 
-async def _apply(services: Services, tx: Transaction, effect: Any, now: int) -> None:
-    match effect:
-        case SpendCode(digest, grant_id):
-            if not await tx.run(SPEND_CODE, key=digest, now=now):
-                raise LostRace(InvalidGrant, grant_id)
-        case Refresh(grant_id, generation, rotate):
-            statement = ROTATE if rotate else TOUCH
-            if not await tx.run(statement, key=grant_id, generation_now=generation, now=now):
-                raise Overtaken
-        case SpendAssertion(client_id, jti, expires_at):
-            row = {"client_id": client_id, "jti": jti, "expires_at": expires_at}
-            if not await tx.run(SPEND_ASSERTION, **row):
-                raise LostRace(InvalidClient)
-        case RevokeGrant(grant_id):
-            await tx.run(REVOKE, key=grant_id, now=now)
-        case Tell(entry):
-            await services.trail.write(tx, entry)
+async def grant_of_token(reader: Reader, grant_id: str, jti: str) -> Grant | None:
+    """None also if it is no longer alive, or this one of its tokens was revoked."""
+    row = await reader.one(_GRANT_OF_TOKEN, id=grant_id, jti=jti)
+    grant = _read_grant(row) if row else None
+    return grant if grant and grant.alive else None
+
+
+async def is_revoked(reader: Reader, jti: str) -> bool:
+    """Whether this very access token was revoked."""
+    return await reader.one(_REVOKED_TOKEN, jti=jti) is not None
+
+
+async def is_logged_in(tx: Transaction, session_id: str) -> bool:
+    """Whether nobody has ended this session; until the transaction ends nobody can."""
+    return await tx.one(_LOGGED_IN, id=session_id) is not None
+
+
+# ── beginning ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def insert_grant(
+    tx: Transaction,
+    grant_id: str,
+    asked: AuthorizationRequest,
+    session: Session,
+    now: int,
+    expires_at: int,
+) -> None:
+    """What a person gives a client, and the beginning of its refresh family."""
+    await tx.run(
+        _INSERT_GRANT,
+        id=grant_id,
+        client_id=asked.client_id,
+        person_id=session.person_id,
+        session_id=session.id,
+        scope=" ".join(asked.scope),
+        claims=json.dumps(asked.requested_claims),
+        nonce=asked.nonce,
+        acr=session.acr,
+        amr=json.dumps(session.amr),
+        auth_time=session.auth_time,
+        created_at=now,
+        expires_at=expires_at,
+        revoked_at=None,
+        generation=0,
+        rotated_at=None,
+        refreshed_at=now,
+    )
+
+
+async def insert_code(
+    tx: Transaction, digest: str, grant_id: str, asked: AuthorizationRequest, expires_at: int
+) -> None:
+    await tx.run(
+        _INSERT_CODE,
+        digest=digest,
+        grant_id=grant_id,
+        redirect_uri=asked.redirect_uri,
+        code_challenge=asked.code_challenge,
+        expires_at=expires_at,
+        spent_at=None,
+    )
+
+
+# ── using: each answers whether it was the first ────────────────────────────────────────────────
+
+
+async def spend_code(tx: Transaction, digest: str, now: int) -> bool:
+    return bool(await tx.run(_SPEND_CODE, key=digest, now=now))
+
+
+async def use_refresh_token(
+    tx: Transaction, grant_id: str, generation: int, now: int, *, rotate: bool
+) -> bool:
+    """False if the family has rotated past this generation, or was revoked."""
+    statement = _ROTATE if rotate else _TOUCH
+    return bool(await tx.run(statement, key=grant_id, generation_now=generation, now=now))
+
+
+async def spend_assertion(tx: Transaction, client_id: str, jti: str, expires_at: int) -> bool:
+    row = {"client_id": client_id, "jti": jti, "expires_at": expires_at}
+    return bool(await tx.run(_SPEND_ASSERTION, **row))
+
+
+# ── ending: each answers whether there was anything to end ──────────────────────────────────────
+
+
+async def revoke_grant(tx: Transaction, grant_id: str, now: int) -> bool:
+    return bool(await tx.run(_REVOKE, key=grant_id, now=now))
+
+
+async def revoke_token(tx: Transaction, jti: str, expires_at: int) -> bool:
+    """This one access token, remembered for as long as it would have lived."""
+    return bool(await tx.run(_REVOKE_TOKEN, jti=jti, expires_at=expires_at))
+
+
+async def revoke_grants_to(tx: Transaction, person_id: str, client_id: str, now: int) -> None:
+    """All that this person gave this client."""
+    await tx.run(_REVOKE_OF_CONSENT, person=person_id, client=client_id, now=now)
+
+
+async def revoke_grants_of(tx: Transaction, person_id: str, now: int) -> None:
+    """All that this person gave anybody."""
+    await tx.run(_REVOKE_OF_PERSON, person=person_id, now=now)
 
 
 async def end_session(tx: Transaction, session_id: str, root: str, now: int) -> None:
     """The session and what hangs on it; what was asked for offline use stays (OIDC Core §11)."""
-    await tx.run(END, key=session_id, now=now)
-    await tx.run(REVOKE_OF_SESSION, root=root, now=now)
+    await endings.end(tx, session_id, Ending.LOGGED_OUT, now)
+    await tx.run(_REVOKE_OF_SESSION, root=root, now=now)
 
 
 async def end_others(tx: Transaction, session: Session, now: int) -> int:
     """The same for all other sessions of its person. How many there were."""
-    ended = await tx.run(END_OTHERS, person=session.person_id, key=session.id, now=now)
-    await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.root, now=now)
+    ended = await endings.end_others(tx, session.person_id, session.id, Ending.LOGGED_OUT, now)
+    await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.first_session, now=now)
     return ended
-
-
-async def revoke(services: Services, grant_id: str) -> None:
-    now = services.clock.now()
-
-    async def work(tx: Transaction) -> None:
-        if await tx.run(REVOKE, key=grant_id, now=now):
-            await services.trail.write(tx, audit.entry(RACE_LOST, grant=grant_id[:8]))
-
-    await services.database.write(work)
-
-
-async def grant_by_id(database: Database, grant_id: str) -> Grant | None:
-    row = await database.one(GRANT, id=grant_id)
-    return read_grant(row) if row else None
-
-
-async def grant_of_token(database: Database, grant_id: str, jti: str) -> Grant | None:
-    """None also if it is no longer alive, or this one of its tokens was revoked."""
-    row = await database.one(GRANT_OF_TOKEN, id=grant_id, jti=jti)
-    grant = read_grant(row) if row else None
-    return grant if grant and grant.alive else None

@@ -18,8 +18,8 @@ from idp.kernel.clock import Clock, token
 from idp.kernel.errors import InvalidToken
 from idp.kernel.keyring import KeyRing
 from idp.kernel.vault import Vault
+from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
-from idp.oidc.world import Grant
 from idp.registry.clients import Client
 
 MOST_BYTES = 8192
@@ -122,9 +122,9 @@ class Tokens:
     # ── refresh tokens ─────────────────────────────────────────────────────────────────────────
 
     def refresh_token(self, grant_id: str, generation: int) -> str:
-        """Family and generation under a keyed mark: the store keeps one row per family, and the
+        """Family and generation under a keyed MAC: the store keeps one row per family, and the
         successor of a token can be told again."""
-        return f"twr_{grant_id}.{generation}.{self._mark(grant_id, generation)}"
+        return f"twr_{grant_id}.{generation}.{self._mac(grant_id, generation)}"
 
     def read_refresh_token(self, text: str) -> tuple[str, int] | None:
         """(grant id, generation), or None if we never issued it."""
@@ -132,10 +132,10 @@ class Tokens:
         if match is None:
             return None
         grant_id, generation = match[1], int(match[2])
-        good = hmac.compare_digest(match[3], self._mark(grant_id, generation))
+        good = hmac.compare_digest(match[3], self._mac(grant_id, generation))
         return (grant_id, generation) if good else None
 
-    def _mark(self, grant_id: str, generation: int) -> str:
+    def _mac(self, grant_id: str, generation: int) -> str:
         return self.vault.mac("refresh", f"{grant_id}.{generation}")
 
     # ── JOSE ───────────────────────────────────────────────────────────────────────────────────

@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from idp.kernel import errors
+from idp.kernel.database import Database
 from idp.kernel.errors import InvalidRequest, InvalidToken, MissingToken
 from idp.kernel.forms import Params, read_form, read_query
-from idp.kernel.services import Services
 from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.people import People
+from idp.oidc.preload import Grant
 from idp.oidc.tokens import Tokens
-from idp.oidc.world import Grant
 from idp.registry.clients import Clients
 
 _BEARER = re.compile(r"\A(?i:bearer) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)  # RFC 6750 §2.1
@@ -46,9 +46,9 @@ async def bearer(request: Request) -> str:
 
 class UserInfo:
     def __init__(
-        self, services: Services, clients: Clients, tokens: Tokens, people: People
+        self, database: Database, clients: Clients, tokens: Tokens, people: People
     ) -> None:
-        self._services, self._clients = services, clients
+        self._database, self._clients = database, clients
         self._tokens, self._people = tokens, people
 
     async def answer(self, request: Request) -> Response:
@@ -67,7 +67,7 @@ class UserInfo:
         grant_id, jti = claims.get("gid"), claims.get("jti")
         if not isinstance(grant_id, str) or not isinstance(jti, str):
             raise InvalidToken(detail="a program's token names no person")
-        grant = await store.grant_of_token(self._services.database, grant_id, jti)
+        grant = await store.grant_of_token(self._database, grant_id, jti)
         client = await self._clients.active(str(claims.get("client_id")))
         if grant is None or client is None:
             raise InvalidToken(detail="revoked, or person or client disabled")

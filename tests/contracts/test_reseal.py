@@ -74,7 +74,7 @@ async def test_everything_opens_under_the_new_key_alone(house: TestHouse) -> Non
     after = make_services(with_keys(house.settings, NEW_KEY))
     async with after.opened():
         await after.keyring.load()
-        assert Persons(after).index(ALICE) == index
+        assert Persons(after.database, after.vault, after.clock).index(ALICE) == index
         for sealed in sealed_columns():
             for row in await values(after, sealed):
                 assert after.vault.open(sealed.purpose.format_map(row), row[sealed.column.name])
@@ -129,10 +129,10 @@ async def test_the_bridge_serves_meanwhile(house: TestHouse) -> None:
     async with worker.opened(), changing.opened():
         await reseal(changing.database, changing.vault)
         await worker.keyring.load()
-        persons = Persons(worker)
-        person_id, allowed = await worker.database.write(lambda tx: persons.meet(tx, "A123456789"))
-        assert allowed
-        assert await persons.number(worker.database, person_id) == "A123456789"
+        persons = Persons(worker.database, worker.vault, worker.clock)
+        person = await worker.database.write(lambda tx: persons.meet(tx, "A123456789"))
+        assert person.enabled
+        assert await persons.number(worker.database, person.id) == "A123456789"
         assert worker.forms.signed(changing.forms.sign("x")) == "x"
         assert await left(changing.database, changing.vault) == 1
         assert await reseal(changing.database, changing.vault) == 1

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from idp.kernel.database import Transaction
+from idp.kernel.database import Reader, Transaction
 from idp.kernel.tables import grants
-from idp.login.session import END
-from idp.oidc.consent import Consents
-from idp.oidc.store import WITHDRAW_CONSENT
+from idp.login import endings
+from idp.login.endings import Ending
+from idp.oidc import consents
 from tests.actors import Browser, Service
 from tests.asking import BOB, is_sent_back, live_sessions, logged_in
 from tests.house import TestHouse
@@ -23,22 +23,26 @@ async def test_no_grant_is_made_of_what_has_ended(
 ) -> None:
     """The consent is withdrawn, or the session ended, between the look at it and the code."""
     browser = await logged_in(house, service)
-    look = Consents.of
+    look = consents.allowed
 
-    async def overtaken(self: Consents, person_id: str, client_id: str) -> frozenset[str]:
-        found = await look(self, person_id, client_id)
+    async def overtaken(
+        reader: Reader, person_id: str, client_id: str, *, lock: bool = False
+    ) -> frozenset[str]:
+        found = await look(reader, person_id, client_id, lock=lock)
+        if lock:
+            return found
 
         async def work(tx: Transaction) -> None:
             if ended == "consent":
-                await tx.run(WITHDRAW_CONSENT, person=person_id, client=client_id)
+                await consents.withdraw(tx, person_id, client_id, house.clock.now())
             else:
-                await tx.run(END, key=session["id"], now=house.clock.now())
+                await endings.end(tx, session["id"], Ending.LOGGED_OUT, house.clock.now())
 
         await house.services.database.write(work)
         return found
 
     (session,) = await live_sessions(house)
-    monkeypatch.setattr(Consents, "of", overtaken)
+    monkeypatch.setattr(consents, "allowed", overtaken)
     error = "consent_required" if ended == "consent" else "login_required"
     is_sent_back((await browser.open(service.url())).url, error, service.state)
     assert await house.count(grants) == 1
@@ -49,9 +53,8 @@ async def test_a_push_at_the_moment_of_not_me(house: TestHouse, service: Service
     no phone."""
     await logged_in(house, service, BOB)
     login, database = house.house.login, house.services.database
-    person_id = await login.persons.find(BOB)
-    assert person_id
-    person = await login.persons.row(database, person_id)
+    person = await login.persons.find(BOB)
+    assert person
     stopped, go_on = asyncio.Event(), asyncio.Event()
 
     async def work(tx: Transaction) -> None:

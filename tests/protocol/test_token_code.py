@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from idp.kernel.tables import grants
-from idp.login.session import END
+from idp.login import endings
+from idp.login.endings import Ending
 from idp.oidc import store
 from tests.actors import Service
 from tests.deeds import (
@@ -195,12 +196,16 @@ async def disable_person(deed: Deed) -> None:
 
 async def log_out(deed: Deed) -> None:
     now = deed.house.clock.now()
-    await deed.house.services.database.write(lambda tx: tx.run(END, key=deed.session_id, now=now))
+    await deed.house.services.database.write(
+        lambda tx: endings.end(tx, deed.session_id, Ending.LOGGED_OUT, now)
+    )
 
 
 async def withdraw_consent(deed: Deed) -> None:
-    fields = {"person": deed.person_id, "client": "service", "now": deed.house.clock.now()}
-    await deed.house.services.database.write(lambda tx: tx.run(store.REVOKE_OF_CONSENT, **fields))
+    now = deed.house.clock.now()
+    await deed.house.services.database.write(
+        lambda tx: store.revoke_grants_to(tx, deed.person_id, "service", now)
+    )
 
 
 BETWEEN = {

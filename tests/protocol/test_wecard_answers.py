@@ -123,7 +123,9 @@ async def test_a_disabled_person_is_refused(organisation: Organisation) -> None:
     persons = organisation.login.persons
     person = await persons.find(ALICE)
     assert person
-    await organisation.services.database.write(lambda tx: persons.switch(tx, person, enabled=False))
+    await organisation.services.database.write(
+        lambda tx: persons.switch(tx, person.id, enabled=False)
+    )
     assert (await organisation.ask(CARD, code)).received == REFUSED
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from idp.kernel import stored
 from idp.kernel.errors import IdpError, InvalidRequest, ProtocolError
 from idp.kernel.forms import Params, parse_urlencoded
 from idp.oidc import request as reading
@@ -64,17 +65,17 @@ UNDERSTOOD: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "max_age": ({"max_age": "0"}, {"max_age": 0}),
     "empty max_age": ({"max_age": ""}, {"max_age": None}),
     "form_post": ({"response_mode": "form_post"}, {"response_mode": "form_post"}),
-    "acr_values": ({"acr_values": "urn:x urn:qr"}, {"levels": ("urn:x", "urn:qr")}),
-    "too many acr_values": ({"acr_values": "a " * 50}, {"levels": ("a",) * 10}),
+    "acr_values": ({"acr_values": "urn:x urn:qr"}, {"acr_values": ("urn:x", "urn:qr")}),
+    "too many acr_values": ({"acr_values": "a " * 50}, {"acr_values": ("a",) * 10}),
     "ui_locales": ({"ui_locales": "zh-Hant en"}, {"ui_locales": "zh-Hant en"}),
     "odd ui_locales": ({"ui_locales": "<script>"}, {"ui_locales": ""}),
     "essential acr": (
         {"claims": claims(id_token={"acr": {"essential": True, "values": ["urn:qr", "urn:x"]}})},
-        {"essential_acr": ("urn:qr",), "levels": ()},
+        {"essential_acr": ("urn:qr",), "acr_values": ()},
     ),
     "voluntary acr": (
         {"claims": claims(id_token={"acr": {"values": ["urn:qr"]}})},
-        {"essential_acr": (), "levels": ("urn:qr",)},
+        {"essential_acr": (), "acr_values": ("urn:qr",)},
     ),
     "acr by null": ({"claims": claims(id_token={"acr": None})}, {"essential_acr": ()}),
     "essential acr, no value": (
@@ -83,13 +84,13 @@ UNDERSTOOD: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     ),
     "a subject": (
         {"claims": claims(id_token={"sub": {"value": "x"}})},
-        {"expected": ("x",), "singly": {}},
+        {"expected_subjects": ("x",), "requested_claims": {}},
     ),
     "single claims": (
         {"claims": claims(userinfo={"twid": None, "phone_number": None, "x": 1})},
-        {"singly": {"userinfo": ["twid"]}},
+        {"requested_claims": {"userinfo": ["twid"]}},
     ),
-    "other members of claims": ({"claims": claims(other=[1])}, {"singly": {}}),
+    "other members of claims": ({"claims": claims(other=[1])}, {"requested_claims": {}}),
 }
 
 
@@ -185,8 +186,8 @@ def test_any_text_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
         assert '"' not in error.description
         return
     assert uri == URI
-    assert AuthorizationRequest.read(found.dump()) == found
-    assert "\x00" not in found.dump()
+    assert stored.read(AuthorizationRequest, stored.dump(found)) == found
+    assert "\x00" not in stored.dump(found)
 
 
 @settings(max_examples=50, deadline=None)
@@ -198,12 +199,12 @@ def test_any_claims_are_read_or_refused(asked: Any) -> None:
     except ProtocolError as error:
         assert error.may_redirect
         return
-    wanted = {name for listed in found.singly.values() for name in listed}
+    wanted = {name for listed in found.requested_claims.values() for name in listed}
     assert wanted <= {*("name", "family_name", "given_name", "gender", "picture"), "twid"} | {
         *("updated_at", "twid_masked", "email", "email_verified")
     }
     assert set(found.essential_acr) <= set(RULES.acr_values)
-    assert AuthorizationRequest.read(found.dump()) == found
+    assert stored.read(AuthorizationRequest, stored.dump(found)) == found
 
 
 def test_a_repeated_parameter_is_never_read() -> None:
@@ -241,3 +242,43 @@ def test_no_mutation_of_a_uri_matches(uri: str, data: st.DataObject) -> None:
                 break
         else:
             raise AssertionError(sent)
+
+
+# ── as a row ────────────────────────────────────────────────────────────────────────────────────
+
+FULL = AuthorizationRequest(
+    client_id="service",
+    redirect_uri=URI,
+    scope=("openid",),
+    acr_values=("urn:qr",),
+    expected_subjects=("x",),
+    requested_claims={"userinfo": ["twid"]},
+)
+# what the release of 0.1 requires of a row, and all that it knows
+MEMBERS_OF_0_1 = {
+    "client_id", "redirect_uri", "scope", "state", "response_mode", "nonce", "code_challenge",
+    "prompt", "max_age", "levels", "essential_acr", "expected", "login_hint", "ui_locales",
+    "singly", "seen_session",
+}  # fmt: skip
+
+
+def test_a_row_is_readable_by_the_release_before() -> None:
+    """During an upgrade old workers read what new ones wrote: exactly the members they know."""
+    assert json.loads(stored.dump(FULL)).keys() == MEMBERS_OF_0_1
+
+
+@pytest.mark.parametrize(
+    "renamed",
+    [{}, {"levels": "acr_values", "expected": "expected_subjects", "singly": "requested_claims"}],
+    ids=["as now", "as the next release may"],
+)
+def test_a_row_of_tomorrow(renamed: dict[str, str]) -> None:
+    """A member that is not known is ignored, and the plain names are read already."""
+    row = {renamed.get(name, name): v for name, v in json.loads(stored.dump(FULL)).items()}
+    assert stored.read(AuthorizationRequest, json.dumps({**row, "dpop_jkt": "x"})) == FULL
+
+
+def test_a_row_with_members_missing() -> None:
+    """They have their defaults."""
+    found = stored.read(AuthorizationRequest, json.dumps({"client_id": "service"}))
+    assert found == AuthorizationRequest(client_id="service")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from idp.kernel.errors import InvalidClient, InvalidRequest
 from idp.oidc import clientauth
 from idp.oidc.clientauth import ASSERTION_TYPE, basic, presented, verify_assertion
-from idp.oidc.world import SpendAssertion
+from idp.oidc.preload import SpendAssertion
 from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
 from tests.house import ISSUER, START, StillClock, TestHouse

@@ -12,16 +12,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import pytest
 from httpcore._synchronization import current_async_library
-from joserfc import jwt
 from limits.aio.storage import MemoryStorage
 
 from idp.kernel.vault import Vault
 from idp.login import qr
 from idp.rates import MemoryWindows
 from idp.verify import Order
-from tests.rules.test_tokens import Ring
 from tests.rules.twfido_upstream import PID, Upstream, opened, verifier
 
 
@@ -48,15 +45,6 @@ def calls(work: Callable[[], object]) -> int:
     with counted() as found:
         work()
     return found.total()
-
-
-@pytest.mark.parametrize("alg", ["ES256", "RS256"])
-def test_the_header_of_a_token_is_encoded_once(alg: str) -> None:
-    """Signing costs at most two thirds of joserfc's encoder, which writes the header each time."""
-    key, claims = Ring().signer(alg), {"iss": "https://id.test", "sub": "x", "exp": 1}
-    header = {"alg": alg, "typ": "at+jwt", "kid": key.kid}
-    library = calls(lambda: jwt.encode(header, claims, key.key, algorithms=[alg]))
-    assert calls(lambda: key.sign("at+jwt", claims)) * 3 <= library * 2
 
 
 def test_sealing_is_one_call_of_the_library() -> None:

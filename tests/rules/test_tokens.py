@@ -15,9 +15,9 @@ from joserfc.jwk import ECKey, RSAKey
 from idp.kernel.errors import InvalidToken
 from idp.kernel.keyring import SigningKey
 from idp.kernel.vault import Vault
+from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
 from idp.oidc.tokens import MOST_BYTES, Tokens
-from idp.oidc.world import Grant
 from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
 from tests.house import ISSUER, START, StillClock

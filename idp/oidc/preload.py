@@ -1,4 +1,4 @@
-"""What the core may know, and what it may want: preloaded rows in, effects out. Pure."""
+"""What the core is given, and what it answers: preloaded rows in, effects out. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from idp.kernel.audit import Entry
+from idp.kernel.caller import Caller
 from idp.registry.clients import Client
 
 
@@ -36,6 +37,8 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Code:
+    """An authorization code as it is stored: only its digest is."""
+
     digest: str
     grant: Grant
     redirect_uri: str
@@ -45,16 +48,15 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """Everything a token request can ask for, read in one go."""
+class Preloaded:
+    """Everything a token request can ask for, read before the core decides."""
 
     now: int
-    address: str
-    reference: str
-    client: Client | None = None
+    caller: Caller
+    client: Client
     code: Code | None = None
     refresh: Grant | None = None
-    generation: int = -1  # of the refresh token presented; -1: its mark is not ours
+    generation: int = -1  # of the refresh token presented; -1: we never issued it
     signed_claims: Mapping[str, object] = field(default_factory=dict)  # for the ID token
 
 
@@ -63,6 +65,8 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class SpendCode:
+    """The code cannot be used again; if it was used meanwhile, its family ends."""
+
     digest: str
     grant_id: str
 
@@ -78,6 +82,8 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class SpendAssertion:
+    """The `jti` of a client's assertion, remembered until it expires (RFC 7523 §3)."""
+
     client_id: str
     jti: str
     expires_at: int
@@ -85,17 +91,19 @@ class SpendAssertion:
 
 @dataclass(frozen=True, slots=True)
 class RevokeGrant:
+    """The whole refresh family and its access tokens."""
+
     grant_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Record:
     """An audit entry; written with the other effects if there are any, else in the next batch."""
 
     entry: Entry
 
 
-Effect = SpendCode | Refresh | SpendAssertion | RevokeGrant | Tell
+Effect = SpendCode | Refresh | SpendAssertion | RevokeGrant | Record
 
 
 @dataclass(slots=True)
@@ -109,4 +117,4 @@ class Effects:
 
     @property
     def changes(self) -> bool:
-        return any(not isinstance(effect, Tell) for effect in self.wanted)
+        return any(not isinstance(effect, Record) for effect in self.wanted)

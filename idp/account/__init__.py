@@ -1,0 +1,1 @@
+"""A citizen's own page: where their identity was used, and what they can end."""

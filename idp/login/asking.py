@@ -1,0 +1,141 @@
+"""How did it end? The upstream is asked about attempts, and what it says is stored.
+
+The upstream is never called inside a transaction. Nothing here completes a login: that is the
+browser's POST (complete.py).
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from idp.kernel import audit, errors, metrics
+from idp.kernel.caller import Caller
+from idp.kernel.database import Transaction
+from idp.kernel.services import Services
+from idp.kernel.throttle import PerSecond
+from idp.login import attempts, store
+from idp.login.budgets import Budgets
+from idp.login.flow import Heard, VerificationAttempt, Why, worth_asking
+from idp.login.persons import Persons
+from idp.login.sealing import Sealing
+from idp.login.settings import LoginSettings
+from idp.verify import Method, Outcome, State
+from idp.verify.schemes import Schemes
+
+log = structlog.get_logger("idp.login")
+
+VERIFIED = audit.event("login.verified", "the upstream approved a verification")
+ENDED = audit.event("login.ended", "a verification ended without approval")
+LATE = audit.event("login.late", "the upstream spoke about an attempt that no longer counts")
+ALARM = audit.event("login.alarm", "the upstream contradicted itself; nobody was let in")
+
+
+class AttemptPoller:
+    def __init__(
+        self,
+        services: Services,
+        settings: LoginSettings,
+        schemes: Schemes,
+        persons: Persons,
+        budgets: Budgets,
+    ) -> None:
+        self._services, self._settings = services, settings
+        self._schemes, self._persons, self._budgets = schemes, persons, budgets
+        self._sealing = Sealing(services.vault)
+
+    async def ask(self, attempt: VerificationAttempt, who: Caller, *, woken: bool = False) -> bool:
+        """Asks the upstream about an attempt, if it is time to, and stores what it says.
+        Between two questions, and beyond the budget of this worker, the stored outcome stands.
+        Whether the upstream answered."""
+        now = self._services.clock.now()
+        # a hundred callbacks at once are one reason to ask, not a hundred
+        before = now - (1 if woken else self._settings.ask_seconds)
+        due = worth_asking(attempt, now) and attempt.asked_at <= before
+        return due and await self._inquire(attempt, before, who)
+
+    async def ask_login(self, login_id: str, who: Caller) -> None:
+        """Asks about the attempt that counts in a login: its browser has just come back."""
+        found = await store.find_login(self._services.database, login_id)
+        if found and found[1]:
+            await self.ask(found[1], who, woken=True)
+
+    async def hear_out(self, method: Method, number: str, who: Caller) -> None:
+        """Before a phone rings again, the upstream is asked how the last calls ended. Otherwise a
+        denial would never be heard of an attempt whose page was closed."""
+        now = self._services.clock.now()
+        since, before = now - self._budgets.pause, now - self._settings.ask_seconds
+        for attempt in await attempts.unheard_attempts(
+            self._services.database, self._persons.index(number), method.id, since, before
+        ):
+            if not await self._inquire(attempt, before, who):
+                return  # away, or asked too much already: the budgets must do
+
+    async def _too_many_asks(self, who: Caller) -> bool:
+        """One source may use half of the budget, so that nobody can starve all others."""
+        most, hit = self._settings.asks_per_second, self._services.throttle.hit
+        if await hit(PerSecond(max(1, most // 2)), "upstream-asks-of", who.source):
+            return True
+        return bool(await hit(PerSecond(most), "upstream-asks"))
+
+    async def _inquire(self, attempt: VerificationAttempt, before: int, who: Caller) -> bool:
+        """Whether the upstream answered."""
+        if await self._too_many_asks(who):
+            return False
+        now, database = self._services.clock.now(), self._services.database
+        if not await attempts.claim_asking(database, attempt.id, before, now):
+            return False
+        try:
+            outcome = await self._schemes.poll(self._sealing.as_asked(attempt))
+        except errors.UpstreamAway as away:
+            log.warning("login.upstream_away", detail=away.detail)
+            return False  # still pending; the next poll asks again until the time is up
+        await self._take(attempt, outcome, who)
+        return True
+
+    # ── what it says ───────────────────────────────────────────────────────────────────────────
+
+    async def _take(self, attempt: VerificationAttempt, outcome: Outcome, who: Caller) -> None:
+        if outcome.alarm:
+            metrics.ALARMS.labels("upstream").inc()
+            log.error("login.alarm", what=outcome.alarm, method=attempt.method)
+        method = self._schemes.method(attempt.method)
+        if outcome.state is State.PENDING or method is None:
+            return
+
+        async def work(tx: Transaction) -> bool:
+            moved = await self._store(tx, attempt, outcome, method)
+            event = self._event(outcome) if moved else LATE
+            detail = {"method": method.name, "code": outcome.code, "alarm": outcome.alarm or ""}
+            await self._services.trail.write(tx, who.entry(event, **detail))
+            return moved
+
+        if await self._services.database.write(work):
+            ended = outcome.why.code if outcome.why else "approved"
+            metrics.LOGINS_FINISHED.labels(method.name, ended).inc()
+
+    @staticmethod
+    def _event(outcome: Outcome) -> str:
+        if outcome.alarm:
+            return ALARM
+        return VERIFIED if outcome.state is State.APPROVED else ENDED
+
+    async def _store(
+        self, tx: Transaction, attempt: VerificationAttempt, outcome: Outcome, method: Method
+    ) -> bool:
+        """Whether the attempt was still waiting for it."""
+        if outcome.state is State.APPROVED and outcome.number:
+            index = self._persons.index(outcome.number)
+            sealed = self._sealing.number(outcome.number)
+            moved = await attempts.attempt_approved(tx, attempt.id, index, sealed)
+            return moved or await self._heard(tx, attempt, Heard.APPROVED)
+        why = outcome.why or errors.Failed
+        moved = await attempts.attempt_ended(tx, attempt.id, why)
+        if why is errors.Denied:  # also of an attempt that no longer counts
+            now = self._services.clock.now()
+            await self._budgets.denied(tx, method, attempt.number_index, now)
+        return moved or await self._heard(tx, attempt, why)
+
+    @staticmethod
+    async def _heard(tx: Transaction, attempt: VerificationAttempt, why: Why) -> bool:
+        await attempts.attempt_heard(tx, attempt.id, why)
+        return False

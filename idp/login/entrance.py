@@ -1,0 +1,97 @@
+"""What other rooms may ask of the login: to begin one, and what its words mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from idp.kernel import errors
+from idp.kernel.caller import caller_of
+from idp.kernel.clock import token
+from idp.kernel.database import Transaction
+from idp.kernel.services import Services
+from idp.kernel.throttle import PerMinute
+from idp.kernel.web import BROWSER, see_other
+from idp.login import pause, store
+from idp.login.budgets import Budgets
+from idp.login.flow import LoginTransaction, Purpose
+from idp.login.persons import Person, Persons
+from idp.login.sealing import Sealing
+from idp.login.session import Sessions
+from idp.login.settings import LoginSettings
+from idp.verify import Method
+from idp.verify.schemes import Schemes
+
+
+class Entrance:
+    def __init__(
+        self,
+        services: Services,
+        settings: LoginSettings,
+        schemes: Schemes,
+        persons: Persons,
+        sessions: Sessions,
+    ) -> None:
+        self._services, self.settings, self._schemes = services, settings, schemes
+        self.persons, self.sessions = persons, sessions
+        self._budgets, self._sealing = Budgets(settings), Sealing(services.vault)
+
+    @property
+    def methods(self) -> list[Method]:
+        return list(self._schemes.methods.values())
+
+    def method_name(self, stored: str) -> str:
+        """What people and relying parties call a method that was stored by its id."""
+        return stored.rpartition(":")[2]
+
+    def masked(self, number: str) -> str:
+        return self._schemes.masked(number)
+
+    def canonical(self, typed: str) -> str | None:
+        return self._schemes.canonical_number(typed)
+
+    async def disown(self, tx: Transaction, person: Person) -> None:
+        """“This was not me”: sessions and verifications end, and no push comes any more."""
+        await pause.begin(tx, self._budgets, person, self._services.clock.now())
+
+    async def admit(self, request: Request, what: str) -> None:
+        """Counts something that leaves a row behind. Raises TooManyRequests."""
+        rate = PerMinute(self.settings.starts_per_minute)
+        wait = await self._services.throttle.hit(rate, what, caller_of(request).source)
+        if wait:
+            raise errors.TooManyRequests(retry_after=wait)
+
+    async def begin(
+        self,
+        request: Request,
+        purpose: Purpose,
+        greeted: tuple[str, str | None] | None = None,
+    ) -> Response:
+        """Opens a login bound to this browser and sends it there. `greeted` is what Forms.greet
+        said, where it has been asked already. Raises TooManyRequests."""
+        await self.admit(request, "login-start")
+        browser, cookie = greeted or self._services.forms.greet(request)
+        login = self._new(purpose, browser, caller_of(request).reference)
+        await store.insert_login(self._services.database, login)
+        response = see_other(f"/login/{login.id}")
+        if cookie:
+            self._services.forms.cookies.write(response, BROWSER, cookie)
+        return response
+
+    def _new(self, purpose: Purpose, browser: str, reference: str) -> LoginTransaction:
+        now, hint = self._services.clock.now(), purpose.number_hint
+        return LoginTransaction(
+            id=token(16),
+            browser=browser,
+            reference=reference,
+            relying_party=purpose.relying_party,
+            purpose=replace(purpose, number_hint=self._sealing.hint(hint)),
+            attempts=0,
+            attempt_id=None,
+            session_id=None,
+            created_at=now,
+            expires_at=now + self.settings.transaction_seconds,
+            finished_at=None,
+        )

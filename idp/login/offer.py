@@ -1,0 +1,48 @@
+"""What the pages of one login need to know of the ways to verify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from idp.login.budgets import Budgets
+from idp.login.flow import LoginTransaction, Purpose, VerificationAttempt
+from idp.verify import Method
+from idp.verify.schemes import Schemes
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """`methods` may be chosen. `current` is the method of the attempt. `rests_after_denial`: a
+    phone whose person pressed reject is not rung again for a while."""
+
+    methods: tuple[Method, ...]
+    current: Method | None = None
+    rests_after_denial: bool = True
+
+    @property
+    def scan(self) -> Method | None:
+        """The way to go on with a code to scan where a phone should have rung."""
+        return next((method for method in self.methods if method.shows == "scan"), None)
+
+    @property
+    def life(self) -> int:
+        """Seconds of one attempt; before there is one, the longest of those offered."""
+        offered = (method.life for method in self.methods)
+        return self.current.life if self.current else max(offered, default=0)
+
+
+class Offers:
+    def __init__(self, schemes: Schemes, budgets: Budgets) -> None:
+        self._schemes, self._budgets = schemes, budgets
+
+    def methods(self, purpose: Purpose) -> tuple[Method, ...]:
+        """All that the house or the purpose's schemes offer, or those that the purpose allows."""
+        offered = self._schemes.offered(purpose.schemes)
+        return tuple(m for m in offered if not purpose.methods or m.id in purpose.methods)
+
+    def of(self, login: LoginTransaction, attempt: VerificationAttempt | None) -> Offer:
+        return Offer(
+            methods=self.methods(login.purpose),
+            current=self._schemes.method(attempt.method) if attempt else None,
+            rests_after_denial=self._budgets.pause > 0,
+        )

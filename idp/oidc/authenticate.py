@@ -1,0 +1,102 @@
+"""Client authentication as one part, which every endpoint that asks for it is given."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from idp.kernel import audit, errors, metrics
+from idp.kernel.caller import caller_of
+from idp.kernel.errors import InvalidClient, InvalidRequest
+from idp.kernel.forms import Params
+from idp.kernel.services import Services
+from idp.kernel.throttle import PerMinute
+from idp.oidc import clientauth
+from idp.oidc.preload import Effect
+from idp.registry.clients import Client, Clients
+from idp.registry.metadata import WITH_SECRET
+
+AUTH_FAILED = audit.event("client.auth_failed", "somebody failed to authenticate as a client")
+
+# RFC 6749 §5.2: whoever tried the Authorization header is told the scheme; we tell everybody
+CHALLENGE = 'Basic realm="token", charset="UTF-8"'
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenClient:
+    """A client that has shown that it is itself, or a public one that has said who it is.
+    `credential` is the digest of the secret that it used. `effects` are what the proof costs
+    (the `jti` of an assertion): the endpoint commits them with its own."""
+
+    client: Client
+    method: str
+    credential: str = ""
+    effects: tuple[Effect, ...] = ()
+
+
+class Authenticator:
+    def __init__(self, services: Services, clients: Clients, failures_per_minute: int) -> None:
+        self._services, self._clients = services, clients
+        self._failures = PerMinute(failures_per_minute)
+
+    async def of(self, request: Request, form: Params) -> ProvenClient:
+        """Counts failures, and notes the use of a credential.
+        Raises InvalidClient, InvalidRequest, TooManyRequests."""
+        async with self.counting(request):
+            if len(request.headers.getlist("authorization")) > 1:
+                raise InvalidRequest("one Authorization header, not several")  # RFC 6749 §2.3
+            presented = clientauth.presented(request.headers, form)
+            client = await self._clients.find(presented.client_id)
+            proven = self._proven(client, presented, form)
+        if not proven.client.metadata.public:
+            used = (proven.client.client_id, proven.credential)
+            self._clients.uses.note(used, self._services.clock.now(), caller_of(request).address)
+        return proven
+
+    @contextlib.asynccontextmanager
+    async def counting(self, request: Request) -> AsyncIterator[None]:
+        """Counts failed client authentication per source, also one that only the commit shows (a
+        replayed assertion). Above the limit it is answered 429 and no longer written down: a
+        flood must not fill the audit trail."""
+        try:
+            yield
+        except InvalidClient as refusal:
+            caller = caller_of(request)
+            metrics.ALARMS.labels("client-auth").inc()
+            wait = await self._services.throttle.hit(self._failures, "client-auth", caller.source)
+            if wait:
+                raise errors.TooManyRequests(retry_after=wait) from None
+            self._services.trail.gather(caller.entry(AUTH_FAILED, why=refusal.detail))
+            raise
+
+    def _proven(
+        self, client: Client | None, presented: clientauth.Presented, form: Params
+    ) -> ProvenClient:
+        """Raises InvalidClient, the same for unknown client and wrong secret (no enumeration)."""
+        # the same hash is computed for an unknown client
+        digest = self._clients.digest(presented.secret)
+        if client is None or client.disabled:
+            raise InvalidClient(detail="unknown or disabled client")
+        if not _registered(client, presented.method):
+            raise InvalidClient(detail="another authentication method is registered")
+        now = self._services.clock.now()
+        if presented.method in WITH_SECRET:
+            if not client.knows(digest, now):
+                raise InvalidClient(detail="wrong secret")
+            return ProvenClient(client, presented.method, digest)
+        if presented.method == "private_key_jwt":
+            assertion, issuer = form.get("client_assertion", ""), self._services.settings.issuer
+            spent = clientauth.verify_assertion(client, assertion, issuer, now)
+            return ProvenClient(client, presented.method, effects=(spent,))
+        return ProvenClient(client, presented.method)
+
+
+def _registered(client: Client, method: str) -> bool:
+    """A client with a secret may send it either way, as the TDX programs do."""
+    known = client.metadata
+    return method == known.token_endpoint_auth_method or (
+        method in WITH_SECRET and known.with_secret
+    )
