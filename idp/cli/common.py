@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.kernel import revision
+from idp.kernel.clock import iso
 from idp.kernel.errors import IdpError
 from idp.kernel.services import Services, open_services
 from idp.kernel.vault import VaultBroken
@@ -77,7 +77,7 @@ def schema_of(settings: Settings) -> tuple[str | None, str]:
 
 def when(at: int) -> str:
     """UTC seconds as a person reads them."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
+    return iso(at).replace("T", " ")
 
 
 def show(value: Any, *, as_json: bool) -> None:
