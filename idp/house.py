@@ -60,9 +60,18 @@ def organisations_of(services: Services) -> Organisations:
     return Organisations(services.database, services.clock, services.trail)
 
 
+def persons_of(services: Services) -> Persons:
+    return Persons(services.database, services.vault, services.clock)
+
+
 def directory_of(services: Services) -> Directory:
-    persons = Persons(services.database, services.vault, services.clock)
-    return Directory(services.database, services.clock, services.vault, services.trail, persons)
+    return Directory(
+        services.database,
+        services.clock,
+        services.vault,
+        services.trail,
+        persons_of(services),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,7 @@ def build(
         monotonic=services.clock.monotonic,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
-    persons = Persons(services.database, services.vault, services.clock)
+    persons = persons_of(services)
     sessions = Sessions(
         services.database, services.clock, services.forms.cookies, settings.login.session
     )

@@ -196,7 +196,7 @@ class Organisation:
         return sorted(row["count"] for row in rows)
 
     async def events(self, event: str) -> list[dict[str, Any]]:
-        found = reversed(await self.services.trail.recent())
+        found = await self.services.trail.search()
         return [entry for entry in found if entry["event"] == event]
 
     async def reasons(self) -> list[str]:

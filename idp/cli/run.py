@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import httpx
+import structlog
 import typer
 import uvicorn
 
+from idp import __version__
 from idp import app as application
 from idp.cli.common import Stop, chosen, schema_of, with_services
 from idp.cli.workers import run
@@ -20,6 +22,8 @@ from idp.serving import server_options
 from idp.settings import Settings
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+
+log = structlog.get_logger("idp.serve")
 
 DRAIN = 25  # seconds that open requests may finish in
 Host = Annotated[str, typer.Option(help="address to listen on")]
@@ -51,7 +55,12 @@ def serve(
                 os.environ[metrics.SHARED] = directory
             metrics.listen(settings.metrics.host, settings.metrics.port)
         where = {"host": host, "port": port, "uds": uds}
-        status = run("idp.app:create", workers, **where, **server_options(DRAIN))
+
+        def started() -> None:
+            log.info("serve.started", version=__version__, address=uds or f"{host}:{port}",
+                     workers=workers, issuer=settings.issuer)  # fmt: skip
+
+        status = run("idp.app:create", workers, started, **where, **server_options(DRAIN))
     raise typer.Exit(status)
 
 

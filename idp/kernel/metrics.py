@@ -18,6 +18,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 log = structlog.get_logger("idp.metrics")
 
+from idp import __version__
+
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own: workers share their counts there
 registry = CollectorRegistry()
 
@@ -46,6 +48,16 @@ CIRCUIT_OPEN = Gauge(
 ALARMS = Counter(
     "idp_alarms", "Contradictions that an operator should look at", ["kind"], registry=registry
 )
+
+
+VERSION = Gauge(
+    "idp_build_info",
+    "Always 1; its label says which version answers",
+    ["version"],
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+VERSION.labels(__version__).set(1)
 
 
 def exposition() -> bytes:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from idp.kernel import audit as audit_module
 from idp.kernel import schema
-from idp.kernel.audit import SETTLED, Trail, entry
+from idp.kernel.audit import SETTLED, Search, Trail, entry
 from idp.kernel.connect import connect
 from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
@@ -271,18 +271,18 @@ async def test_gathered_entries_come_in_batches(
         trail.gather(entry("a.b", n=n))
     assert await count(database) == 0
     await asyncio.gather(trail.flush(), trail.flush())
-    found = await trail.recent()
-    assert [e["detail"]["n"] for e in reversed(found)] == list(range(8))
+    found = await trail.search()
+    assert [e["detail"]["n"] for e in found] == list(range(8))
 
 
 async def test_an_incident_is_found_however_old(database: Database, trail: Trail) -> None:
     """By its reference, behind more entries than are listed; `after` still counts."""
     await trail.note(entry("a.old", reference="39TD6ZZM5Z"))
     await trail.note(*(entry("a.b", reference="another") for _ in range(501)))
-    assert "a.old" not in {e["event"] for e in await trail.recent()}
-    (found,) = await trail.recent(reference="39TD6ZZM5Z")
+    assert "a.old" not in {e["event"] for e in await trail.search()}
+    (found,) = await trail.search(Search(reference="39TD6ZZM5Z"))
     assert found["event"] == "a.old"
-    assert await trail.recent(found["id"], "39TD6ZZM5Z") == []
+    assert await trail.search(Search(after=found["id"], reference="39TD6ZZM5Z")) == []
 
 
 async def test_what_could_not_be_written_is_kept(
@@ -300,7 +300,7 @@ async def test_what_could_not_be_written_is_kept(
             await trail.flush()
     trail.gather(entry("a.c"))
     await trail.flush()
-    assert [e["event"] for e in reversed(await trail.recent())] == ["a.b", "a.c"]
+    assert [e["event"] for e in await trail.search()] == ["a.b", "a.c"]
 
 
 @on_sqlite
