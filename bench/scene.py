@@ -24,7 +24,7 @@ from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 from tests import wecard
 from tests.house import CALLBACK, Registered
 from tests.processes.people import Browser, Service

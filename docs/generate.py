@@ -89,6 +89,9 @@ def _section(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
     kind = field.annotation
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind, False
+    for optional in get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ():
+        if isinstance(optional, type) and issubclass(optional, BaseModel):
+            return optional, False
     last = (get_args(kind) or (None,))[-1]
     if get_origin(kind) is dict and isinstance(last, type) and issubclass(last, BaseModel):
         return last, True
@@ -180,7 +183,7 @@ def errors_table() -> str:
             str(cls.status),
             "yes" if cls.may_redirect else "",
             cls.description,
-            f"{cls.title} {cls.advice}",
+            " ".join([cls.title, cls.advice, *getattr(cls, "instead", {}).values()]),
             "yes" if cls.reportable else "",
             cls.operator,
         )

@@ -29,7 +29,7 @@ from idp.kernel.templates import template_directory
 from idp.registry.registration import Registration
 from idp.serving import server_options
 from idp.settings import Settings, read_settings
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 
@@ -218,6 +218,8 @@ def program_client() -> Registration:
 
 
 def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
+    if settings.twfido is None:
+        raise ValueError("the configuration has no section [twfido]")
     own = settings.twfido.own_system
     system = SimulatedSystem(
         syscode=own.syscode,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from starlette.routing import Route
@@ -19,10 +20,10 @@ from idp.login.offer import Offers
 from idp.login.opening import AttemptOpener
 from idp.login.pages import LoginPages
 from idp.login.persons import Persons
-from idp.login.returns import Returns
 from idp.login.sealing import Sealing
 from idp.login.sequences import Sequences
 from idp.login.session import Sessions
+from idp.login.upstream_routes import UpstreamRoutes
 from idp.members.directory import Directory
 from idp.members.routes import routes as member_routes
 from idp.oidc.routes import routes as oidc_routes
@@ -35,10 +36,15 @@ from idp.verify import Ports, Verifier
 from idp.verify.schemes import Schemes
 from idp.verify.twfido.verifier import TwFido
 
+# a scheme is one line here, and its section in idp/settings.py
+SCHEMES: Mapping[str, Callable[[Any, Ports], Verifier]] = {
+    "twfido": TwFido,
+}
+
 
 def schemes_of(settings: Settings, ports: Ports) -> list[Verifier]:
-    """One line for each scheme, in the order of preference."""
-    return [TwFido(settings.twfido, ports)]
+    """Those that are configured, in the order of preference."""
+    return [SCHEMES[name](section, ports) for name, section in settings.upstreams.items()]
 
 
 def clients_of(services: Services) -> Clients:
@@ -79,10 +85,11 @@ class House:
     services: Services
     settings: Settings
     clients: Clients
+    accounts: Accounts
     schemes: Schemes
     login: Entrance
     pages: LoginPages
-    returns: Returns
+    upstream: UpstreamRoutes
     directory: Directory
 
     def routes(self, answers: Answers) -> list[Route]:
@@ -94,7 +101,7 @@ class House:
                 self.services, self.settings.oidc.account_seconds, self.clients, self.login, answers
             ),
             *self.pages.routes(answers),
-            *self.returns.routes(answers),
+            *self.upstream.routes(answers),
             *member_routes(
                 self.services, self.settings.members, self.login, self.directory, answers
             ),
@@ -113,26 +120,28 @@ def build(
 ) -> House:
     """`transport` replaces the network to every upstream; `further` schemes come first."""
     clients = clients_of(services)
+    accounts = Accounts(services.database, services.vault, services.clock, services.trail)
     ports = Ports(
         transport=transport,
         reserve=Sequences(services.database, services.clock).reserve,
-        accounts=Accounts(clients),
+        accounts=accounts,
         monotonic=services.clock.monotonic,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
+    services.templates.name_app(schemes.app())
     persons = persons_of(services)
     sessions = Sessions(
         services.database, services.clock, services.forms.cookies, settings.login.session
     )
     login = Entrance(services, settings.login, schemes, persons, sessions)
-    pages, returns = _login_doors(services, login, schemes)
+    pages, upstream = _login_doors(services, login, schemes)
     directory = directory_of(services)
-    return House(services, settings, clients, schemes, login, pages, returns, directory)
+    return House(services, settings, clients, accounts, schemes, login, pages, upstream, directory)
 
 
 def _login_doors(
     services: Services, login: Entrance, schemes: Schemes
-) -> tuple[LoginPages, Returns]:
+) -> tuple[LoginPages, UpstreamRoutes]:
     """What a browser meets during a login, and where the upstream reaches us."""
     settings, persons, budgets = login.settings, login.persons, Budgets(login.settings)
     poller = AttemptPoller(services, settings, schemes, persons, budgets)
@@ -146,4 +155,4 @@ def _login_doors(
         Sealing(services.vault),
     )
     pages = LoginPages(services, login, Offers(schemes, budgets), poller, opener, completion)
-    return pages, Returns(services, poller, schemes, persons)
+    return pages, UpstreamRoutes(services, poller, schemes, persons)

@@ -59,6 +59,7 @@ class Follower:
             await self._house.services.keyring.load()
         if now.get(registry.STAMP) != self._seen.get(registry.STAMP):
             self._house.clients.forget()
+            self._house.accounts.forget()
         self._seen = now
 
 

@@ -42,7 +42,8 @@ def in_templates() -> Iterator[str]:
 def shown() -> set[str]:
     """The sentences of the house, in Chinese: the message ids."""
     of_errors = {text for error in all_errors() for text in (error.title, error.advice)}
-    return {*filter(None, in_templates()), *of_errors, binding.PLACE.service}
+    instead = {text for e in all_errors() for text in getattr(e, "instead", {}).values()}
+    return {*filter(None, in_templates()), *of_errors, *instead, binding.PLACE.service}
 
 
 def placeholders(text: str) -> list[str]:

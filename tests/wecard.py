@@ -37,7 +37,7 @@ from idp.members.directory import Directory, ImportReport
 from idp.members.passwords import hash_password
 from idp.members.routes import routes
 from idp.members.settings import MembersSettings
-from idp.verify.twfido import numbers
+from idp.verify import numbers
 from tests.house import StillClock, quick_key
 
 ISSUER = "https://id.example"

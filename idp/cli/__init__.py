@@ -19,7 +19,7 @@ from idp.cli import (
     pages,
     people,
     run,
-    upstream,
+    twfido,
 )
 from idp.cli.common import Chosen, Stop
 from idp.kernel.settings import BadSettings
@@ -28,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="OpenID Connect identity provider in front of TW FidO.",
+    help="OpenID Connect identity provider in front of national ID schemes.",
 )
 
 
@@ -61,7 +61,7 @@ app.add_typer(people.group, name="person")
 app.add_typer(keys.group, name="keys")
 app.add_typer(members.member_group, name="member")
 app.add_typer(members.wecard_group, name="wecard")
-app.add_typer(upstream.group, name="twfido")
+app.add_typer(twfido.group, name="twfido")  # a scheme's own commands, if it has any
 app.add_typer(pages.group, name="pages")
 app.add_typer(operate.db_group, name="db")
 app.add_typer(operate.audit_group, name="audit")

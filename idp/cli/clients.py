@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +13,14 @@ import typer
 from idp.cli.applying import Change, make_so, plan, wanted
 from idp.cli.common import Reason, Stop, chosen, show, when, with_services
 from idp.cli.registrations import checked, members_in, with_members
-from idp.house import clients_of, registrar_of
+from idp.house import build, clients_of, registrar_of
 from idp.kernel.database import Conflict
 from idp.kernel.services import Services
 from idp.registry.changes import OVERLAP
 from idp.registry.clients import Client
 from idp.registry.secrets import HeldCredentials, HeldSecret, held_credentials
 from idp.registry.uses import LastUse
+from idp.verify.schemes import Schemes
 
 group = typer.Typer(no_args_is_help=True, help="Relying parties and programs.")
 
@@ -221,24 +223,56 @@ def _switch(context: typer.Context, client_id: str, reason: str, *, enabled: boo
     typer.echo(f"{client_id}: {'enabled' if enabled else 'disabled'}")
 
 
-@group.command("set-system")
-def set_system(
+@group.command("set-account")
+def set_account(
     context: typer.Context,
     client_id: str,
-    syscode: Annotated[str, typer.Option(help="20 digits, from the ministry")],
-    key_file: Annotated[Path, typer.Option(help="1 or 2 API keys, newest first, a line each")],
-    name: Annotated[str, typer.Option(help="name that phones show")],
+    scheme: Annotated[str, typer.Option(help="the scheme's name, as its section is called")],
+    account: Annotated[str, typer.Option(help="the account's name at the scheme's upstream")] = "",
+    key_file: Annotated[
+        Path | None, typer.Option(help="1 or 2 keys of the account, newest first, a line each")
+    ] = None,
+    name: Annotated[str, typer.Option(help="name that phones show")] = "",
+    remove: Annotated[bool, typer.Option(help="use the account of the settings again")] = False,
 ) -> None:
-    """Give a client its own account at TW FidO, so that phones show its name."""
-    keys = tuple(key_file.read_text(encoding="ascii").split())
-    account = json.dumps({"syscode": syscode, "keys": list(keys), "name": name}, ensure_ascii=False)
+    """Give a client its own account at a scheme, so that phones show its name."""
+    settings = chosen(context).settings()
+    if remove == bool(account and key_file and name):
+        raise Stop("either --account, --key-file and --name, or --remove")
+    keys = _keys_in(key_file)
 
     async def work(services: Services) -> None:
         await _found(services, client_id)
-        await registrar_of(services).set_system(client_id, syscode, account)
+        house = build(services, settings)
+        async with contextlib.aclosing(house.schemes):
+            if remove:
+                await house.accounts.drop(client_id, scheme)
+                return
+            document = _account_of(house.schemes, scheme, account, keys, name)
+            await house.accounts.set(client_id, scheme, account, document)
 
     with_services(context, work)
-    typer.echo(f"{client_id}: {name}")
+    typer.echo(f"{client_id}: {'the account of the settings' if remove else name}")
+
+
+def _account_of(
+    schemes: Schemes, scheme: str, account: str, keys: list[str], name: str
+) -> dict[str, Any]:
+    verifier = schemes.named(scheme)
+    if verifier is None:
+        names = ", ".join(verifier.scheme for verifier in schemes)
+        raise Stop(f"there is no scheme {scheme}; configured: {names}")
+    try:
+        return verifier.account_document(account, keys, name)
+    except ValueError as bad:
+        raise Stop(f"{scheme}: {bad}") from None
+
+
+def _keys_in(file: Path | None) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").split() if file else []
+    except (OSError, UnicodeDecodeError) as broken:
+        raise Stop(f"{file}: {broken}") from None
 
 
 @group.command()

@@ -20,7 +20,7 @@ from idp.members.settings import WeCardApplication
 from idp.members.sheet import SheetRefused
 from idp.members.wecard_client import NoAnswer
 from idp.settings import Settings
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 
 member_group = typer.Typer(no_args_is_help=True, help="The member directory.")
 wecard_group = typer.Typer(no_args_is_help=True, help="WeCard (腾讯微卡).")

@@ -14,7 +14,7 @@ from idp.house import persons_of
 from idp.kernel.audit import Search
 from idp.kernel.clock import TAIPEI
 from idp.kernel.services import Services
-from idp.verify.twfido.numbers import canonical, mask
+from idp.verify.numbers import canonical, mask
 
 db_group = typer.Typer(no_args_is_help=True, help="The database.")
 audit_group = typer.Typer(no_args_is_help=True, help="The audit trail.")
@@ -88,8 +88,8 @@ def list_(
     )
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        of = {"person_id": await _person_id(services, person)} if person else {}
-        return await services.trail.search(replace(wanted, **of))
+        person_id = await _person_id(services, person) if person else ""
+        return await services.trail.search(replace(wanted, person_id=person_id))
 
     found = with_services(context, work)
     page = found[:limit] if wanted.forwards else found[-limit:]

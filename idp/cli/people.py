@@ -9,7 +9,7 @@ from idp.house import persons_of
 from idp.kernel import audit
 from idp.kernel.database import Transaction
 from idp.kernel.services import Services
-from idp.verify.twfido.numbers import canonical, mask
+from idp.verify.numbers import canonical, mask
 
 group = typer.Typer(no_args_is_help=True, help="Persons.")
 

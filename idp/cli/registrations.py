@@ -32,6 +32,7 @@ OPTIONS = {
     "response_modes": "response_mode",
     "token_endpoint_auth_method": "auth_method",
     "access_token_seconds": "token_seconds",
+    "schemes": "scheme",
     "methods": "method",
     "roles": "role",
     "require_pkce": "pkce",

@@ -98,6 +98,8 @@ def simulate(
 ) -> None:
     """The pretend TW FidO alone, for the system of the configuration."""
     settings = chosen(context).settings()
+    if settings.twfido is None:
+        raise Stop("the configuration has no section [twfido]")
     own = settings.twfido.own_system
     system = SimulatedSystem(
         syscode=own.syscode,

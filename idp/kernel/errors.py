@@ -16,6 +16,8 @@ the help desk can do more about it than the person: then the page offers to writ
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 # RFC 6749 §5.2: error_description is %x20-21 / %x23-5B / %x5D-7E
@@ -173,7 +175,7 @@ class UnmetAuthenticationRequirements(ProtocolError):
     error = "unmet_authentication_requirements"
     description = "the requested authentication level cannot be reached"
     may_redirect = True
-    operator = "`twfido.methods` and the client's `minimum_acr` exclude each other"
+    operator = "the schemes' `methods` and the client's `minimum_acr` exclude each other"
 
 
 class InvalidToken(ProtocolError):
@@ -343,8 +345,11 @@ class PersonDisabled(PageError):
 
 
 class VerificationError(IdpError):
-    """Why one attempt ended. The login itself goes on: try again, another way, or cancel."""
+    """Why one attempt ended. The login itself goes on: try again, another way, or cancel.
+    `instead` advises another way, by what the browser does there: the page says it only where
+    there is one (login.view)."""
 
+    instead: ClassVar[Mapping[str, str]] = MappingProxyType({})
     status = 200
     error = "access_denied"
     reportable = False
@@ -363,7 +368,7 @@ class Failed(VerificationError):
     description = "the verification failed"
     title = "手機驗證沒有成功"
     advice = "請再試一次，或確認手機的指紋／臉部設定沒有變更。變更過需重新綁定。"
-    operator = "nothing to do; many at once is the ministry's fault"
+    operator = "nothing to do; many at once is the upstream's fault"
 
 
 class Expired(VerificationError):
@@ -380,7 +385,8 @@ class NotStarted(VerificationError):
     code = "TF-2104"
     description = "the verification could not be started"
     title = "無法送出驗證"
-    advice = "請確認身分證字號，並確認已在{app_name}完成註冊。也可以改用「前往網站驗證」。"
+    advice = "請確認身分證字號，並確認已在{app_name}完成註冊。"
+    instead = MappingProxyType({"leave": "也可以改用「前往網站驗證」。"})
     operator = "not registered, or nobody's number; many from one address is probing"
 
 
@@ -388,7 +394,8 @@ class TooManyPushes(VerificationError):
     code = "TF-2105"
     description = "too many notifications to this person"
     title = "傳送次數太多"
-    advice = "請等 {minutes} 分鐘再試，或改用 QR Code。"
+    advice = "請等 {minutes} 分鐘再試。"
+    instead = MappingProxyType({"scan": "也可以改用 QR Code。"})
     operator = "a budget of `login.push` refused it"
 
 
@@ -409,7 +416,7 @@ class UpstreamAway(VerificationError):
     description = "the verification service is away"
     title = "{app_name}暫時無法使用"
     advice = "請稍後再試。其他方式可能也會受影響。"
-    operator = "no answer, or rcode 9999: `idp doctor`"
+    operator = "no answer, or one that says so: `idp doctor`, and `detail` in the log"
     reportable = True
 
 
@@ -421,7 +428,7 @@ class Maintenance(VerificationError):
     description = "the verification service is under maintenance"
     title = "{app_name}維護中，預計 {time} 恢復"
     advice = "請稍後再試。"
-    operator = "`twfido.maintenance_until`"
+    operator = "`maintenance_until` of the scheme"
 
     def __init__(self, until: int = 0) -> None:
         super().__init__()

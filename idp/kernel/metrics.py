@@ -16,32 +16,39 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-log = structlog.get_logger("idp.metrics")
-
 from idp import __version__
+
+log = structlog.get_logger("idp.metrics")
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own: workers share their counts there
 registry = CollectorRegistry()
 
 LOGINS_STARTED = Counter(
-    "idp_login_started", "Verifications started", ["method"], registry=registry
+    "idp_login_started", "Verifications started", ["scheme", "method"], registry=registry
 )
 LOGINS_FINISHED = Counter(
-    "idp_login_finished", "Verifications ended", ["method", "outcome"], registry=registry
+    "idp_login_finished",
+    "Verifications ended",
+    ["scheme", "method", "outcome"],
+    registry=registry,
 )
 TOKENS = Counter(
     "idp_token_requests", "Answers of the token endpoint", ["grant", "outcome"], registry=registry
 )
 CARDS = Counter("idp_card_requests", "Answers to card callbacks", ["outcome"], registry=registry)
 UPSTREAM = Counter(
-    "idp_upstream_requests", "Calls to the verifier", ["interface", "result"], registry=registry
+    "idp_upstream_requests",
+    "Calls to the upstreams",
+    ["scheme", "interface", "result"],
+    registry=registry,
 )
 UPSTREAM_SECONDS = Histogram(
-    "idp_upstream_seconds", "Duration of calls to the verifier", registry=registry
+    "idp_upstream_seconds", "Duration of calls to the upstreams", ["scheme"], registry=registry
 )
 CIRCUIT_OPEN = Gauge(
     "idp_upstream_circuit_open",
-    "1 while the verifier is not asked at all",
+    "1 while the upstream is not asked at all",
+    ["scheme"],
     registry=registry,
     multiprocess_mode="max",
 )

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import private, sqlite_file
 
-HEAD = "e5f2b2c1d3a4"  # the newest of the migrations
+HEAD = "d4e1a1b0c2f3"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

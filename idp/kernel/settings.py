@@ -116,10 +116,12 @@ class BrandSettings(Section):
 
     name: str = Field("行動身分識別登入", description="name of this service, shown on every page")
     name_en: str = Field("Mobile identity login", description="the same in English")
-    app_name: str = Field("行動自然人憑證", description="what citizens call the app on their phone")
-    app_name_en: str = Field("TW FidO", description="the same in English")
-    register_url: str | None = Field(
-        "https://fido.moi.gov.tw", description="where a person registers for the app"
+    app_name: str = Field(
+        "", description="what citizens call the app on their phone; empty: as the scheme calls it"
+    )
+    app_name_en: str = Field("", description="the same in English")
+    register_url: str = Field(
+        "", description="where a person registers for the app; empty: where the scheme says"
     )
     help_phone: str = Field("", description="help line, shown at the foot of every page")
     faq_url: str | None = Field(None, description="frequently asked questions")

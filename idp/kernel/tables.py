@@ -149,8 +149,8 @@ clients = Table(
         "organisation_id", Text, ForeignKey("organisations.id"), index=True, doc="the owner, if any"
     ),
     text("metadata", "its document (registry.metadata)"),
-    sealed("system_sealed", "system", "its own account at the verifier, JSON"),
-    optional("system_index", "finds a client by that account", index=True),
+    sealed("system_sealed", "system", "unused: upstream_accounts has it"),
+    optional("system_index", "unused likewise", index=True),
     at("created_at", "when"),
     at("updated_at", "last change"),
     at("disabled_at", "refused since", nullable=True),
@@ -174,6 +174,17 @@ credential_uses = Table(  # `credential` is the digest of a secret, or "" for a 
     key("credential", 'digest of a secret, or "" for the client\'s own keys'),
     at("used_at", "last use"),
     sealed("address_sealed", "address", "from where"),
+)
+
+upstream_accounts = Table(  # a client's own account at a scheme's upstream
+    "upstream_accounts",
+    metadata,
+    key("client_id", "whose", Text, ForeignKey("clients.client_id")),
+    key("scheme", "at which scheme"),
+    text("account_index", "finds it by its name at the upstream", index=True),
+    sealed("document_sealed", "system", "JSON of the scheme's own: name, keys, what phones show"),
+    at("created_at", "the client's first one there"),
+    at("updated_at", "last change"),
 )
 
 # ── login ───────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from babel.messages.mofile import write_mo
@@ -38,6 +38,17 @@ def template_directory() -> Path:
     package = Path(__file__).resolve().parent.parent
     installed = package / "_templates"
     return installed if installed.is_dir() else package.parent / "templates"
+
+
+class App(Protocol):
+    """As idp.verify describes a scheme's app."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def name_en(self) -> str: ...
+    @property
+    def register_url(self) -> str: ...
 
 
 class Templates:
@@ -66,7 +77,6 @@ class Templates:
         environment.globals.update(
             brand=self.brand,
             brand_name=self.brand.name if language == SOURCE else self.brand.name_en,
-            app_name=self.brand.app_name if language == SOURCE else self.brand.app_name_en,
             language=language,
             html_lang=HTML_LANG.get(language, language),
             languages=self.languages,
@@ -76,6 +86,19 @@ class Templates:
             foreign=(lambda name: name) if language == SOURCE else _foreign,
         )
         return environment
+
+    def name_app(self, app: App) -> None:
+        """The app that pages speak of, where they are not about the method of another scheme."""
+        for language, environment in self._environments.items():
+            environment.globals.update(self.app_words(app, language))
+
+    def app_words(self, app: App, language: str) -> dict[str, str]:
+        """What the pages call an app: the agency's own words before the scheme's."""
+        brand = self.brand
+        name = brand.app_name or app.name
+        if language != SOURCE:
+            name = brand.app_name_en or app.name_en or name
+        return {"app_name": name, "register_url": brand.register_url or app.register_url}
 
     def _report_link(self, code: str, reference: str, time: str) -> str:
         """A letter to the help desk with what they need to find it, and nothing personal."""

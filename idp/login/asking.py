@@ -87,7 +87,7 @@ class AttemptPoller:
         try:
             outcome = await self._schemes.poll(self._sealing.as_asked(attempt))
         except errors.UpstreamAway as away:
-            log.warning("login.upstream_away", detail=away.detail)
+            log.warning("login.upstream_away", method=attempt.method, detail=away.detail)
             return False  # still pending; the next poll asks again until the time is up
         await self._take(attempt, outcome, who)
         return True
@@ -105,13 +105,13 @@ class AttemptPoller:
         async def work(tx: Transaction) -> bool:
             moved = await self._store(tx, attempt, outcome, method)
             event = self._event(outcome) if moved else LATE
-            detail = {"method": method.name, "code": outcome.code, "alarm": outcome.alarm or ""}
+            detail = {**method.labels, "code": outcome.code, "alarm": outcome.alarm or ""}
             await self._services.trail.write(tx, who.entry(event, **detail))
             return moved
 
         if await self._services.database.write(work):
             ended = outcome.why.code if outcome.why else "approved"
-            metrics.LOGINS_FINISHED.labels(method.name, ended).inc()
+            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
 
     @staticmethod
     def _event(outcome: Outcome) -> str:

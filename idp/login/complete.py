@@ -98,9 +98,8 @@ class Completion:
         used = await store.finish_login(tx, login.id, attempt.id, session.id, verified.at)
         if not used or not await attempts.use_attempt(tx, attempt.id, verified.at - GRACE):
             raise _TakenAlready
-        method = approval.method.name
         entry = taker.caller.entry(
-            COMPLETED, client_id=client_id, person_id=person.id, method=method
+            COMPLETED, client_id=client_id, person_id=person.id, **approval.method.labels
         )
         await self._trail.write(tx, entry)
         return cookie

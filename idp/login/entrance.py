@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -42,6 +43,10 @@ class Entrance:
     def methods(self) -> list[Method]:
         return list(self._schemes.methods.values())
 
+    def offered(self, schemes: Sequence[str]) -> list[Method]:
+        """Those that a login by these schemes, or by the house's, begins with."""
+        return self._schemes.offered(schemes)
+
     def method_name(self, stored: str) -> str:
         """What people and relying parties call a method that was stored by its id."""
         return stored.rpartition(":")[2]
@@ -49,8 +54,9 @@ class Entrance:
     def masked(self, number: str) -> str:
         return self._schemes.masked(number)
 
-    def canonical(self, typed: str) -> str | None:
-        return self._schemes.canonical_number(typed)
+    def canonical(self, typed: str, method: Method | None = None) -> str | None:
+        """As the method's scheme reads it; before one is chosen, as the first that can."""
+        return self._schemes.canonical_number(typed, method)
 
     async def disown(self, tx: Transaction, person: Person) -> None:
         """“This was not me”: sessions and verifications end, and no push comes any more."""

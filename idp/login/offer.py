@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from idp.login.budgets import Budgets
 from idp.login.flow import LoginTransaction, Purpose, VerificationAttempt
-from idp.verify import Method
+from idp.verify import App, Method
 from idp.verify.schemes import Schemes
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`methods` may be chosen. `current` is the method of the attempt. `rests_after_denial`: a
-    phone whose person pressed reject is not rung again for a while."""
+    """`methods` may be chosen. `app` is that of the attempt's scheme; before there is one, of the
+    first method's. `current` is the method of the attempt. `rests_after_denial`: a phone whose
+    person pressed reject is not rung again for a while."""
 
     methods: tuple[Method, ...]
+    app: App
     current: Method | None = None
     rests_after_denial: bool = True
 
@@ -23,6 +26,11 @@ class Offer:
     def scan(self) -> Method | None:
         """The way to go on with a code to scan where a phone should have rung."""
         return next((method for method in self.methods if method.shows == "scan"), None)
+
+    def instead(self, advice: Mapping[str, str]) -> str:
+        """Of the ways that an error advises, one that is open to everybody here."""
+        ways = {m.shows for m in self.methods if m.shows != "leave" or not m.needs_number}
+        return next((sentence for shows, sentence in advice.items() if shows in ways), "")
 
     @property
     def life(self) -> int:
@@ -41,8 +49,11 @@ class Offers:
         return tuple(m for m in offered if not purpose.methods or m.id in purpose.methods)
 
     def of(self, login: LoginTransaction, attempt: VerificationAttempt | None) -> Offer:
+        methods = self.methods(login.purpose)
+        current = self._schemes.method(attempt.method) if attempt else None
         return Offer(
-            methods=self.methods(login.purpose),
-            current=self._schemes.method(attempt.method) if attempt else None,
+            methods=methods,
+            app=self._schemes.app(current or next(iter(methods), None)),
+            current=current,
             rests_after_denial=self._budgets.pause > 0,
         )

@@ -91,7 +91,7 @@ class AttemptOpener:
         except _OutOfDate:
             return False
         except _OverBudget as over:
-            await self._services.trail.note(who.entry(LIMITED, method=method.name, wait=over.wait))
+            await self._services.trail.note(who.entry(LIMITED, **method.labels, wait=over.wait))
             refusal = errors.TooManyPushes if method.disturbs else errors.NotStarted
             raise refusal(retry_after=over.wait) from None
         await self._start(attempt, opening, paused)
@@ -182,14 +182,14 @@ class AttemptOpener:
             if challenge.handle:
                 await store.take_handle(tx, challenge.handle, attempt.id, now)
             state = await attempts.attempt_opened(tx, opened)
-            await self._services.trail.write(tx, who.entry(STARTED, method=method.name))
+            await self._services.trail.write(tx, who.entry(STARTED, **method.labels))
             return state
 
         try:
             state = await self._services.database.write(work)
         except Conflict:
             raise errors.Disagreement(detail="the upstream gave out a handle twice") from None
-        metrics.LOGINS_STARTED.labels(method.name).inc()
+        metrics.LOGINS_STARTED.labels(**method.labels).inc()
         if state is AttemptState.REPLACED:  # while the upstream was asked
             await self.give_up(replace(opened, state=state))
 
@@ -216,13 +216,11 @@ class AttemptOpener:
             if isinstance(refusal, errors.NotStarted):
                 # somebody may be trying out who is registered
                 await self._budgets.failed(tx, method, who.source, now)
-            entry = who.entry(NOT_STARTED, method=method.name, why=refusal.code)
+            entry = who.entry(NOT_STARTED, **method.labels, why=refusal.code)
             await self._services.trail.write(tx, entry)
 
         await self._services.database.write(work)
-        log.warning(
-            "login.not_started", method=method.name, why=refusal.code, detail=refusal.detail
-        )
+        log.warning("login.not_started", **method.labels, why=refusal.code, detail=refusal.detail)
         if isinstance(refusal, errors.Disagreement):
             metrics.ALARMS.labels("upstream").inc()
 

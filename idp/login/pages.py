@@ -170,7 +170,7 @@ class LoginPages:
         if view.step is Step.FINISHED:
             return _back(view)
         method = next((m for m in view.offer.methods if m.name == form.get("method")), None)
-        number = self._entrance.canonical(form.get("pid", ""))
+        number = self._entrance.canonical(form.get("pid", ""), method)
         fault = _fault(method, form.get("pid", ""), number)
         if fault or method is None:
             view = replace(view, attempt=None, step=Step.CHOOSE)

@@ -105,11 +105,14 @@ class LoginRenderer:
             problem = errors.AlreadyFinished()  # out of time, but the way back is still open
         drawing = attempt.drawing if attempt else None
         left, kiosk = self.seconds(view), purpose.kiosk
+        language = self._templates.language(request, purpose.language)
+        why = problem or (ending(attempt) if attempt else None)
         return self._templates.page(
             request,
             "login/problem.html" if problem else PAGES[view.step],
             status=problem.status if problem else 200,
-            language=self._templates.language(request, purpose.language),
+            language=language,
+            **self._templates.app_words(view.offer.app, language),
             form_targets=_targets(purpose, drawing),
             here=view.path,
             login_id=view.login.id,
@@ -130,7 +133,8 @@ class LoginRenderer:
             scannable=view.scannable is not None,
             life_seconds=view.offer.life,
             mobile=_mobile(request),
-            problem=problem or (ending(attempt) if attempt else None),
+            problem=why,
+            instead=view.offer.instead(getattr(why, "instead", {})),
             wait_minutes=_minutes(problem),
             until=moment(problem.until)["text"] if isinstance(problem, errors.Maintenance) else "",
             waiting=not decided(view.step),

@@ -180,6 +180,7 @@ class Authorize:
             subject=self._tokens.subject(client, person.number_index) if person else "",
             consented=consented,
             methods=tuple(self._login.methods),
+            offered=tuple(self._login.offered(client.metadata.schemes)),
             now=self._services.clock.now(),
             consent_given=by_press,
         )
@@ -198,6 +199,7 @@ class Authorize:
             return_to=f"/authorize/{authorization_id}",
             cancel_to=f"/authorize/{authorization_id}/cancelled",
             language=asked.ui_locales,
+            schemes=client.metadata.schemes,
             methods=tuple(method.id for method in wished(scene)),
             number_hint=self._hints.number(asked),
             form_targets=(origin_of(asked.redirect_uri),),

@@ -23,7 +23,8 @@ class Next(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Everything that decides. `subject` is the session's person for this client;
-    `consented` what the person allowed this client before; `methods` all that there are."""
+    `consented` what the person allowed this client before; `methods` all that there are, of every
+    scheme, `offered` those that a login for this client can use."""
 
     client: Client
     request: AuthorizationRequest
@@ -31,6 +32,7 @@ class Scene:
     subject: str
     consented: frozenset[str]
     methods: Sequence[Method]
+    offered: Sequence[Method]
     now: int
     consent_given: bool = False
 
@@ -60,16 +62,37 @@ def acceptable(scene: Scene) -> Sequence[Method]:
     ]
 
 
+def possible(scene: Scene) -> Sequence[Method]:
+    """The acceptable ones that a login for this client can use."""
+    offered = {method.id for method in scene.offered}
+    return [method for method in acceptable(scene) if method.id in offered]
+
+
 def wished(scene: Scene) -> Sequence[Method]:
-    """Of the acceptable ones those as strong as acr_values would like, if there are any:
+    """Of the possible ones those as strong as acr_values would like, if there are any:
     voluntary, so the answer tells what really happened (OIDC Core §3.1.2.1)."""
-    values, able = scene.request.acr_values, acceptable(scene)
-    wish = min((method.rank for method in scene.methods if method.acr in values), default=0)
+    able, wish = possible(scene), _wish(scene)
     return [method for method in able if method.rank >= wish] or able
 
 
-def _by(methods: Sequence[Method], session: Session) -> bool:
-    return session.method in {method.id for method in methods}
+def _wish(scene: Scene) -> int:
+    """The least rank that acr_values would like."""
+    values = scene.request.acr_values
+    return min((method.rank for method in scene.methods if method.acr in values), default=0)
+
+
+def _enough(scene: Scene, session: Session) -> bool:
+    """Levels count, not schemes: who was verified by another scheme at a level that is acceptable
+    is not asked again. Where the client names methods, the session's must have such a name."""
+    name = session.method.rpartition(":")[2]
+    return any(m.acr == session.acr and m.name == name for m in acceptable(scene))
+
+
+def _weaker_than_wished(scene: Scene, session: Session) -> bool:
+    """And a login could do better."""
+    wish = _wish(scene)
+    rank = max((m.rank for m in scene.methods if m.acr == session.acr), default=0)
+    return rank < wish and any(method.rank >= wish for method in possible(scene))
 
 
 OTHER_PERSON = "another person is expected"  # asking again cannot help: a hint logs nobody in
@@ -89,8 +112,8 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
         ("asked to log in again", again and not scene.fresh),
         ("verified for another service", session.sole_relying_party not in everybody_or_this),
         (OTHER_PERSON, any(subject != scene.subject for subject in request.expected_subjects)),
-        ("by a method that is not enough", not _by(acceptable(scene), session)),
-        ("weaker than wished", not polite and not _by(wished(scene), session)),
+        ("by a method that is not enough", not _enough(scene, session)),
+        ("weaker than wished", not polite and _weaker_than_wished(scene, session)),
         ("too old", too_old and not scene.fresh),
     ]
 
@@ -98,7 +121,7 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
 def next_step(scene: Scene) -> Next:
     """Raises UnmetAuthenticationRequirements if nothing could be enough; LoginRequired or
     ConsentRequired where the client wants no page (prompt=none), or where a page cannot help."""
-    if not acceptable(scene):
+    if not possible(scene):
         raise UnmetAuthenticationRequirements
     reason = next((name for name, applies in login_reasons(scene) if applies), None)
     if reason:

@@ -39,15 +39,6 @@ _UPDATE = (
     .values(metadata=bindparam("document"), updated_at=bindparam("now"))
 )
 _TOUCH = update(clients).where(_C.client_id == bindparam("id")).values(updated_at=bindparam("now"))
-_SET_SYSTEM = (
-    update(clients)
-    .where(_C.client_id == bindparam("id"))
-    .values(
-        system_sealed=bindparam("sealed"),
-        system_index=bindparam("index"),
-        updated_at=bindparam("now"),
-    )
-)
 _SWITCH = (
     update(clients)
     .where(_C.client_id == bindparam("id"))
@@ -98,7 +89,7 @@ class Registrar:
                 client_id=client_id,
                 organisation_id=organisation or None,
                 metadata=stored.dump(metadata),
-                system_sealed="",
+                system_sealed="",  # unused
                 system_index=None,
                 created_at=now,
                 updated_at=now,
@@ -155,19 +146,6 @@ class Registrar:
         await self._database.write(work)
         self._clients.forget()
         return secret
-
-    async def set_system(self, client_id: str, account: str, system: str) -> None:
-        """Its own account at the verifier, as the JSON that `system` is; or "" and "" for none."""
-        sealed = self._vault.seal("system", system) if system else ""
-        index = self._vault.index("system", account) if account else None
-        now = self._clock.now()
-
-        async def work(tx: Transaction) -> None:
-            await tx.run(_SET_SYSTEM, id=client_id, sealed=sealed, index=index, now=now)
-            await self._note(tx, CHANGED, client_id)
-
-        await self._database.write(work)
-        self._clients.forget()
 
     async def switch(self, client_id: str, *, enabled: bool) -> None:
         """Raises LookupError, Refused."""

@@ -28,13 +28,12 @@ REMEMBERED = 20_000  # clients in the cache of a process
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """`organisation` owns it, or "". `system` is the client's own account at the verifier, as
-    JSON, or "". `disabled` by itself (`switched_off`), or with its organisation."""
+    """`organisation` owns it, or "". `disabled` by itself (`switched_off`), or with its
+    organisation."""
 
     client_id: str
     metadata: ClientMetadata
     secrets: tuple[Secret, ...]
-    system: str
     disabled: bool
     organisation: str = ""
     switched_off: bool = False
@@ -57,7 +56,6 @@ _C, _S, _O = clients.c, client_secrets.c, organisations.c
 _CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).select_from(
     clients.join(organisations, _O.id == _C.organisation_id, isouter=True)
 )
-_BY_SYSTEM = select(_C.client_id).where(_C.system_index == bindparam("index"))
 _ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
 _OWNED = _ALL.where(_C.organisation_id == bindparam("id"))
 _ALL_SECRETS = select(client_secrets).where(unexpired()).order_by(_S.client_id, _S.created_at)
@@ -98,12 +96,6 @@ class Clients:
         client = await self.find(client_id)
         return None if client is None or client.disabled else client
 
-    async def by_system(self, account: str) -> Client | None:
-        """The client that has this account at the verifier."""
-        index = self._vault.index("system", account)
-        row = await self._database.one(_BY_SYSTEM, index=index)
-        return await self.find(row["client_id"]) if row else None
-
     async def all(self) -> list[Client]:
         now, secrets = self._clock.now(), defaultdict[str, list[Row]](list)
         for secret in await self._database.all(_ALL_SECRETS, now=now):
@@ -124,12 +116,10 @@ class Clients:
         return await self._database.all(_SECRETS, id=client_id, now=now)
 
     def _read(self, row: Row, secrets: Sequence[Row]) -> Client:
-        sealed = row["system_sealed"]
         return Client(
             client_id=row["client_id"],
             metadata=stored.read(ClientMetadata, row["metadata"]),
             secrets=tuple(Secret(s["digest"], s["expires_at"]) for s in secrets),
-            system=self._vault.open_text("system", sealed) if sealed else "",
             disabled=(row["disabled_at"] or row["organisation_disabled_at"]) is not None,
             organisation=row["organisation_id"] or "",
             switched_off=row["disabled_at"] is not None,

@@ -72,6 +72,11 @@ class ClientMetadata(BaseModel):
         " left out: the host of the first redirect URI, or the client itself",
     )
     minimum_acr: str | None = Field(None, description="the weakest level of a login it accepts")
+    schemes: tuple[str, ...] = Field(
+        (),
+        description="the schemes that its logins use, the preferred first; none named: those that"
+        " `login.schemes` offers",
+    )
     methods: tuple[str, ...] = Field(
         (), description="the ways to verify that it allows; none named: all"
     )

@@ -9,7 +9,7 @@ A further scheme is one more folder here, its settings, and one line in idp/hous
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -40,6 +40,11 @@ class Method:
     def id(self) -> str:
         """Unique over all schemes; what attempts and sessions are stored with."""
         return f"{self.scheme}:{self.name}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """For audit entries, log lines and metrics."""
+        return {"scheme": self.scheme, "method": self.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,16 @@ class App:
     register_url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """For `idp doctor`: what was looked at, what was seen, and what to do where it is not well."""
+
+    result: Literal["ok", "warn", "fail"]
+    what: str
+    seen: str
+    remedy: str = ""
+
+
 # ── what a scheme is handed ─────────────────────────────────────────────────────────────────────
 
 Reserve = Callable[[str], Awaitable[tuple[int, int]]]
@@ -234,4 +249,15 @@ class Verifier(Protocol):
 
     async def aclose(self) -> None:
         """Give back connections."""
+        ...
+
+    # ── for operators ────────────────────────────────────────────────────────────────────────
+
+    async def checks(self, *, production: bool) -> Sequence[Check]:
+        """Settings that are certainly wrong, and whether the upstream can be reached."""
+        ...
+
+    def account_document(self, account: str, keys: Sequence[str], name: str) -> dict[str, Any]:
+        """What `Accounts` keeps for a relying party's own account, known upstream as `account`;
+        phones show `name`. Raises ValueError, also where the scheme has no such accounts."""
         ...

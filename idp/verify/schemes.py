@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from idp.kernel.errors import NotStarted
-from idp.verify import App, Attempt, Challenge, Method, Order, Outcome, Verifier
+from idp.verify import App, Attempt, Challenge, Check, Method, Order, Outcome, Verifier
+
+FIRST = "twfido"  # whose methods were stored by their bare names, when it was the only scheme
 
 
 class Schemes:
     """`verifiers` in the order of preference: where two schemes have a method of one name, the
     first is used. `enabled` names those whose methods the house offers, () for all; another one
-    only finishes what it began, or serves relying parties that name it."""
+    only finishes what it began, or serves relying parties that name it. Raises ValueError if there
+    is none, two have one name, or one is enabled that there is not."""
 
     def __init__(self, verifiers: Sequence[Verifier], enabled: Sequence[str] = ()) -> None:
         self._verifiers = {verifier.scheme: verifier for verifier in verifiers}
         self._enabled = tuple(enabled) or tuple(self._verifiers)
+        if not verifiers or len(self._verifiers) != len(verifiers):
+            raise ValueError("at least one scheme is needed, and each once")
+        if unknown := set(self._enabled) - set(self._verifiers):
+            raise ValueError(f"no such scheme: {', '.join(sorted(unknown))}")
         self.methods: Mapping[str, Method] = {
             method.id: method for verifier in verifiers for method in verifier.methods.values()
         }
 
     def __iter__(self) -> Iterator[Verifier]:
         return iter(self._verifiers.values())
+
+    def named(self, scheme: str) -> Verifier | None:
+        return self._verifiers.get(scheme)
 
     def offered(self, schemes: Sequence[str] = ()) -> list[Method]:
         """The methods of these schemes, or of the house's; each name once."""
@@ -33,11 +44,8 @@ class Schemes:
         return list(found.values())
 
     def method(self, stored: str) -> Method | None:
-        """By its id; a bare name, as it was stored before schemes had names, means the first
-        scheme that has it. None if it has been switched off since."""
-        if ":" in stored:
-            return self.methods.get(stored)
-        return next((m for m in self.methods.values() if m.name == stored), None)
+        """By its id, or by a bare name. None if it has been switched off since."""
+        return self.methods.get(stored if ":" in stored else f"{FIRST}:{stored}")
 
     def of(self, method: Method) -> Verifier:
         return self._verifiers[method.scheme]
@@ -45,15 +53,16 @@ class Schemes:
     def closed_until(self, method: Method) -> int:
         return self.of(method).closed_until
 
-    def app(self, method: Method | None) -> App:
+    def app(self, method: Method | None = None) -> App:
         """Of the method's scheme, or of the one that the house prefers."""
         return self._verifiers[method.scheme if method else self._enabled[0]].app
 
     # ── numbers ────────────────────────────────────────────────────────────────────────────────
 
-    def canonical_number(self, typed: str) -> str | None:
-        """As the first scheme reads it that can."""
-        found = (verifier.canonical_number(typed) for verifier in self)
+    def canonical_number(self, typed: str, method: Method | None = None) -> str | None:
+        """As the method's scheme reads it; before one is chosen, as the first that can."""
+        readers = [self.of(method)] if method else self
+        found = (verifier.canonical_number(typed) for verifier in readers)
         return next((number for number in found if number is not None), None)
 
     def masked(self, number: str) -> str:
@@ -70,16 +79,24 @@ class Schemes:
         return await self.of(method).start(order)
 
     async def poll(self, attempt: Attempt) -> Outcome:
-        return await self._by(attempt).poll(attempt)
+        verifier, attempt = self._by(attempt)
+        return await verifier.poll(attempt)
 
     async def cancel(self, attempt: Attempt) -> None:
-        await self._by(attempt).cancel(attempt)
+        verifier, attempt = self._by(attempt)
+        await verifier.cancel(attempt)
 
-    def _by(self, attempt: Attempt) -> Verifier:
+    def _by(self, attempt: Attempt) -> tuple[Verifier, Attempt]:
         method = self.method(attempt.method)
         if method is None:
             raise NotStarted(detail="the method is off")
-        return self.of(method)
+        return self.of(method), replace(attempt, method=method.id)
+
+    async def checks(self, *, production: bool) -> list[Check]:
+        """For `idp doctor`, of every scheme."""
+        return [
+            check for verifier in self for check in await verifier.checks(production=production)
+        ]
 
     async def aclose(self) -> None:
         for verifier in self:

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from idp.verify.twfido.numbers import valid
+from idp.verify.numbers import valid
 from tests.browser.dev import Dev
 from tests.browser.person import Person
 from tests.services.chromium import Chromium

@@ -4,6 +4,7 @@ redirects, answers the bridge's pages, and ends where the program leaves them.""
 from __future__ import annotations
 
 import ssl
+from http.cookiejar import Cookie, CookieJar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -32,6 +33,7 @@ class Person:
             verify=ssl.create_default_context(cafile=ca) if ca else True,
         )
         self.pages: list[Page] = []  # every page seen, the newest last
+        self._http.cookies = _LoopbackJar()
 
     def open(self, url: str) -> Page:
         """Only follows redirects; presses nothing."""
@@ -93,3 +95,12 @@ class Person:
 
     def close(self) -> None:
         self._http.close()
+
+
+class _LoopbackJar(CookieJar):
+    """Sends Secure cookies to loopback addresses without TLS too, as browsers do (W3C Secure
+    Contexts): nothing else is visited here."""
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        cookie.secure = False
+        super().set_cookie(cookie)

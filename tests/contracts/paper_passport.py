@@ -1,17 +1,21 @@
-"""A paper passport: a second scheme in fifty lines, to show that the contract is not TW FidO's."""
+"""A paper passport: a second scheme in fifty lines, to show that the contract is not TW FidO's; and
+a counter for ID cards, a third one, whose numbers and one method's name are those of TW FidO."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
+from typing import Any
 
 from idp.kernel.errors import Denied, Disagreement, NotStarted
 from idp.verify import (
     App,
     Attempt,
     Challenge,
+    Check,
     Method,
     Order,
     Outcome,
@@ -19,6 +23,7 @@ from idp.verify import (
     State,
     UpstreamPaths,
     Wakeup,
+    numbers,
 )
 
 
@@ -68,5 +73,46 @@ class PaperPassport:
     async def aclose(self) -> None:
         """Nothing is open."""
 
+    async def checks(self, *, production: bool) -> Sequence[Check]:
+        return [Check("ok", "passport desk", "an officer is there")]
+
+    def account_document(self, account: str, keys: Sequence[str], name: str) -> dict[str, Any]:
+        raise ValueError("relying parties have no desks of their own")
+
     async def decide(self, handle: str, yes: bool) -> None:
         self._said[handle] = yes
+
+
+class CardCounter(PaperPassport):
+    """An officer looks at an ID card: here (qr), or at a counter that the browser is sent to and
+    comes back from with its ticket (counter). The counter also calls us."""
+
+    scheme = "idcard"
+    app = App("身分證櫃檯", "ID card counter")
+    paths = UpstreamPaths("/idcard/return", "/idcard/callback", ("192.0.2.0/24",), {"thank": "you"})
+    _here = Method("idcard", "qr", "urn:twfido:qr", ("face",), 2, "wait", True, life=600)
+    _away = Method("idcard", "counter", "urn:idcard:counter", ("face",), 3, "leave", True)
+    methods: Mapping[str, Method] = MappingProxyType({m.id: m for m in (_here, _away)})
+
+    def canonical_number(self, typed: str) -> str | None:
+        return numbers.canonical(typed)
+
+    def masked(self, number: str) -> str:
+        return numbers.mask(number)
+
+    async def start(self, order: Order) -> Challenge:
+        if order.method != self._away.id:
+            return await super().start(order)
+        return Challenge("desk-1", None, "Counter", 180, action="https://counter.test/")
+
+    async def accept(self, attempt: Attempt | None, fields: Mapping[str, str]) -> Returned:
+        if "ticket" not in fields:
+            raise Disagreement(detail="no ticket")
+        return Returned(fields["ticket"], "yes")
+
+    async def wakeup(self, body: bytes) -> Wakeup:
+        try:
+            told = json.loads(body)
+            return Wakeup(told["system"], told["ticket"], "yes")
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise Disagreement(detail="no ticket") from None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from idp.house import clients_of, registrar_of
+from idp.jobs import Follower
 from idp.kernel.database import Conflict
-from idp.kernel.tables import client_secrets, clients
+from idp.kernel.tables import client_secrets, upstream_accounts
+from idp.registry.accounts import Accounts
 from idp.verify.twfido.settings import System
 from tests.house import TestHouse
 
@@ -127,16 +128,42 @@ async def test_changing_the_way_to_authenticate(house: TestHouse) -> None:
 
 async def test_a_client_s_own_account_is_sealed(house: TestHouse) -> None:
     """Its key at the verifier is not to be read in the store, and it is found by its account."""
-    program, register = await house.register_program(), house.house.clients
+    program, accounts = await house.register_program(), house.house.accounts
     key = "0F1E2D3C4B5A69788796A5B4C3D2E1F0"
     known: dict[str, Any] = {"syscode": "20200820100951269231", "keys": (key,), "name": "館藏"}
-    await house.registrar.set_system(program.id, known["syscode"], json.dumps(known))
-    found = await register.by_system(known["syscode"])
-    assert found is not None
-    assert found.client_id == program.id
-    assert System.read(json.loads(found.system)) == System(**known)
-    rows = str([dict(r) for r in await house.services.database.all(select(clients))])
+    await accounts.set(program.id, "twfido", known["syscode"], System(**known).document())
+    for found in (
+        await accounts.named("twfido", known["syscode"]),
+        await accounts.of("twfido", program.id),
+    ):
+        assert found is not None
+        assert System.read(found) == System(**known)
+    assert await accounts.of("passport", program.id) is None
+    assert await accounts.named("passport", known["syscode"]) is None
+    rows = str([dict(r) for r in await house.services.database.all(select(upstream_accounts))])
     assert key not in rows
     assert known["syscode"] not in rows
-    await house.registrar.set_system(program.id, "", "")
-    assert await register.by_system(known["syscode"]) is None
+    await accounts.drop(program.id, "twfido")
+    assert await accounts.named("twfido", known["syscode"]) is None
+    assert await accounts.of("twfido", program.id) is None
+
+
+async def test_accounts_are_read_anew_when_the_stamp_grows(house: TestHouse) -> None:
+    """What another process stored is used after `forget`, and is not asked for before."""
+    program, ours = await house.register_program(), house.house.accounts
+    services = house.services
+    theirs = Accounts(services.database, services.vault, services.clock, services.trail)
+    assert await ours.of("twfido", program.id) is None
+    await theirs.set(program.id, "twfido", "1", {"name": "one"})
+    assert await ours.of("twfido", program.id) is None
+    await Follower(house.house).look()
+    assert await ours.of("twfido", program.id) == {"name": "one"}
+    await theirs.set(program.id, "twfido", "2", {"name": "two"})
+    await theirs.set(program.id, "passport", "2", {"name": "three"})
+    ours.forget()
+    assert await ours.named("twfido", "1") is None
+    assert await ours.named("twfido", "2") == {"name": "two"}
+    assert await ours.named("passport", "2") == {"name": "three"}
+    assert await ours.schemes_of(program.id) == ["passport", "twfido"]
+    events = await house.events("client.account_set")
+    assert [e["detail"]["scheme"] for e in events] == ["twfido", "twfido", "passport"]

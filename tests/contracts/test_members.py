@@ -15,7 +15,7 @@ from idp.kernel.tables import binding_codes, members
 from idp.kernel.vault import VaultBroken
 from idp.members import codes
 from idp.members.sheet import SheetRefused
-from idp.verify.twfido import numbers
+from idp.verify import numbers
 from tests.wecard import (
     ALICE,
     BOB,

@@ -17,7 +17,7 @@ from idp.kernel.tables import metadata
 from idp.kernel.vault import VaultBroken
 from idp.login.persons import Persons
 from idp.settings import Settings
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 from tests.actors import Browser, Service, log_in
 from tests.house import TestHouse
 

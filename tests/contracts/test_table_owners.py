@@ -37,6 +37,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "registry.organisations",
         "registry.secrets",
     ),
+    "upstream_accounts": ("registry.accounts",),
     "credential_uses": ("registry.uses", "registry.secrets"),
     "persons": ("login.persons", "login.session"),
     "logins": ("login.store", "login.attempts", "login.history"),

@@ -29,7 +29,7 @@ from idp.verify import (
     Verifier,
 )
 from tests.contracts.ministry import Ministry
-from tests.contracts.paper_passport import PaperPassport
+from tests.contracts.paper_passport import CardCounter, PaperPassport
 
 HAND = "A123456789"  # decides on the phone page
 HASTY = 0.4  # a time limit, seconds, that six slow seconds exceed
@@ -81,7 +81,14 @@ def passport_case() -> Case:
     return Case(made, " 123456789 ", made.decide)
 
 
-@pytest.fixture(params=[twfido_case, passport_case], ids=["twfido", "passport"])
+def card_case() -> Case:
+    made = CardCounter()
+    return Case(made, " ａ123456789", made.decide)
+
+
+@pytest.fixture(
+    params=[twfido_case, passport_case, card_case], ids=["twfido", "passport", "idcard"]
+)
 def case(request: pytest.FixtureRequest) -> Case:
     make: Callable[[], Case] = request.param
     return make()
@@ -109,6 +116,16 @@ async def test_numbers_are_normalised_and_masked(case: Case) -> None:
     assert number == case.verifier.canonical_number(number)
     assert case.verifier.canonical_number("nobody") is None
     assert number[2:-4] not in case.verifier.masked(number)
+
+
+async def test_operators_are_told_how_it_is(case: Case) -> None:
+    """Each check says what was looked at and what was seen, and what to do where it is not well;
+    an account that cannot be one is refused."""
+    for check in await case.verifier.checks(production=True):
+        assert check.what and check.seen
+        assert (check.result == "ok") == (not check.remedy)
+    with pytest.raises(ValueError, match=r"."):
+        case.verifier.account_document("nothing", (), "")
 
 
 async def test_yes(case: Case) -> None:
@@ -173,7 +190,7 @@ async def test_cancelling_never_fails(case: Case) -> None:
 async def drive(ministry: Ministry, method: str, number: str) -> list[Outcome]:
     """Start, then poll at once, and once more with the clock turned on to 3 s and to 180 s,
     until it is decided."""
-    order = Order("rp", method, number)
+    order = Order("rp", f"twfido:{method}", number)
     attempt = attempt_of(await ministry.verifier.start(order), order)
     seen: list[Outcome] = []
     for seconds in (0, 1, 3, 177):
@@ -241,7 +258,7 @@ async def test_somebody_slow(hasty: Ministry) -> None:
 )
 async def test_by_way_of_the_browser(ministry: Ministry, method: str, form: dict[str, str]) -> None:
     """Web and dongle: the browser brings the qrid back, and FATH-02 says who approved."""
-    order = Order("rp", method, None if method == "web" else HAND)
+    order = Order("rp", f"twfido:{method}", None if method == "web" else HAND)
     challenge = await ministry.verifier.start(order)
     attempt = attempt_of(challenge, order)
     fields = await ministry.browse(challenge, **form)
@@ -253,9 +270,9 @@ async def test_by_way_of_the_browser(ministry: Ministry, method: str, form: dict
 async def test_somebody_elses_approval_does_not_open_a_dongle_login(ministry: Ministry) -> None:
     """Who opens a dongle login with a victim's number and brings back the qrid of an approval of
     their own is refused, even by FATH-02 alone."""
-    own = Order("rp", "dongle", HAND)
+    own = Order("rp", "twfido:dongle", HAND)
     fields = await ministry.browse(await ministry.verifier.start(own), action="approve")
-    order = Order("rp", "dongle", "B222222228")
+    order = Order("rp", "twfido:dongle", "B222222228")
     attempt = attempt_of(await ministry.verifier.start(order), order)
     with pytest.raises(Disagreement):
         await ministry.verifier.accept(attempt, fields)
@@ -265,7 +282,7 @@ async def test_somebody_elses_approval_does_not_open_a_dongle_login(ministry: Mi
 
 async def test_the_simulators_callback_is_understood(ministry: Ministry) -> None:
     """FEXCH-02 as the simulator sends it is signed rightly and names the transaction."""
-    order = Order("rp", "qr", HAND)
+    order = Order("rp", "twfido:qr", HAND)
     challenge = await ministry.verifier.start(order)
     assert challenge.handle is not None
     await ministry.decide(challenge.handle, True)
@@ -291,7 +308,7 @@ async def test_the_simulators_callback_is_understood(ministry: Ministry) -> None
 )
 async def test_faults_of_the_simulator(hasty: Ministry, fault: Any) -> None:
     """Whatever the upstream's answer suffers, nobody is let in, and it is one of two errors."""
-    order = Order("rp", "push", "A100000010")
+    order = Order("rp", "twfido:push", "A100000010")
     attempt = attempt_of(await hasty.verifier.start(order), order)
     answer = await hasty.http.post("http://localhost/control", json={"faults": {"FATH-02": fault}})
     assert answer.status_code == 200

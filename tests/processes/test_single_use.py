@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from idp.house import directory_of
 from idp.kernel.tables import attempts, audit, counters, grants, logins, sessions
-from idp.verify.twfido.numbers import canonical
+from idp.verify.numbers import canonical
 from idp.verify.twfido.simulator.checksum import checksum
 from tests.processes.people import (
     CARD,

@@ -39,7 +39,7 @@ def client(**fields: Any) -> Client:
         "scopes": ("openid", "profile", "email", "twid"),
         "response_modes": ("query", "form_post"),
     }
-    return Client("c", ClientMetadata.model_validate(known | fields), (), "", disabled=False)
+    return Client("c", ClientMetadata.model_validate(known | fields), (), disabled=False)
 
 
 def understood(registered: Client | None = None, **changes: str) -> AuthorizationRequest:

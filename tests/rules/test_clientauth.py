@@ -137,7 +137,7 @@ def client(*signers: Signer) -> Client:
         token_endpoint_auth_method="private_key_jwt",
         jwks={"keys": [s.public() for s in signers]},
     )
-    return Client(signers[0].client_id, metadata, (), "", disabled=False)
+    return Client(signers[0].client_id, metadata, (), disabled=False)
 
 
 def test_a_proven_assertion_is_spent() -> None:

@@ -34,7 +34,7 @@ REQUEST = AuthorizationRequest("c", "https://c.test/", ("openid",), seen_session
 
 def client(**fields: Any) -> Client:
     known = {"client_name": "c", "redirect_uris": ("https://c.test/",), "scopes": ("openid",)}
-    return Client("c", ClientMetadata.model_validate(known | fields), (), "", disabled=False)
+    return Client("c", ClientMetadata.model_validate(known | fields), (), disabled=False)
 
 
 def scene(
@@ -48,6 +48,7 @@ def scene(
         session=session,
         subject="me",
         methods=METHODS,
+        offered=METHODS,
         **(known | outer),
     )
 

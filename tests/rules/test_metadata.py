@@ -118,7 +118,7 @@ def test_schemes_that_no_app_owns(uri: str) -> None:
 def with_uris(*uris: str, native: bool = False) -> Client:
     kind = "native" if native else "web"
     metadata = made(redirect_uris=uris, application_type=kind, sector="s")
-    return Client("c", metadata, (), "", disabled=False)
+    return Client("c", metadata, (), disabled=False)
 
 
 DIFFERENT = [

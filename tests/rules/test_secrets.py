@@ -30,7 +30,7 @@ def test_secrets_are_recognised() -> None:
 
 def test_which_secrets_are_known() -> None:
     """Live ones, until the second their overlap ends."""
-    client = Client("c", PROGRAM, (Secret("old", 100), Secret("new", None)), "", disabled=False)
+    client = Client("c", PROGRAM, (Secret("old", 100), Secret("new", None)), disabled=False)
     assert client.knows("new", 10**10)
     assert client.knows("old", 99)
     assert not client.knows("old", 100)

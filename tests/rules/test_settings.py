@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from idp.kernel.services import master_key
+from idp.house import SCHEMES
+from idp.kernel.services import master_keys
 from idp.kernel.settings import BadSettings, KernelSettings, Section, load
 from idp.settings import Settings, read_settings, unsafe
 from idp.verify.twfido.checksum import SAMPLE_KEYS
@@ -188,6 +189,41 @@ def test_secrets_are_not_shown(file: Path) -> None:
     assert "ab" not in " ".join(found).replace("valid", "")
 
 
+# ── schemes ─────────────────────────────────────────────────────────────────────────────────────
+
+WITHOUT = 'issuer = "https://id.example.gov.tw"\n[keys]\nmaster_key = "' + "00" * 32 + '"\n'
+
+
+def test_a_bridge_without_a_scheme(file: Path) -> None:
+    """Every scheme's section may be left out, but not all of them: nobody could log in."""
+    settings = read(file, WITHOUT)
+    assert settings.upstreams == {}
+    (fault,) = unsafe(settings)
+    assert fault.startswith("twfido")
+    assert "nobody can log in without a scheme" in fault
+
+
+@pytest.mark.parametrize(
+    ("named", "fault"),
+    [
+        ("twfdo", "login.schemes: there is no section [twfdo]; did you mean twfido?"),
+        ("passport", "login.schemes: there is no section [passport]"),
+    ],
+)
+def test_schemes_that_are_offered_are_configured(file: Path, named: str, fault: str) -> None:
+    """A name of login.schemes without its section refuses to start, with what was probably
+    meant."""
+    environ = {"IDP_KEYS__MASTER_KEY": "00" * 32}
+    assert unsafe(read(file, IDP_LOGIN__SCHEMES='["twfido"]', **environ)) == []
+    offered = f'["twfido", "{named}"]'
+    assert unsafe(read(file, IDP_LOGIN__SCHEMES=offered, **environ)) == [fault]
+
+
+def test_every_scheme_is_made_in_the_house() -> None:
+    """A section of a scheme has its line in idp/house.py, and none is without a section."""
+    assert list(SCHEMES) == Settings.schemes()
+
+
 # ── what production refuses ─────────────────────────────────────────────────────────────────────
 
 ISSUERS = {
@@ -258,16 +294,16 @@ def test_master_keys_that_are_none(file: Path, key: str) -> None:
     """Told as a fault of the settings, without the key."""
     settings = read(file, IDP_KEYS__MASTER_KEY=key)
     with pytest.raises(BadSettings, match="64 hex digits"):
-        master_key(settings)
+        master_keys(settings)
 
 
 def test_a_master_key_that_others_can_read(file: Path, tmp_path: Path) -> None:
     """The embedded default refuses to start, and says what helps."""
     settings = read(file, IDP_KEYS__DIRECTORY=str(tmp_path / "keys"))
-    assert len(master_key(settings)) == 32
+    assert len(master_keys(settings)[0]) == 32
     (tmp_path / "keys" / "master.key").chmod(0o644)
     with pytest.raises(BadSettings, match="chmod 600"):
-        master_key(settings)
+        master_keys(settings)
 
 
 # ── the manual ──────────────────────────────────────────────────────────────────────────────────

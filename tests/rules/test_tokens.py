@@ -85,7 +85,7 @@ def client(client_id: str = "service", **fields: Any) -> Client:
         "scopes": ("openid",),
     }
     metadata = ClientMetadata.model_validate(known | fields).with_sector(client_id)
-    return Client(client_id, metadata, (), "", disabled=False)
+    return Client(client_id, metadata, (), disabled=False)
 
 
 # ── subjects ────────────────────────────────────────────────────────────────────────────────────

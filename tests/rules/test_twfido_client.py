@@ -25,8 +25,8 @@ from tests.rules.twfido_upstream import (
     verifier,
 )
 
-ORDER = Order("rp", "push", PID)
-ATTEMPT = Attempt("rp", "push", SYSCODE, QRID, PID)
+ORDER = Order("rp", "twfido:push", PID)
+ATTEMPT = Attempt("rp", "twfido:push", SYSCODE, QRID, PID)
 
 
 def boom(*_: Any) -> httpx.Response:
@@ -52,7 +52,7 @@ async def test_openings_are_never_sent_twice(kind: str) -> None:
     for method in ("push", "qr"):
         upstream = Upstream(NO_ANSWER[kind])
         with pytest.raises(UpstreamAway) as away:
-            await verifier(upstream).start(Order("rp", method, PID))
+            await verifier(upstream).start(Order("rp", f"twfido:{method}", PID))
         assert len(upstream.seen) == 1
         assert PID not in str(away.value)
         assert away.value.__cause__ is None

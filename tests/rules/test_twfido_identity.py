@@ -18,8 +18,8 @@ from idp.kernel.errors import (
     VerificationError,
 )
 from idp.verify import Attempt, Order, State
+from idp.verify.numbers import mask
 from idp.verify.twfido.checksum import chksum
-from idp.verify.twfido.numbers import mask
 from idp.verify.twfido.settings import System
 from tests.rules.twfido_upstream import (
     KEY,
@@ -40,7 +40,7 @@ ELSEWHERE = "20990101000000000001"
 def attempt(method: str, **changes: Any) -> Attempt:
     number = None if method == "web" else PID
     known = {"relying_party": "rp", "system": SYSCODE, "handle": QRID, "number": number}
-    return Attempt(method=method, **(known | changes))
+    return Attempt(method=f"twfido:{method}", **(known | changes))
 
 
 def saying(**fields: Any) -> Upstream:
@@ -56,16 +56,16 @@ def test_levels() -> None:
     methods = list(verifier(NOBODY).methods.values())
     ladder = sorted(methods, key=lambda m: m.rank)
     assert [m.acr for m in ladder] == [f"urn:twfido:{m}" for m in ("push", "qr", "web", "dongle")]
-    assert [m.id for m in methods if m.disturbs] == ["push"]
-    assert [m.id for m in methods if not m.needs_number] == ["web"]
+    assert [m.name for m in methods if m.disturbs] == ["push"]
+    assert [m.name for m in methods if not m.needs_number] == ["web"]
 
 
 async def test_a_method_that_is_off() -> None:
     """A method that is not configured is not offered and cannot be started."""
     ours = verifier(NOBODY, methods=("qr",))
-    assert list(ours.methods) == ["qr"]
+    assert list(ours.methods) == ["twfido:qr"]
     with pytest.raises(NotStarted):
-        await ours.start(Order("rp", "push", PID))
+        await ours.start(Order("rp", "twfido:push", PID))
 
 
 # ── start ───────────────────────────────────────────────────────────────────────────────────────
@@ -92,7 +92,7 @@ async def test_a_method_that_is_off() -> None:
 async def test_openings_that_fail(answer: dict[str, Any], why: type[VerificationError]) -> None:
     """Not registered and every other refusal look alike; contradictions raise an alarm."""
     with pytest.raises(why) as failed:
-        await verifier(Upstream(lambda *_: answer)).start(Order("rp", "qr", PID))
+        await verifier(Upstream(lambda *_: answer)).start(Order("rp", "twfido:qr", PID))
     assert type(failed.value) is why
     assert PID not in str(failed.value)
 
@@ -103,14 +103,14 @@ async def test_nothing_is_asked_for_a_number_that_is_nobodys(number: str | None)
     upstream = Upstream(lambda *_: opened())
     for method in ("push", "qr", "dongle"):
         with pytest.raises(NotStarted):
-            await verifier(upstream).start(Order("rp", method, number))
+            await verifier(upstream).start(Order("rp", f"twfido:{method}", number))
     assert upstream.seen == []
 
 
 @pytest.mark.parametrize("pid", [PID, mask(PID), "", None])
 async def test_an_opening_may_name_the_person_or_not(pid: str | None) -> None:
     """The answer's pid is optional; ours and its mask are both right."""
-    challenge = await verifier(saying(**opened(pid=pid))).start(Order("rp", "push", PID))
+    challenge = await verifier(saying(**opened(pid=pid))).start(Order("rp", "twfido:push", PID))
     assert (challenge.system, challenge.handle, challenge.qr) == (SYSCODE, QRID, None)
     assert challenge.display_name == "示範服務"
     assert challenge.expires_in == 180
@@ -119,7 +119,7 @@ async def test_an_opening_may_name_the_person_or_not(pid: str | None) -> None:
 async def test_the_qr_code() -> None:
     """It carries qrid, op, sysaction and sysname as compact JSON, or the configured template,
     and never a number."""
-    order = Order("rp", "qr", PID)
+    order = Order("rp", "twfido:qr", PID)
     made = await verifier(saying(**opened(pid=PID))).start(order)
     assert made.qr is not None
     words = {"qrid": QRID, "op": "Nty", "sysaction": "登入", "sysname": "示範服務"}
@@ -133,8 +133,8 @@ async def test_which_interface_opens_what_is_configuration() -> None:
     """QR and push may change places, since the slides' picture is lost."""
     upstream = Upstream(lambda *_: opened())
     ours = verifier(upstream, opens_with={"qr": "FATH-01", "push": "FEXCH-01"})
-    await ours.start(Order("rp", "qr", PID))
-    await ours.start(Order("rp", "push", PID))
+    await ours.start(Order("rp", "twfido:qr", PID))
+    await ours.start(Order("rp", "twfido:push", PID))
     assert [interface for interface, _ in upstream.seen] == ["fath-01", "fexch-01"]
 
 
@@ -142,8 +142,8 @@ async def test_the_browser_is_sent_with_signed_fields() -> None:
     """Web and dongle call nobody: the browser gets an address and signed fields, the dongle's
     with the number, the web's without even if one was typed."""
     ours = verifier(NOBODY, browser_base_url="https://browser.test", browser_form_method="get")
-    web = await ours.start(Order("rp", "web", PID))
-    dongle = await ours.start(Order("rp", "dongle", PID))
+    web = await ours.start(Order("rp", "twfido:web", PID))
+    dongle = await ours.start(Order("rp", "twfido:dongle", PID))
     assert web.action == "https://browser.test/rp-api-fweb-01"
     assert [name for name, _ in web.fields] == ["syscode", "tranSeq", "chksum"]
     assert dict(dongle.fields)["pid"] == PID
@@ -342,11 +342,8 @@ async def test_a_second_return_must_be_the_same() -> None:
 
 # ── callbacks, and other systems ────────────────────────────────────────────────────────────────
 
-THEIRS = System(ELSEWHERE, (OLD_KEY,), "別的服務")
-
-
-async def theirs(asked: str) -> System | None:
-    return THEIRS if asked in ("agency", ELSEWHERE) else None
+_ACCOUNT = System(ELSEWHERE, (OLD_KEY,), "別的服務").document()
+THEIRS, NAMED = {"agency": _ACCOUNT}, {ELSEWHERE: _ACCOUNT}
 
 
 def called(**changes: str) -> bytes:
@@ -378,7 +375,7 @@ async def test_callbacks_that_wake_nobody(changes: dict[str, str]) -> None:
 
 async def test_a_callback_is_checked_with_the_keys_of_its_system() -> None:
     """A callback for a relying party's own syscode is checked with that party's key, not ours."""
-    ours = verifier(NOBODY, by_syscode=theirs)
+    ours = verifier(NOBODY, named=NAMED)
     with pytest.raises(Disagreement):
         await ours.wakeup(called(syscode=ELSEWHERE))
     signed = called(syscode=ELSEWHERE, chksum=chksum(OLD_KEY, "000020200801000000"))
@@ -387,8 +384,8 @@ async def test_a_callback_is_checked_with_the_keys_of_its_system() -> None:
 
 async def test_a_relying_party_with_its_own_system() -> None:
     """Its own syscode, key and name are used, so that the phone shows whom it is for."""
-    ours = verifier(NOBODY, systems=theirs)
-    challenge = await ours.start(Order("agency", "web"))
+    ours = verifier(NOBODY, of=THEIRS)
+    challenge = await ours.start(Order("agency", "twfido:web"))
     fields = dict(challenge.fields)
     assert (challenge.system, challenge.display_name) == (ELSEWHERE, "別的服務")
     assert fields["chksum"] == chksum(OLD_KEY, ELSEWHERE + fields["tranSeq"])
@@ -398,9 +395,9 @@ async def test_an_attempt_keeps_its_system() -> None:
     """An attempt is asked for under the account that opened it, even if the relying party has
     another by now; if that account is gone the attempt ends."""
     upstream = saying(rcode="0000")
-    await verifier(upstream, systems=theirs).poll(attempt("push", relying_party="agency"))
+    await verifier(upstream, of=THEIRS).poll(attempt("push", relying_party="agency"))
     assert upstream.seen[-1][1]["syscode"] == SYSCODE
-    await verifier(upstream, by_syscode=theirs).poll(attempt("push", system=ELSEWHERE))
+    await verifier(upstream, named=NAMED).poll(attempt("push", system=ELSEWHERE))
     assert upstream.seen[-1][1]["syscode"] == ELSEWHERE
     gone = await verifier(upstream).poll(attempt("push", system=ELSEWHERE))
     assert gone.why is Disagreement
@@ -411,7 +408,7 @@ async def test_nothing_personal_in_the_log(caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.DEBUG)
     upstream = Upstream(lambda i, _: opened(pid=PID) if i == "fath-01" else {"rcode": "0000"})
     ours = verifier(upstream)
-    await ours.start(Order("rp", "push", PID))
+    await ours.start(Order("rp", "twfido:push", PID))
     await ours.poll(attempt("push"))
     secrets = [PID, KEY, *(sent["chksum"] for _, sent in upstream.seen)]
     assert not [word for word in secrets if word in caplog.text]
@@ -422,7 +419,7 @@ async def test_a_signed_failure_opens_nothing(method: str) -> None:
     """A failure's checksum names nobody and fits every qrid: brought beside somebody else's qrid
     it must not turn their approval into a login."""
     approving = saying(rcode="0000", pid=PID)
-    outcome = await verifier(approving).poll(attempt(method, brought="5002"))
+    outcome = await verifier(approving).poll(attempt(method, returned_code="5002"))
     assert (outcome.state, outcome.why) == (State.ENDED, Disagreement)
     assert outcome.alarm
     with pytest.raises(Disagreement):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -232,11 +233,13 @@ def test_statistics_and_records() -> None:
     assert answers.statistics(result(data=counts), PROOF) == answers.Statistics("0000", 3, 1, 0)
     row = {"status": "success", "TxnDate": "20260731", "txntime": "093000123"}
     found = answers.records(result(result=[row]), PROOF)
-    assert found.records == (answers.Record("success", "20260731", "093000123"),)
+    at = datetime(2026, 7, 31, 1, 30, 0, 123_000, UTC)  # 09:30 in Taipei
+    assert found.records == (answers.Record("success", at),)
     for bad in ({"data": counts | {"fail": -1}}, {"data": 7}, {"data": counts | {"fail": True}}):
         with pytest.raises(Disagreement):
             answers.statistics(result(**bad), PROOF)
-    for rows in ([row | {"status": "maybe"}], [7], 7):
+    no_time = [[row | {"txnDate": "20260231"}], [row | {"txntime": "240000000"}]]
+    for rows in ([row | {"status": "maybe"}], [7], 7, *no_time):
         with pytest.raises(Disagreement):
             answers.records(result(result=rows), PROOF)
 

@@ -6,7 +6,7 @@ import pytest
 
 from idp.members.passwords import acceptable, hash_password
 from idp.members.sheet import Rejected, SheetRefused, SheetRow, read
-from idp.verify.twfido import numbers
+from idp.verify import numbers
 
 HEADER = "card_number,name,gender,identity_type,organization"
 GOOD = "007,王小明,男,職員,某某大學"

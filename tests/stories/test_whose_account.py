@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from idp.verify.twfido.simulator import SimulatedSystem
 from tests.actors import Browser, Service, log_in
 from tests.house import API_KEY, CALLBACK, ISSUER, TestHouse
@@ -17,8 +15,8 @@ async def test_what_its_account_verifies_counts_for_it_alone(
     """Whoever holds the key of that account can obtain approvals outside of us, so a session from
     it opens no other service, no binding code, and not what the person did elsewhere."""
     owner = Service(house, await house.register("owner"))
-    account = json.dumps({"syscode": THEIRS, "keys": [API_KEY], "name": "自己的服務"})
-    await house.registrar.set_system("owner", THEIRS, account)
+    account = {"syscode": THEIRS, "keys": [API_KEY], "name": "自己的服務"}
+    await house.house.accounts.set("owner", "twfido", THEIRS, account)
     house.simulator.systems[THEIRS] = SimulatedSystem(
         THEIRS, API_KEY, "自己的服務", f"{ISSUER}/twfido/return", None
     )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from idp.kernel.clock import TAIPEI
 from idp.kernel.errors import Disagreement
 from idp.verify.twfido.wire import (
     INTERFACES,
@@ -74,11 +76,10 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """QUE-02: one transaction; `date` yyyyMMdd, `time` HHmmssSSS by the upstream's clock."""
+    """QUE-02: one transaction, and when it was."""
 
     status: str
-    date: str
-    time: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +175,9 @@ def _count(data: Fields, name: str) -> int:
 
 
 def _record(row: Fields) -> Record:
-    return Record(*(required(row, name) for name in ("status", "txnDate", "txnTime")))
+    status, day, time = (required(row, name) for name in ("status", "txnDate", "txnTime"))
+    try:  # yyyyMMdd and HHmmssSSS by the upstream's clock
+        at = datetime.strptime(f"{day}{time}000", "%Y%m%d%H%M%S%f").replace(tzinfo=TAIPEI)
+    except ValueError:
+        raise Disagreement(detail="txnDate and txnTime are no time") from None
+    return Record(status, at)

@@ -18,9 +18,10 @@ import httpx
 from idp.kernel import metrics
 from idp.kernel.errors import UpstreamAway
 from idp.kernel.strictjson import MOST_BYTES, NotStrict, read_object
+from idp.verify.reasons import reason_of
 from idp.verify.twfido import answers, wire
 from idp.verify.twfido.breaker import Breaker
-from idp.verify.twfido.settings import System, TwFidoSettings
+from idp.verify.twfido.settings import SCHEME, System, TwFidoSettings
 
 Reserve = Callable[[str], Awaitable[str]]
 Asked = tuple[dict[str, object], answers.Proof]
@@ -153,8 +154,7 @@ class Client:
                 answer = read_object(await self._post(url, request))
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as bad:
             self._count(interface, started, good=False)
-            # the class only: a library's message may quote what was sent
-            raise _NoAnswer(type(bad).__name__) from None
+            raise _NoAnswer(reason_of(bad)) from None
         except (_NoAnswer, NotStrict) as bad:
             self._count(interface, started, good=False)
             raise _NoAnswer(str(bad)) from None
@@ -164,9 +164,10 @@ class Client:
     def _count(self, interface: str, started: float, *, good: bool) -> None:
         now = self._monotonic()
         (self.breaker.succeeded if good else self.breaker.failed)(now)
-        metrics.UPSTREAM.labels(interface, "answered" if good else "no_answer").inc()
-        metrics.UPSTREAM_SECONDS.observe(now - started)
-        metrics.CIRCUIT_OPEN.set(self.breaker.is_open)
+        result = "answered" if good else "no_answer"
+        metrics.UPSTREAM.labels(SCHEME, interface, result).inc()
+        metrics.UPSTREAM_SECONDS.labels(SCHEME).observe(now - started)
+        metrics.CIRCUIT_OPEN.labels(SCHEME).set(self.breaker.is_open)
 
     async def _post(self, url: str, fields: Mapping[str, str]) -> bytes:
         extensions = {"timeout": self._timeout}

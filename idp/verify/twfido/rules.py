@@ -22,13 +22,11 @@ from idp.kernel.errors import (
     UpstreamAway,
     VerificationError,
 )
-from idp.verify import Attempt, Method, Outcome, State
-from idp.verify.twfido import numbers
+from idp.verify import Attempt, Method, Outcome, State, numbers
 from idp.verify.twfido.answers import SUCCESS, BrowserAnswer, Opened, Result
-from idp.verify.twfido.settings import QR_NAMES
+from idp.verify.twfido.settings import QR_NAMES, SCHEME
 
 _APP = ("swk", "user", "mca")  # RFC 8176 §2: software key, user presence, another channel
-SCHEME = "twfido"
 _TABLE = (  # name, amr, rank, shows, needs_number, disturbs
     ("push", _APP, 1, "wait", True, True),
     ("qr", _APP, 2, "scan", True, False),

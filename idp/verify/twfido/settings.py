@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-import httpx
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BeforeValidator,
     Field,
     SecretStr,
     model_validator,
 )
 
-from idp.kernel.settings import Section
+from idp.kernel.settings import Network, Section
+from idp.verify.settings import NO_APPS, HttpUrl, Path, UpstreamSettings, words
 from idp.verify.twfido.checksum import fault_in_key, is_sample
 
+SCHEME = "twfido"
 RETURN_PATH = "/twfido/return"  # where browsers come back; the ministry registers it
 _SYSCODE = r"^[0-9]{20}\z"
-NO_APPS = ("http", "javascript", "data", "vbscript", "file", "blob", "about", "mailto")
 QR_NAMES = ("qrid", "op", "sysaction", "sysname")  # never a pid in a QR code
 
 MethodId = Literal["qr", "push", "web", "dongle"]
@@ -48,29 +45,25 @@ class System:
         """As the operator's command stored it for a relying party."""
         return cls(document["syscode"], tuple(document["keys"]), document["name"])
 
+    @classmethod
+    def checked(cls, syscode: str, keys: Sequence[str], name: str) -> System:
+        """As an operator gives them. Raises ValueError."""
+        if not re.fullmatch("[0-9]{20}", syscode, re.ASCII):
+            raise ValueError("a syscode is 20 digits")
+        if len(keys) not in (1, 2):
+            raise ValueError("1 or 2 API keys are needed")
+        if fault := next((fault for key in keys if (fault := fault_in_key(key))), None):
+            raise ValueError(f"API key: {fault}")
+        return cls(syscode, tuple(keys), name)
 
-def _http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("an http or https URL is needed")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("no user name, query or fragment, please")
-    return url.rstrip("/")
+    def document(self) -> dict[str, Any]:
+        return {"syscode": self.syscode, "keys": list(self.keys), "name": self.name}
 
 
 def _usable_key(key: SecretStr) -> SecretStr:
     if fault := fault_in_key(key.get_secret_value()):
         raise ValueError(fault)
     return key
-
-
-def _words(value: Any) -> Any:
-    """A secret file holds one text: keys in it stand apart by blanks, commas or lines."""
-    return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
-
-
-def _network(value: str) -> str:
-    return str(ipaddress.ip_network(value))
 
 
 def _qr_template(template: str) -> str:
@@ -89,10 +82,7 @@ def _app_link(template: str) -> str:
     return template
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Path = Annotated[str, Field(pattern=r"^/[!-~]*\z")]
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class TwFidoPaths(Section):
@@ -121,7 +111,7 @@ class TwFidoOpenings(Section):
     dongle: Literal["CTAP-01"] = Field("CTAP-01", description="interface of the dongle; fixed")
 
 
-class TwFidoSettings(Section):
+class TwFidoSettings(UpstreamSettings):
     base_url: HttpUrl = Field(
         ...,
         description="where our server calls: https://fido.moi.gov.tw, https://fido-test.moi.gov.tw"
@@ -141,7 +131,7 @@ class TwFidoSettings(Section):
         "post", description="how the browser carries the request of web and dongle"
     )
     syscode: str = Field(..., pattern=_SYSCODE, description="our own system code, 20 digits")
-    api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_words)] = Field(
+    api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(words)] = Field(
         ...,
         min_length=1,
         max_length=2,
@@ -151,11 +141,6 @@ class TwFidoSettings(Section):
         "", max_length=100, description="name registered for our syscode, as phones show it"
     )
     expires_in: int = Field(180, ge=10, le=3600, description="seconds that a transaction lives")
-    maintenance_until: AwareDatetime | None = Field(
-        None,
-        description="while TW FidO is being maintained: when it is expected back, with its zone"
-        " (2026-11-22T06:00+08:00); until then nothing begins, and the page says so",
-    )
     strict_echo: bool = Field(
         True, description="an answer must repeat the tranSeq of its request; the slides' do not"
     )
@@ -169,13 +154,6 @@ class TwFidoSettings(Section):
         description="link that opens the app on the same phone, with {content} where the QR"
         " code's content goes (percent-encoded); empty: no such link is offered",
     )
-    connect_timeout: float = Field(2.0, gt=0, description="seconds to connect")
-    read_timeout: float = Field(5.0, gt=0, description="seconds of silence while reading")
-    total_timeout: float = Field(8.0, gt=0, description="seconds for a call, a retry included")
-    max_in_flight: int = Field(50, ge=1, description="calls at once per process; more fail at once")
-    breaker_failures: int = Field(10, ge=1, description="failures that open the circuit breaker")
-    breaker_window: float = Field(10.0, gt=0, description="seconds in which they are counted")
-    breaker_pause: float = Field(3.0, gt=0, description="seconds between probes while it is open")
     callback_path: Path = Field("/twfido/callback", description="path of the result callback")
     callback_peers: tuple[Network, ...] = Field(
         ("117.56.7.69/32",), description="networks that may call back; the slides name one address"
@@ -206,17 +184,15 @@ class TwFidoSettings(Section):
         keys = tuple(key.get_secret_value() for key in self.api_keys)
         return System(self.syscode, keys, self.system_name)
 
-    def transport(self) -> httpx.AsyncBaseTransport:
-        """Connections to the ministry's host; no proxy from the environment."""
-        limits = httpx.Limits(max_connections=self.max_in_flight)
-        return httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+    @property
+    def server_url(self) -> str:
+        return self.base_url
 
     @property
     def browser_url(self) -> str:
         return self.browser_base_url or self.base_url
 
     def production_faults(self) -> list[str]:
-        """What must not start in production; empty if all is well."""
         faults = []
         if any(is_sample(key.get_secret_value()) for key in self.api_keys):
             faults.append("api_keys: the key printed in the slides is public")

@@ -6,15 +6,18 @@ and what it means is decided in `rules`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
+from idp.kernel import logs
 from idp.kernel.errors import Disagreement, Failed, NotStarted, UpstreamAway
 from idp.verify import (
     App,
     Attempt,
     Challenge,
+    Check,
     Method,
     Order,
     Outcome,
@@ -23,17 +26,21 @@ from idp.verify import (
     State,
     UpstreamPaths,
     Wakeup,
+    numbers,
 )
-from idp.verify.twfido import answers, callback, numbers, rules, wire
+from idp.verify.twfido import answers, callback, rules, wire
+from idp.verify.twfido.checks import checks
 from idp.verify.twfido.client import Client
-from idp.verify.twfido.settings import RETURN_PATH, System, TwFidoSettings
+from idp.verify.twfido.settings import RETURN_PATH, SCHEME, System, TwFidoSettings
+
+logs.hide("chksum", "qrid", "api_key")
 
 
 class TwFido:
     """A relying party may have its own account at TW FidO; all others share ours. The keys of
     both are read anew each time, so a change needs no restart."""
 
-    scheme = rules.SCHEME
+    scheme = SCHEME
 
     def __init__(self, settings: TwFidoSettings, ports: Ports) -> None:
         self._settings = settings
@@ -69,8 +76,7 @@ class TwFido:
 
     @property
     def closed_until(self) -> int:
-        until = self._settings.maintenance_until
-        return int(until.timestamp()) if until else 0
+        return self._settings.closed_until
 
     def canonical_number(self, typed: str) -> str | None:
         return numbers.canonical(typed)
@@ -207,6 +213,12 @@ class TwFido:
         told = await self.client.records(system, number, start, end)
         _refuse_unless_success("QUE-02", told.rcode)
         return told.records
+
+    async def checks(self, *, production: bool) -> Sequence[Check]:
+        return await checks(self._settings, self._transport, production=production)
+
+    def account_document(self, account: str, keys: Sequence[str], name: str) -> dict[str, Any]:
+        return System.checked(account, keys, name).document()
 
     def _check_range(self, start: date, end: date) -> None:
         months = self._settings.que_max_months

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from idp.kernel.errors import Disagreement
-from idp.verify.twfido import numbers
+from idp.verify import numbers
 from idp.verify.twfido.checksum import chksum, matches
 
 

@@ -6,6 +6,7 @@ Whatever they bring is a wake-up. It tells which attempt to ask about, and lets 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from idp.kernel import errors, metrics
 from idp.kernel.caller import Caller
@@ -22,7 +23,7 @@ from idp.verify.schemes import Schemes
 AWAY_SECONDS = 3600  # after that a browser that comes back is a stranger
 
 
-class Arrivals:
+class UpstreamReturns:
     def __init__(
         self, services: Services, poller: AttemptPoller, schemes: Schemes, persons: Persons
     ) -> None:
@@ -61,7 +62,8 @@ class Arrivals:
             if method is None or method.scheme != verifier.scheme or method.shows != "leave":
                 continue
             try:
-                back = await verifier.accept(self._sealing.as_asked(attempt), fields)
+                asked = replace(self._sealing.as_asked(attempt), method=method.id)
+                back = await verifier.accept(asked, fields)
             except errors.Disagreement:
                 continue
             found.append((attempt, back))
@@ -114,7 +116,9 @@ class Arrivals:
         wakeup = await verifier.wakeup(body)
         database = self._services.database
         attempt = await attempts.attempt_with_handle(database, wakeup.handle)
-        if attempt is None or attempt.system != wakeup.system:
+        method = self._schemes.method(attempt.method) if attempt else None
+        theirs = method is not None and method.scheme == verifier.scheme
+        if attempt is None or not theirs or attempt.system != wakeup.system:
             await self._services.trail.note(who.entry(LATE, code=wakeup.code))
             return
         index = self._persons.index(wakeup.number) if wakeup.number else None

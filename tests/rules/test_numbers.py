@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp.verify.twfido.numbers import canonical, is_mask, mask, valid
+from idp.verify.numbers import canonical, is_mask, mask, valid
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors.json").read_text(encoding="utf-8"))
 WITHOUT_CHECK = st.from_regex(re.compile(r"\A[A-Z][1289A-D][0-9]{7}\Z", re.ASCII))

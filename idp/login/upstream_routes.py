@@ -23,9 +23,9 @@ from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
 from idp.kernel.web import no_store, see_other, within
 from idp.login import store
-from idp.login.arrivals import Arrivals
 from idp.login.asking import AttemptPoller
 from idp.login.persons import Persons
+from idp.login.upstream_returns import UpstreamReturns
 from idp.verify import Verifier
 from idp.verify.schemes import Schemes
 
@@ -37,12 +37,12 @@ LANDINGS_PER_MINUTE = 60  # from one address; a person comes back once
 MAX_FIELDS_BYTES = 4096
 
 
-class Returns:
+class UpstreamRoutes:
     def __init__(
         self, services: Services, poller: AttemptPoller, schemes: Schemes, persons: Persons
     ) -> None:
         self._services, self._poller, self._schemes = services, poller, schemes
-        self._arrivals = Arrivals(services, poller, schemes, persons)
+        self._returns = UpstreamReturns(services, poller, schemes, persons)
 
     def routes(self, answers: Answers) -> list[Route]:
         return [route for verifier in self._schemes for route in self._of(verifier, answers)]
@@ -83,7 +83,7 @@ class Returns:
             raise errors.AlreadyFinished
         fields = json.loads(self._services.vault.open_text("landing", sealed))
         who = caller_of(request)
-        login_id = await self._arrivals.brought_back(verifier, fields, who)
+        login_id = await self._returns.brought_back(verifier, fields, who)
         await self._poller.ask_login(login_id, who)
         return see_other(f"/login/{login_id}")
 
@@ -95,7 +95,7 @@ class Returns:
             await self._foreign(who)
             return _answer({"error": "forbidden"}, 403)
         try:
-            await self._arrivals.called(verifier, await request.body(), who)
+            await self._returns.called(verifier, await request.body(), who)
         except errors.Disagreement as refusal:
             metrics.ALARMS.labels("callback-unsigned").inc()
             await self._services.trail.note(who.entry(UNSIGNED, why=refusal.detail))
