@@ -32,7 +32,7 @@ class Clock:
 TAIPEI = timezone(timedelta(hours=8))  # no summer time since 1979; Shanghai none since 1991
 
 
-_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=TAIPEI)
 
 
 def calendar(at: float, zone: timezone = UTC) -> datetime:
