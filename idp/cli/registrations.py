@@ -35,7 +35,6 @@ OPTIONS = {
     "schemes": "scheme",
     "methods": "method",
     "roles": "role",
-    "require_pkce": "pkce",
 }
 KINDS: dict[type, Any] = {tuple: list[str], bool: bool, int: int, dict: Path}
 

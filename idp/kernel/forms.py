@@ -34,6 +34,12 @@ class Params(dict[str, str]):
             raise InvalidRequest("a parameter is repeated: " + ", ".join(sorted(self.repeated)))
         return self
 
+    def given(self) -> Params:
+        """Those with a value: one without was not sent (RFC 6749 §3.1, §3.2)."""
+        params = Params({name: value for name, value in self.items() if value})
+        params.repeated = self.repeated
+        return params
+
 
 def parse_urlencoded(raw: bytes, opaque: Collection[str] = ()) -> Params:
     """Raises InvalidRequest for bad escapes, bad UTF-8, too many fields, and control characters

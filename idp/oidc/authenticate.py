@@ -46,8 +46,8 @@ class Authenticator:
         """Counts failures, and notes the use of a credential.
         Raises InvalidClient, InvalidRequest, TooManyRequests."""
         async with self.counting(request):
-            if len(request.headers.getlist("authorization")) > 1:
-                raise InvalidRequest("one Authorization header, not several")  # RFC 6749 §2.3
+            if len(request.headers.getlist("authorization")) > 1:  # RFC 6749 §2.3
+                raise InvalidRequest("one Authorization header, not several")
             presented = clientauth.presented(request.headers, form)
             client = await self._clients.find(presented.client_id)
             proven = self._proven(client, presented, form)

@@ -63,7 +63,7 @@ class Authorize:
         return await self._arrive(request, await read_form(request), keep=True)
 
     async def _arrive(self, request: Request, params: Params, *, keep: bool = False) -> Response:
-        params = reading.given(params)
+        params = params.given()
         client = await self._clients.active(reading.identify(params))
         if client is None:
             raise errors.UnknownClient

@@ -29,7 +29,7 @@ ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
 ASSERTION_ALGORITHMS = ["ES256", "PS256", "RS256"]
 LONGEST_LIFE = 3600  # seconds an assertion may live; its jti is remembered that long
 AHEAD = 30  # seconds an assertion may be issued in our future
-_BASIC = re.compile(r"\A(?i:basic) ([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
+_BASIC = re.compile(r"\A(?i:basic) +([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
 _JTI = re.compile(r"\A[\x21-\x7e]{1,200}\Z", re.ASCII)
 # an attacker would bring a key of their own, or a rule that we do not know
 _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "crit", "b64"})
@@ -45,19 +45,23 @@ class Presented(NamedTuple):
 
 
 def presented(headers: Mapping[str, str], form: Mapping[str, str]) -> Presented:
-    """Raises InvalidRequest for two methods at once (RFC 6749 §2.3), InvalidClient for none."""
+    """What is empty was not sent (RFC 6749 §3.2), in the header too. Raises InvalidRequest for two
+    methods at once (§2.3), InvalidClient for none."""
+    assertion = form.get("client_assertion") or form.get("client_assertion_type")
     ways = {
-        "client_secret_basic": "authorization" in headers,
-        "client_secret_post": "client_secret" in form,
-        "private_key_jwt": "client_assertion" in form or "client_assertion_type" in form,
+        "client_secret_basic": bool(headers.get("authorization")),
+        "client_secret_post": bool(form.get("client_secret")),
+        "private_key_jwt": bool(assertion),
     }
     used = [way for way, there in ways.items() if there]
     if len(used) > 1:
         raise InvalidRequest("use one client authentication method, not several")
     method = used[0] if used else "none"
     found = Presented(method, *_READERS[method](headers, form))
-    if form.get("client_id", found.client_id) != found.client_id:
+    if (form.get("client_id") or found.client_id) != found.client_id:
         raise InvalidClient(detail="client_id differs from the authenticated one")
+    if method == "client_secret_basic" and not found.secret:
+        return found._replace(method="none")  # a public client of a library that knows only Basic
     return found
 
 
@@ -87,7 +91,8 @@ _READERS: dict[str, Callable[[Mapping[str, str], Mapping[str, str]], tuple[str, 
 
 
 def basic(header: str) -> tuple[str, str]:
-    """RFC 6749 §2.3.1: both halves are form-encoded inside strict base64."""
+    """RFC 6749 §2.3.1: both halves are form-encoded inside strict base64; the secret may be
+    empty."""
     match = _BASIC.match(header)
     if match is None:
         raise InvalidClient(detail="Basic: malformed")
@@ -96,8 +101,8 @@ def basic(header: str) -> tuple[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         raise InvalidClient(detail="Basic: bad base64 or not ASCII") from None
     client_id, colon, secret = pair.partition(":")
-    if not colon or not client_id or not secret:
-        raise InvalidClient(detail="Basic: empty id or secret")
+    if not colon or not client_id:
+        raise InvalidClient(detail="Basic: empty id")
     return unquote_plus(client_id), unquote_plus(secret)
 
 
@@ -132,6 +137,8 @@ def verify_assertion(client: Client, assertion: str, issuer: str, now: int) -> S
     Raises InvalidClient; the caller commits the returned effect, which decides replays."""
     claims = _signed_claims(client, assertion)
     fault = _assertion_fault(claims, client.client_id, issuer, now)
+    if fault == "aud":  # its key is proven: it may be told
+        raise InvalidClient(f"client_assertion: aud must be {issuer}", detail="assertion: aud")
     if fault:
         raise InvalidClient(detail=f"assertion: {fault}")
     return SpendAssertion(client.client_id, claims["jti"], claims["exp"])

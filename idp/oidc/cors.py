@@ -14,7 +14,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-METHODS, HEADERS = ("GET", "POST"), ("authorization", "content-type")
+METHODS = ("GET", "POST")
+HEADERS = ("authorization", "content-type", "if-none-match")
+EXPOSED = ("WWW-Authenticate", "Retry-After", "ETag")  # what a program must read beside the body
 
 Allows = Callable[[str], Awaitable[bool]]
 
@@ -24,8 +26,10 @@ class Cors:
 
     def __init__(self, app: ASGIApp, allows: Allows, paths: Mapping[str, bool]) -> None:
         self._app, self._allows, self._paths = app, allows, paths
-        self._anybody = CORSMiddleware(app, ("*",), METHODS, HEADERS)
-        self._allowed = CORSMiddleware(app, (), METHODS, HEADERS, allow_origin_regex="(?s:.*)")
+        self._anybody = CORSMiddleware(app, ("*",), METHODS, HEADERS, expose_headers=EXPOSED)
+        self._allowed = CORSMiddleware(
+            app, (), METHODS, HEADERS, allow_origin_regex="(?s:.*)", expose_headers=EXPOSED
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None

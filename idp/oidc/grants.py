@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidScopeError
 from authlib.oauth2.rfc6749.grants import (
     AuthorizationCodeGrant,
     ClientCredentialsGrant,
@@ -178,8 +177,7 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
         asked = (self.request.payload.scope or "").split()
         allowed = [s for s in client.metadata.scopes if s not in scopes.CLAIMS]
         ignored = set(scopes.CLAIMS)  # TDX programs ask for OpenID scopes out of habit
-        if any(scope not in allowed and scope not in ignored for scope in asked):
-            raise InvalidScopeError("a requested scope is not allowed for this client")
+        scopes.check(asked, {*allowed, *ignored})
         wanted = [s for s in allowed if s in asked] if set(asked) - ignored else allowed
         self.granted = " ".join(wanted)
 

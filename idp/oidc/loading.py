@@ -38,7 +38,8 @@ class Loader:
         code = await store.code_by_digest(self._database, digest(presented))
         if code is None:
             return known
-        return replace(known, code=code, signed_claims=await self._people.signed(code.grant))
+        signed = await self._people.signed(known.client, code.grant)
+        return replace(known, code=code, signed_claims=signed)
 
     async def with_refresh_token(self, known: Preloaded, form: Params) -> Preloaded:
         presented = self._tokens.read_refresh_token(form.get("refresh_token", ""))
@@ -48,5 +49,5 @@ class Loader:
         grant = await store.grant_by_id(self._database, grant_id)
         if grant is None:
             return known
-        signed = await self._people.signed(grant)
+        signed = await self._people.signed(known.client, grant)
         return replace(known, refresh=grant, generation=generation, signed_claims=signed)

@@ -52,7 +52,7 @@ class Logout:
         self._tokens, self._login = tokens, login
 
     async def get(self, request: Request) -> Response:
-        params = read_query(request).once()
+        params = read_query(request).once().given()
         leaving = await self._read(params)
         session = await self._login.sessions.current(request)
         if session is None and leaving.subject:
@@ -67,12 +67,12 @@ class Logout:
 
     async def post(self, request: Request) -> Response:
         """A form from another site has no cookie: on to a GET, which has."""
-        params = (await read_form(request)).once()
+        params = (await read_form(request)).once().given()
         await self._read(params)
         return see_other("/logout", **{k: params[k] for k in FIELDS if k in params})
 
     async def confirm(self, request: Request) -> Response:
-        form = (await read_form(request)).once()
+        form = (await read_form(request)).once().given()
         self._services.forms.check(request, form)
         leaving = await self._read(form)
         session = await self._login.sessions.current(request)

@@ -38,7 +38,7 @@ class Manage:
         self, request: Request, *, confidential: bool = False
     ) -> tuple[Client, Params]:
         """(the client that asks, its form). Raises InvalidClient, InvalidRequest."""
-        form = (await read_form(request, OPAQUE)).once()
+        form = (await read_form(request, OPAQUE)).once().given()
         proven = await self._authenticator.of(request, form)
         async with self._authenticator.counting(request):
             await commit(self._services, Effects([*proven.effects]))

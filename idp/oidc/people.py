@@ -8,6 +8,7 @@ from typing import Protocol
 from idp.kernel.vault import Vault
 from idp.oidc import scopes
 from idp.oidc.preload import Grant
+from idp.registry.clients import Client
 
 
 class Profiles(Protocol):
@@ -41,12 +42,14 @@ class People:
             values.update(twid=number, twid_masked=self._mask(number))
         return scopes.select(values, granted, requested)
 
-    async def signed(self, grant: Grant) -> dict[str, object]:
-        """For the ID token: the verified number if it was granted, and what was requested
-        there. Everything else is at userinfo (OIDC Core §5.4)."""
+    async def signed(self, client: Client, grant: Grant) -> dict[str, object]:
+        """For the ID token: the verified number if it was granted, and what was requested there.
+        Everything else is at userinfo (OIDC Core §5.4), and in the ID token too of a client that
+        is registered so."""
         requested = set(grant.claims.get("id_token", ()))
+        granted = grant.scope if client.metadata.claims_in_id_token else ()
         if "twid" in grant.scope:
             requested.add("twid")
-        if not requested:
+        if not requested and not granted:
             return {}
-        return await self.claims(grant.number_index, grant.number_sealed, (), requested)
+        return await self.claims(grant.number_index, grant.number_sealed, granted, requested)

@@ -73,13 +73,6 @@ class AuthorizationRequest:
 # ── answered with a page ────────────────────────────────────────────────────────────────────────
 
 
-def given(params: Params) -> Params:
-    """A parameter without a value was not sent (RFC 6749 §3.1)."""
-    kept = Params({name: value for name, value in params.items() if value})
-    kept.repeated = params.repeated
-    return kept
-
-
 def identify(params: Params) -> str:
     """The client_id. Raises InvalidRequest, which must not redirect."""
     if params.repeated & {"client_id", "redirect_uri"}:
@@ -121,6 +114,7 @@ class Rules:
 
     scopes: tuple[str, ...]  # of agency APIs
     acr_values: tuple[str, ...]  # weakest first
+    require_pkce: bool = False  # of confidential clients too
 
 
 Check = Callable[[Params, Client, Rules, AuthorizationRequest], AuthorizationRequest]
@@ -169,17 +163,19 @@ def _scope(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authoriza
     asked = scopes.known(p.get("scope", "").split(), r.scopes)
     if "openid" not in asked:
         raise errors.InvalidScope("the scope openid is required")
-    may = set(c.metadata.scopes)
-    if any(scope not in may for scope in asked):
-        raise errors.InvalidScope
+    scopes.check(asked, c.metadata.scopes)
     return replace(a, scope=tuple(asked))
 
 
-def _pkce(p: Params, c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+def _pkce(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """Whoever sends a challenge is held to it. A confidential client may send a nonce in its
+    place, which binds the code to its login just as well (RFC 9700 §2.1.1)."""
     challenge, method = p.get("code_challenge"), p.get("code_challenge_method")
     if challenge is None and method is None:
-        if c.metadata.require_pkce:  # RFC 9700 §2.1.1
+        if c.metadata.public or c.metadata.require_pkce or r.require_pkce:
             raise InvalidRequest("code_challenge is required (PKCE S256)")
+        if "nonce" not in p:
+            raise InvalidRequest("code_challenge (PKCE S256) or nonce is required")
         return a
     if method != "S256" or not CHALLENGE.match(challenge or ""):
         raise InvalidRequest("code_challenge must be S256: 43 base64url characters")

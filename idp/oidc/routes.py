@@ -58,7 +58,7 @@ class Origins(StrEnum):
     RFC 9700 §2.6)."""
 
     NONE = "none"
-    LISTED = "listed"  # those that an operator lists
+    OWN = "own"  # those of redirect addresses of public clients, and what an operator lists
     ANY = "any"  # what is public anyway
 
 
@@ -115,7 +115,7 @@ def _both(get: Handler, post: Handler) -> Mapping[str, Handler]:
 
 
 _BASIC, _BEARER = authenticate.CHALLENGE, userinfo.CHALLENGE
-_LISTED, _ANY, _PAGE = Origins.LISTED, Origins.ANY, Errors.PAGE
+_OWN, _ANY, _PAGE = Origins.OWN, Origins.ANY, Errors.PAGE
 _TDX, _MODERN = (f"{p}/{{realm}}/protocol/openid-connect" for p in ("/auth/realms", "/realms"))
 _DISCOVERY = "metadata, with ETag and `Cache-Control`"
 _SAME_BROWSER, _OUR_FORM = "the browser that began", "the browser that began, by our form"
@@ -128,7 +128,7 @@ GRID: tuple[Cell, ...] = (
         "client",
         "tokens",
         challenge=_BASIC,
-        origins=_LISTED,
+        origins=_OWN,
     ),
     Cell(
         "/introspect",
@@ -143,7 +143,7 @@ GRID: tuple[Cell, ...] = (
         "access token, in the header or the form",
         "claims",
         challenge=_BEARER,
-        origins=_LISTED,
+        origins=_OWN,
     ),
     Cell(
         "/revoke",
@@ -151,7 +151,7 @@ GRID: tuple[Cell, ...] = (
         "client",
         "end an access token, or a refresh token with its family",
         challenge=_BASIC,
-        origins=_LISTED,
+        origins=_OWN,
     ),
     Cell(
         "/authorize",
@@ -226,7 +226,7 @@ GRID: tuple[Cell, ...] = (
                 "client",
                 "as `/token`, for programs written for TDX",
                 challenge=_BASIC,
-                origins=_LISTED,
+                origins=_OWN,
             ),
             Cell(
                 f"{realm}/certs",
@@ -271,7 +271,7 @@ def _parts(
 ) -> Parts:
     issuer, database = services.settings.issuer, services.database
     acr_values = tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
-    rules = Rules(settings.scopes, acr_values)
+    rules = Rules(settings.scopes, acr_values, settings.require_pkce)
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
     people = People(services.vault, profiles, login.masked)
     authenticator = Authenticator(services, clients, settings.failed_auth_per_minute)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+
+from idp.kernel.errors import InvalidScope
 
 # OpenID Connect Core §5.4, and the national ID as a scope of its own
 CLAIMS: dict[str, tuple[str, ...]] = {
@@ -13,6 +15,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "twid": ("twid",),
     "offline_access": (),
 }
+_MOST_NAMED = 200  # characters of refused scopes that are told
 SCOPE_OF = {claim: scope for scope, claims in CLAIMS.items() for claim in claims}
 
 
@@ -20,6 +23,14 @@ def known(scopes: Iterable[str], more: Iterable[str]) -> list[str]:
     """In order, once each; unknown ones are ignored (OIDC Core §3.1.2.1)."""
     allowed = set(CLAIMS) | set(more)
     return list(dict.fromkeys(scope for scope in scopes if scope in allowed))
+
+
+def check(asked: Iterable[str], allowed: Collection[str]) -> None:
+    """Raises InvalidScope, which names what the client may not have."""
+    refused = [scope for scope in asked if scope not in allowed]
+    if refused:
+        names = " ".join(refused)[:_MOST_NAMED]
+        raise InvalidScope(f"the client may not have the scope: {names}")
 
 
 def released(scopes: Iterable[str], requested: Iterable[str] = ()) -> tuple[str, ...]:

@@ -48,6 +48,11 @@ class OidcSettings(Section):
         ge=86_400 + 60,
         description="a retiring key stays published so long: longer than any token lives",
     )
+    require_pkce: bool = Field(
+        False,
+        description="PKCE is required of every client; if not, a confidential client may send a"
+        " nonce in its place",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose browser programs may call token, userinfo and JWKS"
     )

@@ -46,7 +46,7 @@ class TokenEndpoint:
     async def _answer(self, request: Request) -> dict[str, Any]:
         grant = "invalid"
         try:
-            form = (await read_form(request, OPAQUE)).once()
+            form = (await read_form(request, OPAQUE)).once().given()
             grant = _grant_type(form)
             body = await self._redeem(request, form, grant)
         except ProtocolError as error:

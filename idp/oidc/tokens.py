@@ -23,8 +23,10 @@ from idp.oidc.settings import OidcSettings
 from idp.registry.clients import Client
 
 MOST_BYTES = 8192
+_SUBJECT_BYTES = 16  # of the HMAC: 128 bits, so that no two people meet by chance
 # what the library raises for bad input: its own, and Python's for JSON of another shape
 _BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+ACCESS, PLAIN = "at+jwt", "JWT"  # the header typ: RFC 9068 §2.1, RFC 7519 §5.1
 _REFRESH = re.compile(
     r"\Atwr_([A-Za-z0-9_-]{22})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{43})\Z", re.ASCII
 )
@@ -41,8 +43,11 @@ class Tokens:
     # ── subjects ───────────────────────────────────────────────────────────────────────────────
 
     def subject(self, client: Client, number_index: str) -> str:
-        """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person."""
-        return self.vault.mac("sub", f"{client.metadata.sector}\n{number_index}")
+        """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person. Of a form
+        that every program takes for a user name (decision 0045)."""
+        mac = self.vault.mac("sub", f"{client.metadata.sector}\n{number_index}")
+        short = base64.urlsafe_b64decode(mac + "=")[:_SUBJECT_BYTES]
+        return "u" + base64.b32encode(short).decode().rstrip("=").lower()
 
     # ── access tokens ──────────────────────────────────────────────────────────────────────────
 
@@ -56,7 +61,7 @@ class Tokens:
             "acr": grant.acr,
             "amr": list(grant.amr),
         }
-        return self._sign(client.metadata.access_token_alg, "at+jwt", claims), life
+        return self._sign(client.metadata.access_token_alg, ACCESS, claims), life
 
     def for_program(self, client: Client, scope: str, audience: tuple[str, ...]) -> tuple[str, int]:
         life = client.metadata.access_token_seconds or self.settings.machine_token_seconds
@@ -64,7 +69,8 @@ class Tokens:
         claims["realm_access"] = {"roles": list(client.metadata.roles)}
         if audience:
             claims["aud"] = audience[0] if len(audience) == 1 else list(audience)
-        return self._sign(client.metadata.access_token_alg, "at+jwt", claims), life
+        typ = client.metadata.access_token_typ
+        return self._sign(client.metadata.access_token_alg, typ, claims), life
 
     def _common(self, client: Client, subject: str, scope: str, life: int) -> dict[str, Any]:
         now = self.clock.now()
@@ -82,7 +88,9 @@ class Tokens:
 
     def read_access_token(self, text: str) -> dict[str, Any]:
         """The claims of an access token of ours that has not expired. Raises InvalidToken."""
-        claims = self._read(text, "at+jwt")
+        claims = self._read(text, ACCESS, PLAIN)
+        if not isinstance(claims.get("client_id"), str):
+            raise InvalidToken(detail="an ID token")
         if claims["exp"] <= self.clock.now():
             raise InvalidToken(detail="expired")
         return claims
@@ -113,11 +121,14 @@ class Tokens:
         }
         if nonce:
             claims["nonce"] = nonce
-        return self._sign(alg, "JWT", {**extra, **claims})
+        return self._sign(alg, PLAIN, {**extra, **claims})
 
     def read_id_token(self, text: str) -> dict[str, Any]:
         """Of ours, however old: a hint, never a proof. Raises InvalidToken."""
-        return self._read(text, "JWT")
+        claims = self._read(text, PLAIN)
+        if "client_id" in claims:  # a program's access token may say JWT too
+            raise InvalidToken(detail="an access token")
+        return claims
 
     # ── refresh tokens ─────────────────────────────────────────────────────────────────────────
 
@@ -143,7 +154,7 @@ class Tokens:
     def _sign(self, alg: str, typ: str, claims: dict[str, Any]) -> str:
         return self.keyring.signer(alg).sign(typ, claims)
 
-    def _read(self, text: str, typ: str) -> dict[str, Any]:
+    def _read(self, text: str, *types: str) -> dict[str, Any]:
         """Signed by a published key of ours, for our issuer. Raises InvalidToken."""
         if len(text) > MOST_BYTES or not text.isascii():
             raise InvalidToken(detail="oversized or not ASCII")
@@ -157,7 +168,7 @@ class Tokens:
                 raise InvalidToken(detail="signature")
         except _BROKEN as broken:
             raise InvalidToken(detail=type(broken).__name__) from None
-        if not isinstance(claims, dict) or header.get("typ") != typ:
+        if not isinstance(claims, dict) or header.get("typ") not in types:
             raise InvalidToken(detail="another type")
         if claims.get("iss") != self.issuer:
             raise InvalidToken(detail="another issuer")

@@ -28,10 +28,11 @@ async def bearer(request: Request) -> str:
     InvalidToken."""
     if "access_token" in read_query(request):
         raise InvalidRequest("an access token must not be in the URL")  # RFC 9700 §4.3.2
-    headers, form = request.headers.getlist("authorization"), Params()
+    headers = [value for value in request.headers.getlist("authorization") if value]
+    form = Params()
     kind = request.headers.get("content-type", "").lower()
     if request.method == "POST" and kind.startswith("application/x-www-form-urlencoded"):
-        form = (await read_form(request)).once()
+        form = (await read_form(request)).once().given()
     if len(headers) + ("access_token" in form) > 1:
         raise InvalidRequest("one access token, once")
     if "access_token" in form:

@@ -57,6 +57,9 @@ _CLIENTS = select(clients, _O.disabled_at.label("organisation_disabled_at")).sel
     clients.join(organisations, _O.id == _C.organisation_id, isouter=True)
 )
 _ALL = _CLIENTS.order_by(_C.created_at, _C.client_id)
+_NO_SECRET = select(_C.metadata).where(  # more than the public ones: the metadata decide
+    _C.metadata.contains('"none"'), _C.disabled_at.is_(None)
+)
 _OWNED = _ALL.where(_C.organisation_id == bindparam("id"))
 _ALL_SECRETS = select(client_secrets).where(unexpired()).order_by(_S.client_id, _S.created_at)
 _SECRETS = _ALL_SECRETS.where(_S.client_id == bindparam("id"))
@@ -73,6 +76,7 @@ class Clients:
         self._database, self._clock, self._vault = database, clock, vault
         self.uses = Uses(database, vault)
         self._cache: OrderedDict[str, Client] = OrderedDict()
+        self._origins: frozenset[str] | None = None
 
     async def find(self, client_id: str) -> Client | None:
         """Also a disabled one: the caller decides what that means."""
@@ -109,7 +113,19 @@ class Clients:
 
     def forget(self) -> None:
         """The stamp has grown: read anew."""
-        self._cache = OrderedDict()
+        self._cache, self._origins = OrderedDict(), None
+
+    async def browser_origins(self) -> frozenset[str]:
+        """Where browser programs run: the origins of the redirect addresses of public clients."""
+        if self._origins is not None:
+            return self._origins
+        cache = self._cache
+        rows = await self._database.all(_NO_SECRET)
+        read = [stored.read(ClientMetadata, row["metadata"]) for row in rows]
+        found = frozenset(origin for m in read if m.public for origin in m.origins)
+        if cache is self._cache:  # nothing changed meanwhile
+            self._origins = found
+        return found
 
     async def _secrets(self, client_id: str) -> Sequence[Row]:
         now = self._clock.now()

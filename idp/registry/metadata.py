@@ -52,7 +52,7 @@ class ClientMetadata(BaseModel):
         " URI, else none",
     )
     response_modes: tuple[str, ...] = Field(
-        ("query",), description="how the answer of a login may come back; the first is the usual"
+        ("query", "form_post"), description="how the answer of a login may come back"
     )
     token_endpoint_auth_method: str = Field(
         "client_secret_basic",
@@ -63,13 +63,21 @@ class ClientMetadata(BaseModel):
     )
     id_token_signed_response_alg: str = Field("RS256", description="what signs its ID tokens")
     access_token_alg: str = Field("ES256", description="what signs its access tokens")
+    access_token_typ: str = Field(
+        "at+jwt",
+        description="`typ` in the header of a program's tokens; `JWT` for an API that accepts"
+        " nothing else",
+    )
+    claims_in_id_token: bool = Field(
+        False, description="the claims of the granted scopes are also in the ID token"
+    )
     access_token_seconds: int | None = Field(
         None, description="life of its access tokens, if not that of the settings"
     )
     sector: str = Field(
         "",
         description="clients of one sector see one `sub` for a person (OpenID Connect Core §8.1);"
-        " left out: the host of the first redirect URI, or the client itself",
+        " left out: the host of the first https redirect URI, or the client itself",
     )
     minimum_acr: str | None = Field(None, description="the weakest level of a login it accepts")
     schemes: tuple[str, ...] = Field(
@@ -84,7 +92,11 @@ class ClientMetadata(BaseModel):
         (), description="the resources that its tokens may be for (RFC 8707)"
     )
     roles: tuple[str, ...] = Field((), description="`realm_access.roles` in a program's tokens")
-    require_pkce: bool = Field(True, description="whether it must send a code challenge")
+    require_pkce: bool = Field(
+        False,
+        description="it must send a code challenge (PKCE), as every public client must; if not, a"
+        " nonce is enough",
+    )
     trusted: bool = Field(False, description="its logins ask nobody for consent")
     sandbox: bool = Field(
         False, description="error pages show its developer what was wrong with a redirect URI"
@@ -106,9 +118,26 @@ class ClientMetadata(BaseModel):
     def native(self) -> bool:
         return self.application_type == "native"
 
+    @property
+    def origins(self) -> set[str]:
+        """Of its redirect addresses, as browsers write them; an app's own scheme has none."""
+        return {_web_origin(uri) for uri in self.redirect_uris} - {""}
+
     def with_sector(self, client_id: str) -> ClientMetadata:
         """As it is stored, its sector written down: subjects must not change when a redirect URI
         does."""
-        host = urlsplit(self.redirect_uris[0]).netloc if self.redirect_uris else ""
-        sector = self.sector or host or client_id
+        hosts = [uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"]
+        # every app has http://127.0.0.1: that host would make all of them one sector
+        sector = self.sector or (hosts[0] if hosts else client_id)
         return ClientMetadata.model_validate(self.model_dump() | {"sector": sector})
+
+
+def _web_origin(uri: str) -> str:
+    """As a browser writes it in `Origin` (RFC 6454 §6.2), or ""."""
+    parts = urlsplit(uri.lower())
+    usual = {"https": 443, "http": 80}
+    if parts.scheme not in usual or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, usual[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"

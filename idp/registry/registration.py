@@ -137,6 +137,7 @@ class Registration(ClientMetadata):
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
     id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
     access_token_alg: Algorithm = _member("access_token_alg")
+    access_token_typ: Literal["at+jwt", "JWT"] = _member("access_token_typ")
     access_token_seconds: int | None = _member("access_token_seconds", ge=60, le=86_400)
     sector: Label = _member("sector")
     audience: tuple[Scope, ...] = _member("audience")
@@ -160,7 +161,7 @@ class Registration(ClientMetadata):
     def _rules(self) -> list[tuple[bool, str]]:
         """(broken?, what to say)."""
         codes = "authorization_code" in self.grant_types
-        hosts = {urlsplit(uri).netloc for uri in self.redirect_uris}
+        hosts = {uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"}
         back = (*self.redirect_uris, *self.post_logout_redirect_uris)
         unfit = [uri for uri in back if not self._fits(uri)]
         keyed = self.token_endpoint_auth_method == "private_key_jwt"
@@ -168,10 +169,6 @@ class Registration(ClientMetadata):
             (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
             (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
             (self.program and self.public, "a public client cannot use client_credentials"),
-            (
-                self.public and not self.require_pkce,
-                "a public client cannot be exempted from PKCE",
-            ),
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
             (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
             (keyed and not _public_keys(self.jwks), "private_key_jwt needs jwks of public keys"),

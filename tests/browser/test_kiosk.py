@@ -22,7 +22,7 @@ def counter(dev: Dev) -> str:
     """The link that begins a login at the counter."""
     back = f"{dev.demo}/{DONE}"
     call = ("-c", dev.state / "idp.toml", "client", "create", "--name", "櫃檯", "--kiosk")
-    more = ("--client-id", "counter", "--no-pkce", "--redirect-uri", back)
+    more = ("--client-id", "counter", "--redirect-uri", back)
     made = idp(*call, *more, "--scope", "openid twid")
     assert made.returncode == 0, made.stderr
     wishes = {"client_id": "counter", "redirect_uri": back, "response_type": "code"}

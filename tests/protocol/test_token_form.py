@@ -125,7 +125,6 @@ async def test_a_repeated_parameter_burns_no_code(service: Service) -> None:
 
 TWO_METHODS = {
     "TK-08-basic-and-post": {"client_secret": "x"},
-    "TK-08-basic-and-empty-post": {"client_secret": ""},
     "TK-08-basic-and-assertion": {
         "client_assertion": "x",
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",

@@ -43,7 +43,7 @@ def client(**fields: Any) -> Client:
 
 
 def understood(registered: Client | None = None, **changes: str) -> AuthorizationRequest:
-    params = reading.given(Params({**GOOD, **changes}))
+    params = Params({**GOOD, **changes}).given()
     return reading.check(params, registered or client(), URI, RULES)
 
 
@@ -176,7 +176,7 @@ def test_any_text_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     """No text in any parameter is more than a refusal of ours, in characters of RFC 6749 §5.2."""
     fields = {**GOOD, **dict(pairs)}
     try:
-        params = reading.given(parse_urlencoded(urlencode(list(fields.items())).encode()))
+        params = parse_urlencoded(urlencode(list(fields.items())).encode()).given()
         reading.identify(params)
         uri = reading.check_redirect_uri(params, client())
         found = reading.check(params, client(), uri, RULES)
@@ -209,9 +209,7 @@ def test_any_claims_are_read_or_refused(asked: Any) -> None:
 
 def test_a_repeated_parameter_is_never_read() -> None:
     """RFC 6749 §3.1, also where one of the two is empty."""
-    params = reading.given(
-        parse_urlencoded(urlencode([*GOOD.items(), ("prompt", "")] * 2).encode())
-    )
+    params = parse_urlencoded(urlencode([*GOOD.items(), ("prompt", "")] * 2).encode()).given()
     with pytest.raises(InvalidRequest):
         reading.check(params, client(), URI, RULES)
 

@@ -96,7 +96,7 @@ def test_a_subject_never_changes() -> None:
     assert TOKENS.subject(client(), "index") == SUBJECT
 
 
-SUBJECT = "0e4VxE912eJbmwDrCpIpQHPHPQnTwXKYnLOkXlyL8J4"
+SUBJECT = "u2hxblrcpoxm6ew43advqverjia"
 
 
 def test_subjects_are_pairwise() -> None:
