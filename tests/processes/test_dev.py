@@ -145,10 +145,10 @@ def test_https_and_the_real_limits(tmp_path: Path) -> None:
         bearer = {"authorization": f"Bearer {answers[0].json()['access_token']}"}
         api = f"http://{LOOPBACK}:{demo}/api/transport/whoami"
         assert httpx.get(api, headers=bearer, trust_env=False).status_code == 200
-        person = Person(f"https://{LOOPBACK}:{bridge}", method="push", ca=str(authority))
+        person = Person(f"https://{LOOPBACK}:{bridge}", ca=str(authority))
         assert "王小明" in person.walk(f"http://{LOOPBACK}:{demo}/login").html
         ledger = httpx.get(f"http://localhost:{simulator}/ledger", trust_env=False).json()
-        assert [row["result"] for row in ledger if row["event"] == "callback"] == ["0000"]
+        assert {row["result"] for row in ledger if row["event"] == "callback"} == {"0000"}, ledger
         done = idp("-c", running.state / "idp.toml", "token", "--client-id", made["client_id"],
                    IDP_CLIENT_SECRET=made["client_secret"], SSL_CERT_FILE=str(authority),
                    cwd=tmp_path)  # fmt: skip
