@@ -173,8 +173,8 @@ class TestHouse:
     async def events(self, name: str = "") -> list[dict[str, Any]]:
         """The audit trail, oldest first."""
         await self.services.trail.flush()
-        found = await self.services.trail.recent()
-        return [e for e in reversed(found) if not name or e["event"] == name]
+        found = await self.services.trail.search()
+        return [e for e in found if not name or e["event"] == name]
 
     async def count(self, table: Any) -> int:
         from sqlalchemy import func, select

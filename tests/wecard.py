@@ -58,7 +58,7 @@ id_card,card_type,valid_until,password_hash
 99000001,王小明,男,訪客,某某大學,{ALICE},,,,,2020-01-01,
 {WORD_CARD},陳美,女,用户,某某大學;校友會,,,,,,,"{{hashed}}"
 """
-REFUSED = '{"code":1001,"message":"驗證失敗","app_key":"' + APP_KEY + '"}'
+REFUSED = '{"code":1001,"message":"验证失败","app_key":"' + APP_KEY + '"}'
 _HASH = hash_password(WORD)
 
 
@@ -196,7 +196,7 @@ class Organisation:
         return sorted(row["count"] for row in rows)
 
     async def events(self, event: str) -> list[dict[str, Any]]:
-        found = reversed(await self.services.trail.recent())
+        found = await self.services.trail.search()
         return [entry for entry in found if entry["event"] == event]
 
     async def reasons(self) -> list[str]:

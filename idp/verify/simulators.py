@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 
+import httpx
 from starlette.types import ASGIApp
 
 from idp.verify.settings import UpstreamSettings
@@ -21,9 +22,10 @@ def simulator_of(
     issuer: str,
     public_url: str,
     authority: spapi.Authority | None = None,
+    callbacks: httpx.AsyncBaseTransport | None = None,
 ) -> ASGIApp:
-    """`issuer` is the bridge that it serves; `authority` signs for the people of the SP-API.
-    ValueError beside a production issuer."""
+    """`issuer` is the bridge that it serves; `authority` signs for the people of the SP-API;
+    `callbacks` carries what a service sends by itself. ValueError beside a production issuer."""
     if isinstance(section, SpApiSettings):
         service = spapi.SimulatedService(
             sp_service_id=section.sp_service_id,
@@ -44,7 +46,9 @@ def simulator_of(
         success_url=issuer + RETURN_PATH,
         callback_url=issuer + section.callback_path,
     )
-    return twfido.create_simulator([system], public_url=public_url, beside_issuer=issuer)
+    return twfido.create_simulator(
+        [system], public_url=public_url, transport=callbacks, beside_issuer=issuer
+    )
 
 
 def section_for(scheme: str, server_url: str, browser_url: str, name: str, issuers: str) -> str:
