@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, KeySet, RSAKey
@@ -16,6 +16,8 @@ from idp.registry.metadata import ClientMetadata
 
 NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
 LONGEST_NAME = 100
+# what an answer adds to a redirect URI: there twice it would be read differently by two readers
+_ANSWERS = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
 _CLEAN_URI = re.compile(r"\A[!#-;=?-Z_a-z~%\[\]]{1,2000}\Z", re.ASCII)
 _SCOPE = re.compile(r"\A[!#-\[\]-~]+\Z", re.ASCII)  # RFC 6749 §3.3
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that show nothing
@@ -144,6 +146,7 @@ class Registration(ClientMetadata):
         codes = "authorization_code" in self.grant_types
         hosts = {uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"}
         back = (*self.redirect_uris, *self.post_logout_redirect_uris)
+        reserved = [uri for uri in back if _ANSWERS & set(parse_qs(urlsplit(uri).query, True))]
         unfit = [uri for uri in back if not self._fits(uri)]
         keyed = self.token_endpoint_auth_method == "private_key_jwt"
         return [
@@ -151,6 +154,7 @@ class Registration(ClientMetadata):
             (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
             (self.program and self.public, "a public client cannot use client_credentials"),
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
+            (bool(reserved), f"a parameter of our answer is taken: {', '.join(reserved)}"),
             (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
             (keyed and not _public_keys(self.jwks), "private_key_jwt needs jwks of public keys"),
             (not keyed and self.jwks is not None, "jwks is only for private_key_jwt"),
