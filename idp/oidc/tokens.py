@@ -44,7 +44,7 @@ class Tokens:
 
     def subject(self, client: Client, number_index: str) -> str:
         """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person. Of a form
-        that every program takes for a user name (decision 0050)."""
+        that every program takes for a user name (decision 0045)."""
         mac = self.vault.mac("sub", f"{client.metadata.sector}\n{number_index}")
         short = base64.urlsafe_b64decode(mac + "=")[:_SUBJECT_BYTES]
         return "u" + base64.b32encode(short).decode().rstrip("=").lower()

@@ -201,7 +201,7 @@ async def test_claims_in_the_id_token(house: TestHouse, browser: Browser) -> Non
 
 
 async def test_a_subject_is_a_user_name(house: TestHouse, browser: Browser) -> None:
-    """decisions/0050: a letter first, letters and digits of one case, no longer than 32: what
+    """decisions/0045: a letter first, letters and digits of one case, no longer than 32: what
     programs take for a user name, a file name or a database role."""
     for name in ("a", "b", "c", "d"):
         service = await another(house, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from idp.oidc.grants import GRANTS
-from idp.registry.metadata import GrantType
+from idp.registry.registration import GrantType
 
 
 def test_a_client_can_be_registered_for_each_grant_and_no_other() -> None:
