@@ -33,8 +33,12 @@ from idp.kernel.errors import (
 )
 from idp.oidc.routes import GRID, Origins
 from idp.oidc.scopes import CLAIMS
-from idp.registry.registration import Registration
+from idp.registry.registration import SITE, Registration
 from idp.settings import Settings
+from idp.verify.simulated.people import Persona
+from idp.verify.spapi import rules as spapi_rules
+from idp.verify.spapi import wire as spapi_wire
+from idp.verify.spapi.simulator import personas as spapi_personas
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
 from idp.verify.twfido.simulator.personas import PERSONAS
@@ -248,14 +252,16 @@ def commands_table() -> str:
         ]
         options = [p.opts[-1] for p in command.params if p.param_type_name == "option"]
         shown = " ".join(f"`{option}`" for option in options if option != "--help")
-        rows.append((f"`{' '.join([words, *given])}`", (command.help or "").strip(), shown))
+        said = " ".join((command.help or "").split())
+        rows.append((f"`{' '.join([words, *given])}`", said, shown))
     return table(("command", "what it does", "options"), rows)
 
 
 def methods_table() -> str:
+    every = (*METHODS.values(), *spapi_rules.METHODS.values())
     rows = [
         (f"`{m.id}`", f"`{m.acr}`", " ".join(f"`{a}`" for a in m.amr), str(m.rank))
-        for m in sorted(METHODS.values(), key=lambda m: m.rank)
+        for m in sorted(every, key=lambda m: m.rank)
     ]
     return table(("method", "`acr`", "`amr`", "rank"), rows)
 
@@ -284,11 +290,20 @@ def endpoints_table() -> str:
     return table(("path", "method", "who", "what", "errors", "other origins"), rows)
 
 
+def _default(member: str, field: FieldInfo) -> str:
+    """Of a member of a registration."""
+    if field.is_required():
+        return "required"
+    if member in SITE:
+        return "depends"
+    return f"`{toml(field.default)}`".replace("`None`", "")
+
+
 def metadata_table() -> str:
     rows = [
         (
             f"`{name}`",
-            "required" if field.is_required() else f"`{toml(field.default)}`".replace("`None`", ""),
+            _default(name, field),
             allowed(field),
             field.description or "",
         )
@@ -297,20 +312,28 @@ def metadata_table() -> str:
     return table(("member", "default", "value", "what it is"), rows)
 
 
-def personas_table() -> str:
-    rows = [(f"`{p.pid}`", p.en, p.zh) for p in PERSONAS.values()]
+def personas_table(people: Mapping[str, Persona] = PERSONAS) -> str:
+    rows = [(f"`{p.pid}`", p.en, p.zh) for p in people.values()]
     return table(("number", "what this person does", "中文"), rows)
 
 
-def interfaces_table() -> str:
+def successor_personas_table() -> str:
+    return personas_table(spapi_personas.PERSONAS)
+
+
+def successor_interfaces_table() -> str:
+    return interfaces_table("SP-API", spapi_wire.INTERFACES)
+
+
+def interfaces_table(api: str = "RP-API", interfaces: Mapping[str, Any] = wire.INTERFACES) -> str:
     rows = [
         (
-            f"RP-API-{row.name}",
+            f"{api}-{row.name}",
             "+".join(row.request_sum),
             "+".join(row.answer_sum),
             "yes" if row.resend else "never",
         )
-        for row in wire.INTERFACES.values()
+        for row in interfaces.values()
     ]
     return table(("interface", "request checksum", "answer checksum", "sent again"), rows)
 

@@ -34,11 +34,13 @@ from idp.registry.organisations import Organisations
 from idp.settings import Settings
 from idp.verify import Ports, Verifier
 from idp.verify.schemes import Schemes
+from idp.verify.spapi.verifier import SpApi
 from idp.verify.twfido.verifier import TwFido
 
 # a scheme is one line here, and its section in idp/settings.py
 SCHEMES: Mapping[str, Callable[[Any, Ports], Verifier]] = {
     "twfido": TwFido,
+    "spapi": SpApi,
 }
 
 
@@ -128,6 +130,8 @@ def build(
         reserve=Sequences(services.database, services.clock).reserve,
         accounts=accounts,
         monotonic=services.clock.monotonic,
+        now=services.clock.now,
+        issuer=settings.issuer,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
     services.templates.name_app(schemes.app())
@@ -148,13 +152,10 @@ def _login_doors(
     settings, persons, budgets = login.settings, login.persons, Budgets(login.settings)
     poller = AttemptPoller(services, settings, schemes, persons, budgets)
     opener = AttemptOpener(services, settings, schemes, persons, budgets, poller)
+    sealing, sessions = Sealing(services.vault), login.sessions
     completion = Completion(
-        services.database,
-        services.trail,
-        services.clock,
-        persons,
-        login.sessions,
-        Sealing(services.vault),
+        services.database, services.trail, services.clock, persons, sessions, sealing
     )
-    pages = LoginPages(services, login, Offers(schemes, budgets), poller, opener, completion)
+    offers = Offers(schemes, sealing, budgets)
+    pages = LoginPages(services, login, offers, poller, opener, completion)
     return pages, UpstreamRoutes(services, poller, schemes, persons)

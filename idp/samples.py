@@ -97,8 +97,8 @@ class Studio:
             templates=self.templates,
         )
         house = build(self.services, self.settings, httpx.AsyncBaseTransport())
-        self.offers = Offers(house.schemes, Budgets(self.settings.login))
         self.sealing, self.answers = Sealing(self.vault), Answers(self.templates)
+        self.offers = Offers(house.schemes, self.sealing, Budgets(self.settings.login))
         self.renderer = LoginRenderer(self.clock, self.templates, self.services.forms, self.sealing)
 
     def page(self, request: Request, template: str, **context: Any) -> Response:
@@ -189,6 +189,7 @@ def _login(
     problem: IdpError | None = None,
     fault: str = "",
     typed: str = "",
+    returned: str = "",
 ) -> Callable[[Studio, Request], Response]:
     """A login `age` seconds after its attempt was opened by `method`."""
 
@@ -207,7 +208,7 @@ def _login(
             number_sealed=studio.sealing.number(NUMBER),
             drawing=_drawing(studio, method, app_link),
             sole_relying_party="",
-            returned_code="",
+            returned_code=returned,
             state=state,
             why=why,
             opened_at=now - age,
@@ -245,8 +246,9 @@ def logins() -> Iterator[Sample]:
     yield Sample("scan", "phone", _login("qr", app_link="tw.gov.moi:x"), agent=PHONE)
     yield Sample("leave", "web", _login("web", handle=None))
     yield Sample("leave-dongle", "", _login("dongle", handle=None))
-    yield Sample("returned", "", _login("web"))
+    yield Sample("returned", "", _login("web", returned="0"))
     yield Sample("approved", "", _login("qr", state=AttemptState.APPROVED))
+    yield Sample("confirm", "web", _login("web", state=AttemptState.APPROVED))
     yield Sample("expired", "push", _login("push", age=200))
     yield Sample("expired", "qr", _login("qr", age=200))
     apart = (VerificationError, errors.Expired, errors.TooManyPushes, errors.Maintenance)

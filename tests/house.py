@@ -25,6 +25,8 @@ from idp.registry.clients import Client
 from idp.registry.registration import Registration
 from idp.settings import Settings
 from idp.verify import Verifier
+from idp.verify.spapi.simulator import Authority, SimulatedService
+from idp.verify.spapi.simulator import create_simulator as create_successor
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 from idp.verify.twfido.verifier import TwFido
@@ -32,6 +34,8 @@ from tests.services.postgres import Postgres
 
 ISSUER = "https://id.test"
 SIMULATOR = "https://fido.test"
+SUCCESSOR = "https://moica.test"  # the simulator of the SP-API, where a house has that section
+SP_SERVICE, SP_KEY = "SP-20260731", "3q2-7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs"
 SYSCODE, API_KEY = "20200820100951269230", "00112233445566778899AABBCCDDEEFF"
 MINISTRY, HOME = "117.56.7.69", "203.0.113.7"
 SYSTEM_NAME = "國家圖書館 館藏服務"
@@ -87,10 +91,10 @@ class Registered:
 
 
 class Line(httpx.AsyncBaseTransport):
-    """The wire to the upstream: counts the calls that go through, and can be cut."""
+    """The wire to the upstreams, by host: counts the calls that go through, and can be cut."""
 
-    def __init__(self, far_end: httpx.AsyncBaseTransport) -> None:
-        self._far_end = far_end
+    def __init__(self, far_ends: dict[str, ASGIApp]) -> None:
+        self._far_ends = {host: httpx.ASGITransport(app) for host, app in far_ends.items()}
         self.cut = False
         self.calls: list[str] = []
 
@@ -98,7 +102,7 @@ class Line(httpx.AsyncBaseTransport):
         self.calls.append(request.url.path.removeprefix("/rp-api-").upper())
         if self.cut:
             raise httpx.ConnectError("connection refused") from ConnectionRefusedError()
-        return await self._far_end.handle_async_request(request)
+        return await self._far_ends[request.url.host].handle_async_request(request)
 
 
 @dataclass
@@ -114,6 +118,7 @@ class TestHouse:
     simulator_app: ASGIApp
     settings: Settings
     line: Line
+    upstreams: dict[str, ASGIApp] = field(default_factory=dict)  # by host, as browsers see them
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -124,6 +129,11 @@ class TestHouse:
     def registrar(self) -> Registrar:
         """Changes clients as the command line does; the bridge sees it at once."""
         return registrar_of(self.services, self.house.clients)
+
+    @property
+    def successor(self) -> Any:
+        """The world of the pretend SP-API, where the house has that section."""
+        return self.upstreams["moica.test"].state.simulator  # type: ignore[attr-defined]
 
     @property
     def twfido(self) -> TwFido:
@@ -163,8 +173,8 @@ class TestHouse:
     async def events(self, name: str = "") -> list[dict[str, Any]]:
         """The audit trail, oldest first."""
         await self.services.trail.flush()
-        found = await self.services.trail.recent()
-        return [e for e in reversed(found) if not name or e["event"] == name]
+        found = await self.services.trail.search()
+        return [e for e in found if not name or e["event"] == name]
 
     async def count(self, table: Any) -> int:
         from sqlalchemy import func, select
@@ -195,6 +205,15 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
         },
     }
     return Settings.model_validate(merged(document, changes))
+
+
+AUTHORITY = Authority()  # its keys take long to make
+WITH_SUCCESSOR: dict[str, Any] = {
+    "api_url": SUCCESSOR,
+    "sp_service_id": SP_SERVICE,
+    "keys": (SP_KEY,),
+    "system_name": SYSTEM_NAME,
+}
 
 
 def merged(into: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
@@ -234,11 +253,20 @@ async def running(
         sleep=sleep,
         transport=_Forward(call_back),
     )
-    line = Line(httpx.ASGITransport(simulator))
+    upstreams: dict[str, ASGIApp] = {"fido.test": simulator}
+    if settings.spapi:
+        service = SimulatedService(
+            SP_SERVICE, SP_KEY, SYSTEM_NAME, ISSUER + settings.spapi.return_path
+        )
+        upstreams["moica.test"] = create_successor(
+            [service], public_url=SUCCESSOR, clock=clock.precise, sleep=sleep, authority=AUTHORITY
+        )
+    line = Line(upstreams)
     app = create_app(settings, clock=clock, transport=line, further=further, make_key=quick_key)
     bridge.append(app)
     async with _lifespan(app) as house:
-        found = TestHouse(app, house, clock, simulator.state.simulator, simulator, settings, line)
+        world = simulator.state.simulator
+        found = TestHouse(app, house, clock, world, simulator, settings, line, upstreams)
         try:
             yield found
         finally:

@@ -13,8 +13,8 @@ import httpx
 from sqlalchemy import select
 
 from idp.kernel.tables import attempts, logins, sessions
+from idp.verify.simulated.numbers import valid_pid
 from idp.verify.twfido.simulator.checksum import checksum
-from idp.verify.twfido.simulator.grammar import valid_pid
 from tests.actors import Browser, Page, Service
 from tests.house import API_KEY, CALLBACK, MINISTRY, SIMULATOR, SYSCODE, TestHouse
 

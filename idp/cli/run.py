@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
+import structlog
 import typer
 import uvicorn
 
+from idp import __version__
 from idp import app as application
 from idp.cli.common import Stop, chosen, schema_of, with_services
 from idp.cli.workers import run
 from idp.kernel import logs, metrics
 from idp.serving import server_options
 from idp.settings import Settings
-from idp.verify.twfido.settings import RETURN_PATH
-from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+from idp.verify.reasons import reason_of
+from idp.verify.simulators import simulator_of
+
+log = structlog.get_logger("idp.serve")
 
 DRAIN = 25  # seconds that open requests may finish in
 Host = Annotated[str, typer.Option(help="address to listen on")]
@@ -51,7 +56,12 @@ def serve(
                 os.environ[metrics.SHARED] = directory
             metrics.listen(settings.metrics.host, settings.metrics.port)
         where = {"host": host, "port": port, "uds": uds}
-        status = run("idp.app:create", workers, **where, **server_options(DRAIN))
+
+        def started() -> None:
+            log.info("serve.started", version=__version__, address=uds or f"{host}:{port}",
+                     workers=workers, issuer=settings.issuer)  # fmt: skip
+
+        status = run("idp.app:create", workers, started, **where, **server_options(DRAIN))
     raise typer.Exit(status)
 
 
@@ -67,17 +77,27 @@ def dev_(
     state: Annotated[Path, typer.Option(help="where its state and configuration live")] = Path(
         ".idp-dev"
     ),
-    simulator_port: Annotated[int, typer.Option(help="the pretend TW FidO")] = 8100,
+    simulator_port: Annotated[int, typer.Option(help="the pretend upstream")] = 8100,
     demo_port: Annotated[int, typer.Option(help="the demo agency application")] = 8200,
+    tls: Annotated[bool, typer.Option(help="https, with a certificate of its own making")] = False,
+    limits: Annotated[bool, typer.Option(help="the real limits; otherwise they are off")] = False,
+    scheme: Annotated[str, typer.Option(help="whose service is simulated: twfido, sp-api")] = (
+        "twfido"
+    ),
 ) -> None:
     """Bridge, simulator and demo application, with seeded people: for trying out."""
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise Stop("idp dev listens on loopback only: its keys and people are known to all")
+    wanted = scheme.replace("-", "")
+    if wanted not in Settings.schemes():
+        raise Stop(f"there is no scheme {scheme}: twfido or sp-api")
     logs.configure(production=False)
     from idp import dev  # here only: it brings the demo application and Authlib's client
 
     try:
-        asyncio.run(dev.run(dev.Plan(state.resolve(), host, port, simulator_port, demo_port)))
+        ports = (port, simulator_port, demo_port)
+        plan = dev.Plan(state.resolve(), host, *ports, tls, limits, wanted)
+        asyncio.run(dev.run(plan))
     except dev.PortTaken as taken:
         raise Stop(str(taken)) from None
 
@@ -86,27 +106,25 @@ def simulate(
     context: typer.Context,
     host: Host = "127.0.0.1",
     port: Port = 8100,
+    scheme: Annotated[str, typer.Option(help="whose service; the house's if left out")] = "",
 ) -> None:
-    """The pretend TW FidO alone, for the system of the configuration."""
+    """The pretend service alone, for the account of the configuration."""
     settings = chosen(context).settings()
-    if settings.twfido is None:
-        raise Stop("the configuration has no section [twfido]")
-    own = settings.twfido.own_system
-    system = SimulatedSystem(
-        syscode=own.syscode,
-        api_key=own.keys[0],
-        name=own.name or "simulated system",
-        success_url=settings.issuer + RETURN_PATH,
-        callback_url=settings.issuer + settings.twfido.callback_path,
-    )
+    name = scheme.replace("-", "") or next(iter(settings.login.schemes or settings.upstreams))
+    section = settings.upstreams.get(name)
+    if section is None:
+        raise Stop(f"the configuration has no section [{name}]")
     try:
-        simulator = create_simulator(
-            [system], public_url=f"http://localhost:{port}", beside_issuer=settings.issuer
-        )
+        simulator = simulator_of(section, settings.issuer, f"http://localhost:{port}")
     except ValueError as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"simulator on http://{host}:{port}", err=True)
     uvicorn.run(simulator, host=host, port=port, **server_options(DRAIN))
+
+
+def _line() -> dict[str, Any]:
+    """To a bridge: no proxy, and the certificates of the system (or of SSL_CERT_FILE)."""
+    return {"verify": ssl.create_default_context(), "trust_env": False}
 
 
 def healthcheck(
@@ -118,9 +136,9 @@ def healthcheck(
     """Exit status 0 if the bridge is ready: for containers."""
     del context
     try:
-        status = httpx.get(f"{url}/health/ready", timeout=3, trust_env=False).status_code
+        status = httpx.get(f"{url}/health/ready", timeout=3, **_line()).status_code
     except httpx.HTTPError as away:
-        raise Stop(f"{url}: {type(away).__name__}") from None
+        raise Stop(f"{url}: {reason_of(away)}") from None
     if status != 200:
         raise Stop(f"{url}: HTTP {status}")
     typer.echo("ready")
@@ -138,10 +156,10 @@ def token(
     form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
     try:
         answer = httpx.post(
-            f"{base}/token", data=form, auth=(client_id, client_secret), timeout=10, trust_env=False
+            f"{base}/token", data=form, auth=(client_id, client_secret), timeout=10, **_line()
         )
     except httpx.HTTPError as away:
-        raise Stop(f"{base}: {type(away).__name__}") from None
+        raise Stop(f"{base}: {reason_of(away)}") from None
     if answer.status_code != 200:
         raise Stop(f"HTTP {answer.status_code}: {answer.text}")
     typer.echo(answer.json()["access_token"])

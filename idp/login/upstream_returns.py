@@ -12,7 +12,7 @@ from idp.kernel import errors, metrics
 from idp.kernel.caller import Caller
 from idp.kernel.database import Conflict, Transaction
 from idp.kernel.services import Services
-from idp.login import attempts, store
+from idp.login import attempts, journal, store
 from idp.login.asking import ALARM, LATE, AttemptPoller
 from idp.login.flow import GRACE, AttemptState, VerificationAttempt
 from idp.login.persons import Persons
@@ -37,8 +37,8 @@ class UpstreamReturns:
         """The login that a browser comes back to. Raises WrongBrowser."""
         now = self._services.clock.now()
         fitting = await self._fitting(verifier, fields, who, now)
-        for attempt, back in fitting:
-            if attempt.handle == back.handle:  # reloaded: the page shows what became of it
+        for attempt, back in fitting:  # reloaded, or only led back: the page shows how it stands
+            if attempt.handle == back.handle and (attempt.returned_code or not back.code):
                 return attempt.login_id
         for attempt, back in fitting:
             if attempt.state is AttemptState.PENDING and now < attempt.expires_at + GRACE:
@@ -59,7 +59,7 @@ class UpstreamReturns:
         )
         for attempt in recent:
             method = self._schemes.method(attempt.method)
-            if method is None or method.scheme != verifier.scheme or method.shows != "leave":
+            if method is None or method.scheme != verifier.scheme:
                 continue
             try:
                 asked = replace(self._sealing.as_asked(attempt), method=method.id)
@@ -77,7 +77,8 @@ class UpstreamReturns:
         sealed = self._sealing.number(back.number) if back.number else None
 
         async def work(tx: Transaction) -> None:
-            await store.take_handle(tx, back.handle, attempt.id, now)
+            if attempt.handle is None:  # else it was taken when the attempt was opened
+                await store.take_handle(tx, back.handle, attempt.id, now)
             if not await attempts.attempt_returned(
                 tx, attempt.id, back.handle, back.code, index, sealed
             ):
@@ -90,7 +91,9 @@ class UpstreamReturns:
             if owner == attempt.id:
                 return  # it landed twice at once
             # somebody replays an approval of another login, perhaps their own
-            await self._alarm(who, "handle seen before")
+            await self._alarm(
+                journal.under(attempt, who), "handle seen before", attempt.relying_party
+            )
             raise errors.WrongBrowser(detail="the handle was seen before") from None
 
     async def _burn(
@@ -99,14 +102,21 @@ class UpstreamReturns:
         """A signed result that no login waits for must never be good for any other."""
         try:
             back = await verifier.accept(None, fields)
+        except errors.Disagreement:
+            return
+        try:
             await store.take_handle(self._services.database, back.handle, "", now)
-        except (errors.Disagreement, Conflict):
+        except Conflict:
+            found = await attempts.attempt_with_handle(self._services.database, back.handle)
+            if found and not found.returned_code:
+                # who approved was led to the upstream's page of somebody else's login
+                await self._alarm(who, "result in another browser than began")
             return
         await self._alarm(who, "result without a login")
 
-    async def _alarm(self, who: Caller, what: str) -> None:
+    async def _alarm(self, who: Caller, what: str, client_id: str = "") -> None:
         metrics.ALARMS.labels("return").inc()
-        await self._services.trail.note(who.entry(ALARM, alarm=what))
+        await self._services.trail.note(who.entry(ALARM, client_id=client_id, alarm=what))
 
     # ── the upstream calls ─────────────────────────────────────────────────────────────────────
 
@@ -121,14 +131,17 @@ class UpstreamReturns:
         if attempt is None or not theirs or attempt.system != wakeup.system:
             await self._services.trail.note(who.entry(LATE, code=wakeup.code))
             return
+        who, client_id = journal.under(attempt, who), attempt.relying_party
         index = self._persons.index(wakeup.number) if wakeup.number else None
         if index and attempt.number_index and index != attempt.number_index:
             metrics.ALARMS.labels("callback").inc()
             what = "the callback names another person"
-            await self._services.trail.note(who.entry(ALARM, alarm=what, code=wakeup.code))
+            entry = who.entry(ALARM, client_id=client_id, alarm=what, code=wakeup.code)
+            await self._services.trail.note(entry)
         open_until = attempt.expires_at if attempt.state is AttemptState.PENDING else 0
         if self._services.clock.now() < open_until:
             await self._poller.ask(attempt, who, woken=True)
         else:
-            entry = who.entry(LATE, code=wakeup.code, state=attempt.state.value)
+            detail = {"code": wakeup.code, "state": attempt.state.value}
+            entry = who.entry(LATE, client_id=client_id, **detail)
             await self._services.trail.note(entry)

@@ -132,6 +132,7 @@ async def test_a_return_while_the_upstream_is_away(hasty: TestHouse, method: str
     assert "check" in page.buttons() and page.error_code == ""
     await weather(hasty)
     hasty.clock.pass_(3)
+    assert (await browser.press("check")).texts["masked"]
     assert "allow" in (await browser.press("check")).buttons()
 
 
