@@ -26,7 +26,8 @@ def counter(dev: Dev) -> str:
     made = idp(*call, *more, "--scope", "openid twid")
     assert made.returncode == 0, made.stderr
     wishes = {"client_id": "counter", "redirect_uri": back, "response_type": "code"}
-    return f"{dev.bridge}/authorize?{urlencode(wishes | {'scope': 'openid twid', 'state': 's'})}"
+    wishes |= {"scope": "openid twid", "state": "s", "nonce": "n"}
+    return f"{dev.bridge}/authorize?{urlencode(wishes)}"
 
 
 def untouched(person: Person, seconds: int) -> None:

@@ -17,9 +17,10 @@ IDP = Path(__file__).parents[2] / "idp"
 READ = select(stamps).where(stamps.c.name == bindparam("id"))
 LAST = """SELECT query FROM pg_stat_activity
           WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-# What would stay on a connection after its transaction (asyncpg's reset removes it).
+# What would stay on a connection after its transaction (asyncpg's reset removes it). "set" in small
+# letters is a word of sentences here.
 STAYS = re.compile(
-    r"^\s*(SET(?! LOCAL)|RESET|LISTEN|PREPARE|DECLARE|DISCARD)\s|\bpg_(try_)?advisory_(?!xact_)",
+    r"^\s*((?-i:SET)(?! LOCAL)|RESET|LISTEN|PREPARE|DECLARE|DISCARD)\s|\bpg_(try_)?advisory_(?!xact_)",
     re.I,
 )
 

@@ -195,7 +195,7 @@ async def test_wc_11_a_deep_outer_body(organisation: Organisation) -> None:
     """WC-11 outside: what is not one strict object has no app_key that could be echoed."""
     for content in (b"[" * 15_000, b"", b"null", b"\xff", b'{"raw_data":"","raw_data":""}'):
         answer = await organisation.post(content)
-        assert answer.json() == {"code": 1001, "message": "驗證失敗", "app_key": ""}
+        assert answer.json() == {"code": 1001, "message": "验证失败", "app_key": ""}
 
 
 async def test_extra_keys_are_accepted(organisation: Organisation) -> None:
@@ -221,7 +221,7 @@ async def test_a_wrong_app_key_learns_nothing(organisation: Organisation, app_ke
     code = await organisation.code()
     answer = await organisation.post(body(sealed(plaintext(CARD, code)), app_key))
     echo = app_key if app_key == "0123456789ABCDEG" else ""
-    assert answer.json() == {"code": 1001, "message": "驗證失敗", "app_key": echo}
+    assert answer.json() == {"code": 1001, "message": "验证失败", "app_key": echo}
     assert APP_KEY not in answer.text
     assert await organisation.unspent() == 1
 
