@@ -4,78 +4,38 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import secrets
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx
+from bs4 import BeautifulSoup, Tag
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from tests.house import CALLBACK, HOME, ISSUER, SIMULATOR, Registered, TestHouse
 
 
-@dataclass
 class Form:
-    action: str
-    method: str
-    fields: dict[str, str] = field(default_factory=dict)
-    buttons: list[dict[str, str]] = field(default_factory=list)
+    """Where it sends what, and its buttons."""
+
+    def __init__(self, found: Tag) -> None:
+        self.action, self.method = _said(found, "action"), _said(found, "method") or "get"
+        self.fields: dict[str, str] = {}
+        self.buttons = [
+            {key: _said(button, key) for key in button.attrs}
+            for button in found.select("button:not([type=button])")
+        ]
+        for field in found.select(_FIELDS):
+            chosen = field.select_one("option[selected]") or field.select_one("option") or field
+            self.fields[_said(field, "name")] = _said(chosen, "value")
 
 
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.forms: list[Form] = []
-        self.ids: dict[str, str] = {}
-        self.links: dict[str, str] = {}
-        self._open: list[tuple[str, str]] = []
-        self._select = ""
-        self.title = ""
-        self.lang = ""
+_FIELDS = "select[name], input[name]:not([type=radio]), input[name][checked]"
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {k: v or "" for k, v in attrs}
-        if tag == "html":
-            self.lang = found.get("lang", "")
-        if tag == "a" and found.get("id"):
-            self.links[found["id"]] = found.get("href", "")
-        if tag == "form":
-            self.forms.append(Form(found.get("action", ""), found.get("method", "get")))
-        elif tag == "input" and self.forms and found.get("name"):
-            self._input(found)
-        elif tag == "select" and self.forms:
-            self._select = found.get("name", "")
-        elif tag == "option" and self.forms and self._select:
-            first = self._select not in self.forms[-1].fields
-            if first or "selected" in found:
-                self.forms[-1].fields[self._select] = found.get("value", "")
-        elif tag == "button" and self.forms and found.get("type") != "button":
-            self.forms[-1].buttons.append(found)
-        if tag not in ("input", "meta", "link", "br", "img"):
-            self._open.append((tag, found.get("id", "")))
-            if found.get("id"):
-                self.ids[found["id"]] = ""
 
-    def _input(self, found: dict[str, str]) -> None:
-        if found.get("type") == "radio" and "checked" not in found:
-            return
-        self.forms[-1].fields[found["name"]] = found.get("value", "")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open:
-            if self._open.pop()[0] == tag:
-                break
-
-    def handle_data(self, data: str) -> None:
-        for tag, name in self._open:
-            if name:
-                self.ids[name] += data
-            if tag == "title":
-                self.title += data
+def _said(found: Tag, attribute: str) -> str:
+    return str(found.get(attribute, ""))
 
 
 class Page:
@@ -84,11 +44,12 @@ class Page:
     def __init__(self, response: httpx.Response, url: str) -> None:
         self.response, self.url = response, url
         self.status, self.headers, self.html = response.status_code, response.headers, response.text
-        reader = _Reader()
-        reader.feed(self.html)
-        self.forms, self.title, self.lang = reader.forms, reader.title, reader.lang
-        self.links = reader.links
-        self.texts = {key: html.unescape(text).strip() for key, text in reader.ids.items()}
+        found = BeautifulSoup(self.html, "html.parser")
+        self.forms = [Form(form) for form in found("form")]
+        self.title = found.title.get_text() if found.title else ""
+        self.lang = _said(found.html, "lang") if found.html else ""
+        self.links = {_said(link, "id"): _said(link, "href") for link in found.select("a[id]")}
+        self.texts = {_said(named, "id"): named.get_text().strip() for named in found(id=True)}
 
     @property
     def error_code(self) -> str:

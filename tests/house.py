@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from asgi_lifespan import LifespanManager
 from starlette.types import ASGIApp
 
-from idp.app import create_app
-from idp.house import House, registrar_of
+from idp.app import app_for
+from idp.house import House, build, registrar_of
 from idp.kernel import schema
 from idp.kernel.clock import Clock
 from idp.kernel.keyring import generate_key
+from idp.kernel.services import make_services
 from idp.registry.changes import Registrar
 from idp.registry.clients import Client
 from idp.registry.registration import Registration
@@ -235,9 +237,10 @@ async def running(
         transport=_Forward(call_back),
     )
     line = Line(httpx.ASGITransport(simulator))
-    app = create_app(settings, clock=clock, transport=line, further=further, make_key=quick_key)
+    house = build(make_services(settings, clock, quick_key), settings, line, further)
+    app = app_for(house)
     bridge.append(app)
-    async with _lifespan(app) as house:
+    async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60):
         found = TestHouse(app, house, clock, simulator.state.simulator, simulator, settings, line)
         try:
             yield found
@@ -253,26 +256,6 @@ class _Forward(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         answer: httpx.Response = await self._act(request)
         return answer
-
-
-@asynccontextmanager
-async def _lifespan(app: ASGIApp) -> AsyncIterator[House]:
-    """Start-up and shutdown as a server would drive them."""
-    inbox: asyncio.Queue[Any] = asyncio.Queue()
-    outbox: asyncio.Queue[Any] = asyncio.Queue()
-    scope: dict[str, Any] = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    task = asyncio.create_task(app(scope, inbox.get, outbox.put))
-    await inbox.put({"type": "lifespan.startup"})
-    started = await outbox.get()
-    if started["type"] != "lifespan.startup.complete":
-        await task
-        raise AssertionError(started)
-    try:
-        yield scope["app"].state.house
-    finally:
-        await inbox.put({"type": "lifespan.shutdown"})
-        await outbox.get()
-        await task
 
 
 def empty_database(kind: str, folder: Path, postgres: Callable[[], Postgres]) -> str:
