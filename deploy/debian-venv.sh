@@ -10,6 +10,6 @@ fi
 root=''
 [ "$(id -u)" = 0 ] || root='sudo'
 $root apt-get update -q || { sleep 3; $root apt-get update -q; }
-$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-venv
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-venv ca-certificates
 rm -rf "$folder"
 "$python" -m venv "$folder"

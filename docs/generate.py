@@ -33,7 +33,7 @@ from idp.kernel.errors import (
 )
 from idp.oidc.routes import GRID, Origins
 from idp.oidc.scopes import CLAIMS
-from idp.registry.registration import Registration
+from idp.registry.registration import SITE, Registration
 from idp.settings import Settings
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
@@ -248,7 +248,8 @@ def commands_table() -> str:
         ]
         options = [p.opts[-1] for p in command.params if p.param_type_name == "option"]
         shown = " ".join(f"`{option}`" for option in options if option != "--help")
-        rows.append((f"`{' '.join([words, *given])}`", (command.help or "").strip(), shown))
+        said = " ".join((command.help or "").split())
+        rows.append((f"`{' '.join([words, *given])}`", said, shown))
     return table(("command", "what it does", "options"), rows)
 
 
@@ -284,11 +285,20 @@ def endpoints_table() -> str:
     return table(("path", "method", "who", "what", "errors", "other origins"), rows)
 
 
+def _default(member: str, field: FieldInfo) -> str:
+    """Of a member of a registration."""
+    if field.is_required():
+        return "required"
+    if member in SITE:
+        return "depends"
+    return f"`{toml(field.default)}`".replace("`None`", "")
+
+
 def metadata_table() -> str:
     rows = [
         (
             f"`{name}`",
-            "required" if field.is_required() else f"`{toml(field.default)}`".replace("`None`", ""),
+            _default(name, field),
             allowed(field),
             field.description or "",
         )

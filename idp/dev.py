@@ -12,16 +12,19 @@ import json
 import secrets
 import signal
 import socket
+import ssl
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from idp.app import create_app
 from idp.demo.api import create_api
+from idp.demo.certificate import certificate
 from idp.house import clients_of, directory_of, registrar_of
 from idp.kernel import revision, schema
 from idp.kernel.services import Services, open_services
@@ -40,7 +43,28 @@ MEMBERS = """\
 card_number,name,gender,identity_type,organization,email,telephone,national_id
 07302590,王小明,男,用户,國家圖書館/讀者服務組,ming@example.gov.tw,0912345678,A100000010
 07302591,林美麗,女,用户,國家圖書館/館藏發展組,mei@example.gov.tw,0922345678,A100000029
-07302592,陳大文,男,其他,國家圖書館,wen@example.gov.tw,0932345678,A100000083
+07302592,陳大文,男,其他,國家圖書館,wen@example.gov.tw,0932345678,
+"""
+
+
+MARK = "# Written by `idp dev` (2)"  # a folder of another number is configured anew
+NO_LIMITS = """\
+# Written by `idp dev` and read without --limits: who tries things out is not slowed down.
+[oidc]
+token_calls_per_minute = 100000
+failed_auth_per_minute = 100000
+
+[login]
+starts_per_minute = 100000
+failed_starts = 100000
+numbered_starts = 100000
+numbers = 10
+
+[login.push]
+per_ten_minutes = 1000
+per_day = 10000
+pause_after_denial = 0
+per_address = 100000
 """
 
 
@@ -57,10 +81,12 @@ class Plan:
     port: int
     simulator_port: int
     demo_port: int
+    tls: bool = False  # for client programs that insist on https
+    limits: bool = False  # the real ones: without, nobody who tries out meets any
 
     @property
     def issuer(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     @property
     def simulator(self) -> str:
@@ -75,6 +101,21 @@ class Plan:
     @property
     def config(self) -> Path:
         return self.state / "idp.toml"
+
+    @property
+    def without_limits(self) -> Path:
+        """Read after `config`, unless the real limits are wanted."""
+        return self.state / "limits-off.toml"
+
+    @property
+    def certificate(self) -> tuple[Path, Path]:
+        """(the authority that signed it, certificate and key)."""
+        return certificate(self.state / "tls")
+
+    @property
+    def trusted(self) -> ssl.SSLContext | bool:
+        """What our own programs believe of the bridge's certificate."""
+        return ssl.create_default_context(cafile=self.certificate[0]) if self.tls else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +132,7 @@ async def run(plan: Plan) -> None:
         _must_be_free(plan.host, port)
     settings, known = await prepare(plan)
     servers = [
-        _server(create_app(settings), plan.host, plan.port),
+        _server(create_app(settings), plan.host, plan.port, plan.certificate if plan.tls else None),
         _server(simulator_for(plan, settings), plan.host, plan.simulator_port),
         _server(agency_for(plan, known), plan.host, plan.demo_port),
     ]
@@ -102,10 +143,12 @@ async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
     """Configuration, schema, clients, members: made where missing, left alone where there."""
     plan.state.mkdir(parents=True, exist_ok=True)
     plan.state.chmod(0o700)
-    if not plan.config.exists() or f'issuer = "{plan.issuer}"' not in plan.config.read_text():
+    written = plan.config.read_text(encoding="utf-8") if plan.config.exists() else ""
+    if MARK not in written or f'issuer = "{plan.issuer}"' not in written:
         plan.config.write_text(configuration(plan), encoding="utf-8")
         plan.config.chmod(0o600)
-    settings = read_settings([plan.config])
+    plan.without_limits.write_text(NO_LIMITS, encoding="utf-8")
+    settings = read_settings([plan.config, *([] if plan.limits else [plan.without_limits])])
     found, needed = revision.current(settings.database.url)
     if found != needed:
         schema.upgrade(settings.database.url)
@@ -118,7 +161,7 @@ async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
 def configuration(plan: Plan) -> str:
     """A complete configuration for this folder, with secrets of its own."""
     return f"""\
-# Written by `idp dev`; delete this folder to begin anew. Never use it elsewhere.
+{MARK}; delete this folder to begin anew. Never use it elsewhere.
 environment = "development"
 issuer = "{plan.issuer}"
 
@@ -137,18 +180,6 @@ test_banner = true
 realms = ["{REALM}"]
 scopes = ["transport:read", "library:read"]
 jwks_seconds = 5
-token_calls_per_minute = 100000
-failed_auth_per_minute = 100000
-
-[login]
-starts_per_minute = 100000
-failed_starts = 100000
-
-[login.push]
-per_ten_minutes = 1000
-per_day = 10000
-pause_after_denial = 0
-per_address = 100000
 
 [twfido]
 base_url = "http://127.0.0.1:{plan.simulator_port}"
@@ -228,7 +259,12 @@ def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
         success_url=plan.issuer + RETURN_PATH,
         callback_url=plan.issuer + settings.twfido.callback_path,
     )
-    return create_simulator([system], public_url=plan.simulator, beside_issuer=settings.issuer)
+    return create_simulator(
+        [system],
+        public_url=plan.simulator,
+        beside_issuer=settings.issuer,
+        transport=httpx.AsyncHTTPTransport(verify=plan.trusted, trust_env=False),
+    )
 
 
 def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
@@ -243,8 +279,9 @@ def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
         url=plan.demo,
         phone=f"{plan.simulator}/phone",
         templates=template_directory(),
+        trusted=plan.trusted,
     ).application()
-    api = create_api(plan.issuer)
+    api = create_api(plan.issuer, httpx.AsyncClient(timeout=2, verify=plan.trusted))
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         wanted = api if scope.get("path", "").startswith("/api/") else agency
@@ -257,6 +294,8 @@ def card(plan: Plan, known: Secrets) -> str:
     """What to open and what to type."""
     program = f"-d client_id={PROGRAM} -d client_secret={known.program}"
     realm = f"{plan.issuer}/auth/realms/{REALM}/protocol/openid-connect/token"
+    trust = f"--cacert {plan.certificate[0]} " if plan.tls else ""
+    limits = "on, as in production" if plan.limits else "off; `idp dev --limits` turns them on"
     return f"""
   示範機關服務 demo application   {plan.demo}
   登入服務 bridge                 {plan.issuer}/.well-known/openid-configuration
@@ -266,16 +305,27 @@ def card(plan: Plan, known: Secrets) -> str:
 
   身分證字號 type this number     A100000010 approves at once      A100000038 denies
                                   A100000029 approves after 3 s    A100000056 is not registered
+                                  A100000083 approves, is in no directory: no name, no e-mail
                                   any other valid one (A123456789) decides on the phone page
 
-  程式 program                    curl -d grant_type=client_credentials {program} \\
+  程式 program                    curl {trust}-d grant_type=client_credentials {program} \\
                                     {realm}
                                   curl -H "Authorization: Bearer TOKEN" \\
                                     {plan.demo}/api/transport/stops
   WeCard                          idp -c {plan.config} wecard call --card 07302590 --password CODE
   設定 configuration              {plan.config}
-
+  限制 limits                     {limits}
+{_trust_card(plan)}
   Ctrl-C ends it. 按 Ctrl-C 結束。
+"""
+
+
+def _trust_card(plan: Plan) -> str:
+    if not plan.tls:
+        return ""
+    return f"""\
+  憑證 certificate                trust {plan.certificate[0]}
+                                  (SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, curl --cacert)
 """
 
 
@@ -290,9 +340,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: ASGIApp, host: str, port: int) -> _Server:
-    config = uvicorn.Config(app, host=host, port=port, **server_options(drain=3))
-    return _Server(config)
+def _server(
+    app: ASGIApp, host: str, port: int, certificate: tuple[Path, Path] | None = None
+) -> _Server:
+    pem = certificate[1] if certificate else None
+    options = server_options(drain=3)
+    return _Server(uvicorn.Config(app, host=host, port=port, ssl_certfile=pem, **options))
 
 
 async def _serve_all(servers: Sequence[_Server], greeting: str) -> None:

@@ -148,13 +148,10 @@ def _login_doors(
     settings, persons, budgets = login.settings, login.persons, Budgets(login.settings)
     poller = AttemptPoller(services, settings, schemes, persons, budgets)
     opener = AttemptOpener(services, settings, schemes, persons, budgets, poller)
+    sealing, sessions = Sealing(services.vault), login.sessions
     completion = Completion(
-        services.database,
-        services.trail,
-        services.clock,
-        persons,
-        login.sessions,
-        Sealing(services.vault),
+        services.database, services.trail, services.clock, persons, sessions, sealing
     )
-    pages = LoginPages(services, login, Offers(schemes, budgets), poller, opener, completion)
+    offers = Offers(schemes, sealing, budgets)
+    pages = LoginPages(services, login, offers, poller, opener, completion)
     return pages, UpstreamRoutes(services, poller, schemes, persons)

@@ -97,8 +97,8 @@ class Studio:
             templates=self.templates,
         )
         house = build(self.services, self.settings, httpx.AsyncBaseTransport())
-        self.offers = Offers(house.schemes, Budgets(self.settings.login))
         self.sealing, self.answers = Sealing(self.vault), Answers(self.templates)
+        self.offers = Offers(house.schemes, self.sealing, Budgets(self.settings.login))
         self.renderer = LoginRenderer(self.clock, self.templates, self.services.forms, self.sealing)
 
     def page(self, request: Request, template: str, **context: Any) -> Response:
@@ -247,6 +247,7 @@ def logins() -> Iterator[Sample]:
     yield Sample("leave-dongle", "", _login("dongle", handle=None))
     yield Sample("returned", "", _login("web"))
     yield Sample("approved", "", _login("qr", state=AttemptState.APPROVED))
+    yield Sample("confirm", "web", _login("web", state=AttemptState.APPROVED))
     yield Sample("expired", "push", _login("push", age=200))
     yield Sample("expired", "qr", _login("qr", age=200))
     apart = (VerificationError, errors.Expired, errors.TooManyPushes, errors.Maintenance)

@@ -249,6 +249,7 @@ async def verify(browser: Browser, method: str = "qr", number: str = "A100000010
         await browser.press("go")
         page = await browser.press("approve" if method == "web" else "use-dongle")
         page = await browser.press("return")
-    if "check" in page.buttons():
-        page = await browser.press("check")
+    for _ in range(2):  # what a browser brought back is confirmed on a page of its own
+        if "check" in page.buttons():
+            page = await browser.press("check")
     return page

@@ -99,7 +99,7 @@ class Line(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.calls.append(request.url.path.removeprefix("/rp-api-").upper())
         if self.cut:
-            raise httpx.ConnectError("connection refused")
+            raise httpx.ConnectError("connection refused") from ConnectionRefusedError()
         return await self._far_end.handle_async_request(request)
 
 
@@ -165,8 +165,8 @@ class TestHouse:
     async def events(self, name: str = "") -> list[dict[str, Any]]:
         """The audit trail, oldest first."""
         await self.services.trail.flush()
-        found = await self.services.trail.recent()
-        return [e for e in reversed(found) if not name or e["event"] == name]
+        found = await self.services.trail.search()
+        return [e for e in found if not name or e["event"] == name]
 
     async def count(self, table: Any) -> int:
         from sqlalchemy import func, select

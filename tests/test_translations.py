@@ -11,6 +11,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from jinja2.ext import babel_extract
 
+from idp.account import pages
 from idp.kernel.errors import all_errors
 from idp.kernel.templates import template_directory
 from idp.members import binding
@@ -43,7 +44,8 @@ def shown() -> set[str]:
     """The sentences of the house, in Chinese: the message ids."""
     of_errors = {text for error in all_errors() for text in (error.title, error.advice)}
     instead = {text for e in all_errors() for text in getattr(e, "instead", {}).values()}
-    return {*filter(None, in_templates()), *of_errors, *instead, binding.PLACE.service}
+    own = {binding.PLACE.service, pages.PLACE.service}
+    return {*filter(None, in_templates()), *of_errors, *instead, *own}
 
 
 def placeholders(text: str) -> list[str]:

@@ -37,7 +37,7 @@ from idp.members.directory import Directory, ImportReport
 from idp.members.passwords import hash_password
 from idp.members.routes import routes
 from idp.members.settings import MembersSettings
-from idp.verify import numbers
+from idp.verify import App, numbers
 from tests.house import StillClock, quick_key
 
 ISSUER = "https://id.example"
@@ -58,7 +58,7 @@ id_card,card_type,valid_until,password_hash
 99000001,王小明,男,訪客,某某大學,{ALICE},,,,,2020-01-01,
 {WORD_CARD},陳美,女,用户,某某大學;校友會,,,,,,,"{{hashed}}"
 """
-REFUSED = '{"code":1001,"message":"驗證失敗","app_key":"' + APP_KEY + '"}'
+REFUSED = '{"code":1001,"message":"验证失败","app_key":"' + APP_KEY + '"}'
 _HASH = hash_password(WORD)
 
 
@@ -196,7 +196,7 @@ class Organisation:
         return sorted(row["count"] for row in rows)
 
     async def events(self, event: str) -> list[dict[str, Any]]:
-        found = reversed(await self.services.trail.recent())
+        found = await self.services.trail.search()
         return [entry for entry in found if entry["event"] == event]
 
     async def reasons(self) -> list[str]:
@@ -289,6 +289,7 @@ async def found(card_database: str) -> AsyncIterator[Callable[..., Any]]:
             clock,
             quick_key,
         )
+        services.templates.name_app(App("行動自然人憑證", "TW FidO"))
         await services.database.open()
         opened.append(services.database)
         return Organisation(services, clock, members or settings())

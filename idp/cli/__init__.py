@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from idp.cli import clients, keys, members, operate, organisations, pages, people, run, twfido
+from idp import __version__
+from idp.cli import (
+    clients,
+    doctor,
+    keys,
+    members,
+    operate,
+    organisations,
+    pages,
+    people,
+    run,
+    twfido,
+)
 from idp.cli.common import Chosen, Stop
 from idp.kernel.settings import BadSettings
 
@@ -20,6 +32,12 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"idp {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _chosen(
     context: typer.Context,
@@ -27,12 +45,16 @@ def _chosen(
         list[Path] | None,
         typer.Option("-c", "--config", help="TOML file; may be repeated, later ones win"),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="say it and end")
+    ] = False,
 ) -> None:
+    del version
     context.obj = Chosen(tuple(config or ()))
 
 
 run.add_to(app)
-operate.add_to(app)
+app.command()(doctor.doctor)
 app.add_typer(clients.group, name="client")
 app.add_typer(organisations.group, name="org")
 app.add_typer(people.group, name="person")

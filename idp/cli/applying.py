@@ -10,8 +10,9 @@ from typing import Any
 
 from idp.cli.common import Stop
 from idp.cli.registrations import checked
-from idp.registry.changes import Registrar
+from idp.registry.changes import BAD_ID, Registrar
 from idp.registry.clients import Client
+from idp.registry.metadata import CLIENT_ID
 from idp.registry.registration import Registration
 
 
@@ -23,6 +24,7 @@ class Change:
     registration: Registration | None
     what: str
     differences: tuple[str, ...] = ()
+    enables: bool = False
 
 
 def wanted(file: Path, scopes: Iterable[str]) -> dict[str, Registration]:
@@ -31,22 +33,20 @@ def wanted(file: Path, scopes: Iterable[str]) -> dict[str, Registration]:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as broken:
         raise Stop(f"{file}: {broken}") from None
-    strange = sorted(document.keys() - {"clients"})
+    tables = document.pop("clients", {})
+    strange = [*document] if isinstance(tables, dict) else ["clients", *document]
     faults = [f"{file}: {name}: only [clients.ID] tables are read" for name in strange]
     found: dict[str, Registration] = {}
-    for client_id, fields in _tables(document).items():
+    for client_id, fields in tables.items() if isinstance(tables, dict) else ():
         try:
             found[client_id] = checked(fields, scopes, client_id)
         except Stop as fault:
             faults.append(str(fault))
+        if not CLIENT_ID.match(client_id):
+            faults.append(f"client {client_id}: {BAD_ID}")
     if faults:
         raise Stop("\n".join(faults))
     return found
-
-
-def _tables(document: dict[str, Any]) -> dict[str, Any]:
-    tables = document.get("clients", {})
-    return tables if isinstance(tables, dict) else {}
 
 
 def plan(known: Iterable[Client], file: dict[str, Registration], *, prune: bool) -> list[Change]:
@@ -62,7 +62,7 @@ def _change(before: Client | None, client_id: str, registration: Registration) -
         return Change(client_id, registration, "created")
     found = tuple(_differences(before, registration))
     if before.switched_off:
-        return Change(client_id, registration, "changed", (*found, "disabled → enabled"))
+        return Change(client_id, registration, "changed", (*found, "disabled → enabled"), True)
     return Change(client_id, registration, "changed" if found else "unchanged", found)
 
 
@@ -96,5 +96,6 @@ async def make_so(registrar: Registrar, change: Change) -> str | None:
         return (await registrar.create(change.registration, change.client_id))[1]
     elif change.what == "changed":
         await registrar.update(change.client_id, change.registration)
-        await registrar.switch(change.client_id, enabled=True)
+        if change.enables:
+            await registrar.switch(change.client_id, enabled=True)
     return None

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from idp.cli.applying import Change, make_so, plan, wanted
-from idp.cli.common import Stop, chosen, show, when, with_services
+from idp.cli.common import Reason, Stop, chosen, show, when, with_services
 from idp.cli.registrations import checked, members_in, with_members
 from idp.house import build, clients_of, registrar_of
 from idp.kernel.database import Conflict
@@ -157,6 +157,7 @@ def update(
     set_: Annotated[
         list[str], typer.Option("--set", help='member=JSON, e.g. trusted=true or scopes=["openid"]')
     ],
+    reason: Reason = "",
 ) -> None:
     """Change members of a client's metadata."""
     changes = dict(_assignment(text) for text in set_)
@@ -167,7 +168,7 @@ def update(
         registration = checked({**before.metadata.model_dump(), **changes}, scopes, client_id)
         return await registrar_of(services).update(client_id, registration)
 
-    show(_described(with_services(context, work)), as_json=False)
+    show(_described(with_services(context, work, reason)), as_json=False)
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -186,6 +187,7 @@ def rotate_secret(
         OVERLAP / 3600
     ),
     days: Days = None,
+    reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     """A new secret beside the old one."""
@@ -197,27 +199,27 @@ def rotate_secret(
         overlap, life = int(overlap_hours * 3600), days and days * DAY
         return await registrar_of(services).rotate_secret(client_id, overlap, life)
 
-    _print_once(client_id, with_services(context, work), as_json)
+    _print_once(client_id, with_services(context, work, reason), as_json)
 
 
 @group.command()
-def disable(context: typer.Context, client_id: str) -> None:
+def disable(context: typer.Context, client_id: str, reason: Reason = "") -> None:
     """Refuse a client, and its tokens, from now on."""
-    _switch(context, client_id, enabled=False)
+    _switch(context, client_id, reason, enabled=False)
 
 
 @group.command()
-def enable(context: typer.Context, client_id: str) -> None:
+def enable(context: typer.Context, client_id: str, reason: Reason = "") -> None:
     """Let a disabled client in again."""
-    _switch(context, client_id, enabled=True)
+    _switch(context, client_id, reason, enabled=True)
 
 
-def _switch(context: typer.Context, client_id: str, *, enabled: bool) -> None:
+def _switch(context: typer.Context, client_id: str, reason: str, *, enabled: bool) -> None:
     async def work(services: Services) -> None:
         await _found(services, client_id)
         await registrar_of(services).switch(client_id, enabled=enabled)
 
-    with_services(context, work)
+    with_services(context, work, reason)
     typer.echo(f"{client_id}: {'enabled' if enabled else 'disabled'}")
 
 
@@ -281,6 +283,7 @@ def apply(
     prune: Annotated[
         bool, typer.Option(help="disable clients that the file does not name")
     ] = False,
+    reason: Reason = "",
 ) -> None:
     """Make the clients what a file says they are."""
     registrations = wanted(file, chosen(context).settings().oidc.scopes)
@@ -291,7 +294,7 @@ def apply(
             secret = None if dry_run else await make_so(registrar, change)
             _tell(change, secret, dry_run)  # at once: a later fault must not hide a secret
 
-    with_services(context, work)
+    with_services(context, work, reason)
 
 
 def _tell(change: Change, secret: str | None, dry_run: bool) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import os
+import pwd
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import asyncpg
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.kernel import revision
+from idp.kernel.clock import iso
 from idp.kernel.errors import IdpError
 from idp.kernel.services import Services, open_services
 from idp.kernel.vault import VaultBroken
@@ -48,12 +50,31 @@ def chosen(context: typer.Context) -> Chosen:
     return found or Chosen(())
 
 
-def with_services(context: typer.Context, work: Callable[[Services], Awaitable[T]]) -> T:
-    """Runs `work` against the configured database. Raises Stop."""
+Reason = Annotated[str, typer.Option(help="why, for the audit trail; no names of persons")]
+
+
+def operator() -> str:
+    """Who runs this command, as the machine knows them. Only root's word for somebody counts."""
+    behind = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
+    if behind:
+        return behind
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user has no name
+        return f"uid {os.getuid()}"
+
+
+def with_services(
+    context: typer.Context, work: Callable[[Services], Awaitable[T]], reason: str = ""
+) -> T:
+    """Runs `work` against the configured database; what it writes into the audit trail names the
+    operator and their reason. Raises Stop."""
     settings = chosen(context).settings()
+    why = {"reason": " ".join(reason.split())[:200]} if reason else {}
 
     async def inner() -> T:
         async with open_services(settings) as services:
+            services.trail.tell_always(actor=operator(), **why)
             return await work(services)
 
     try:
@@ -77,7 +98,7 @@ def schema_of(settings: Settings) -> tuple[str | None, str]:
 
 def when(at: int) -> str:
     """UTC seconds as a person reads them."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
+    return iso(at).replace("T", " ")
 
 
 def show(value: Any, *, as_json: bool) -> None:

@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
-from idp.cli.common import Stop, chosen, when, with_services
+from idp.cli.common import Reason, Stop, chosen, when, with_services
 from idp.kernel import audit
 from idp.kernel import reseal as resealing
-from idp.kernel.keyring import RotationRefused, SigningKey
+from idp.kernel.clock import iso
+from idp.kernel.keyring import KeyState, RotationRefused, SigningKey
 from idp.kernel.services import Services
 from idp.settings import Settings
 
 group = typer.Typer(no_args_is_help=True, help="Signing keys.")
+
+ORDER = (KeyState.ACTIVE, KeyState.NEXT, KeyState.RETIRING, KeyState.GONE)
 
 ROTATED = audit.event("keys.rotated", "the next signing keys were set to sign")
 RESEALED = audit.event("keys.resealed", "stored values were encrypted under another master key")
@@ -23,16 +26,30 @@ REMOVED = audit.event("keys.removed", "a signing key was removed in an emergency
 
 @group.command("list")
 def list_(context: typer.Context) -> None:
-    """Every key with its state."""
+    """Every key by its state, and what happens to it when."""
 
     async def work(services: Services) -> tuple[list[SigningKey], int]:
         await services.keyring.ensure()
         return await services.keyring.history(), services.clock.now()
 
     keys, now = with_services(context, work)
-    for key in keys:
-        published = when(key.published_at)
-        typer.echo(f"{key.state(now).value.ljust(9)} {key.alg}  {key.kid}  published {published}")
+    for key in sorted(keys, key=lambda key: (ORDER.index(key.state(now)), key.alg)):
+        state = key.state(now)
+        typer.echo(f"{state.value.ljust(9)} {key.alg}  {key.kid}  {_plan(key, state)}")
+
+
+def _plan(key: SigningKey, state: KeyState) -> str:
+    since = f"published since {when(key.published_at)}"
+    signs = f"signs from {when(key.active_at)} on" if key.active_at else "signs after a rotation"
+    until = f", until {when(key.retired_at)}" if key.retired_at else ""
+    gone = when(key.gone_at) if key.gone_at else "(not decided)"
+    plans = {
+        KeyState.ACTIVE: f"{since}, {signs.replace('from', 'since').removesuffix(' on')}{until}",
+        KeyState.NEXT: f"{since}, {signs}",
+        KeyState.RETIRING: f"published until {gone}, signs no more",
+        KeyState.GONE: f"published until {gone}",
+    }
+    return plans[state]
 
 
 @group.command()
@@ -41,23 +58,25 @@ def rotate(
     now: Annotated[
         bool, typer.Option("--now", help="even if verifiers may not know the next key yet")
     ] = False,
+    reason: Reason = "",
 ) -> None:
     """Let the next keys sign; the old ones stay published until their tokens have died."""
     settings: Settings = chosen(context).settings()
     # twice as long as anybody may keep a JWKS
     lead, keep = 2 * settings.oidc.jwks_seconds, settings.oidc.keep_keys_seconds
 
-    async def work(services: Services) -> int:
+    async def work(services: Services) -> tuple[int, int]:
         await services.keyring.ensure()
         at = await services.keyring.rotate(lead, keep, immediately=now)
-        await services.trail.note(audit.entry(ROTATED, at=at))
-        return at - services.clock.now()
+        await services.trail.note(audit.entry(ROTATED, at=iso(at)))
+        return at, at - services.clock.now()
 
     try:
-        wait = with_services(context, work)
+        at, wait = with_services(context, work, reason)
     except RotationRefused as refused:
         raise Stop(str(refused)) from None
-    typer.echo("the next keys sign now" if wait <= 0 else f"the next keys sign in {wait} s")
+    begin = "now" if wait <= 0 else f"in {wait} s, from {when(at)} on"
+    typer.echo(f"the next keys sign {begin}; the old ones are published until {when(at + keep)}")
 
 
 @group.command()
@@ -82,7 +101,7 @@ def reseal(context: typer.Context) -> None:
 
 
 @group.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with "-"
-def remove(context: typer.Context, kid: str) -> None:
+def remove(context: typer.Context, kid: str, reason: Reason = "") -> None:
     """Emergency: unpublish a key at once; whatever it signed is refused from now on."""
 
     async def work(services: Services) -> None:
@@ -90,7 +109,7 @@ def remove(context: typer.Context, kid: str) -> None:
         await services.trail.note(audit.entry(REMOVED, kid=kid))
 
     try:
-        with_services(context, work)
+        with_services(context, work, reason)
     except RotationRefused as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"{kid} is gone")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,12 +46,18 @@ def import_(
         raise Stop(f"{file}: {refused}") from None
     for rejected in report.rejected:
         typer.echo(f"line {rejected.line}: {rejected.why}", err=True)
-    typer.echo(
-        f"{report.lines} lines: {report.added} added, {report.updated} updated, "
-        f"{len(report.rejected)} rejected{' (dry run)' if dry_run else ''}"
-    )
-    if not report.written and not dry_run:
-        raise Stop("nothing was written")
+    typer.echo(_outcome(report))
+    if report.rejected and not skip_rejected:
+        raise Stop("mend the lines above, or leave them out with --skip-rejected")
+
+
+def _outcome(report: ImportReport) -> str:
+    """What was written or, where nothing was, what would have been."""
+    changes = f"{report.added} added, {report.updated} updated"
+    rejected = f"{report.lines} lines, {len(report.rejected)} rejected"
+    if report.written:
+        return f"{rejected}: {changes}"
+    return f"{rejected}: nothing was written; the others would be {changes}"
 
 
 @member_group.command("list")
@@ -103,8 +110,15 @@ def described(directory: Directory, member: Member, now: int) -> dict[str, Any]:
 
 @member_group.command("hash-password")
 def hash_password() -> None:
-    """An argon2id hash for the column password_hash; the password is asked for."""
-    typer.echo(hashed(typer.prompt("password", hide_input=True)))
+    """An argon2id hash for the column password_hash. The password is asked for, or is the first
+    line of standard input."""
+    if sys.stdin.isatty():
+        password = typer.prompt("password", hide_input=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise Stop("the password is empty")
+    typer.echo(hashed(password))
 
 
 @wecard_group.command("call")

@@ -1,29 +1,23 @@
-"""`idp db …`, `idp audit …`, `idp doctor`: what an operator needs at two in the morning."""
+"""`idp db …` and `idp audit …`."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from idp.cli.common import ANOTHER_KEY, Stop, chosen, schema_of, with_services
-from idp.house import build
-from idp.kernel.errors import IdpError
-from idp.kernel.keyring import ALGORITHMS, KeyState
-from idp.kernel.services import Services, make_services, open_services
-from idp.kernel.vault import VaultBroken
-from idp.settings import Settings
+from idp.cli.common import Stop, chosen, schema_of, with_services
+from idp.house import persons_of
+from idp.kernel.audit import Search
+from idp.kernel.clock import TAIPEI
+from idp.kernel.services import Services
+from idp.verify.numbers import canonical, mask
 
 db_group = typer.Typer(no_args_is_help=True, help="The database.")
 audit_group = typer.Typer(no_args_is_help=True, help="The audit trail.")
-
-
-def add_to(app: typer.Typer) -> None:
-    app.command()(doctor)
 
 
 @db_group.command()
@@ -68,75 +62,57 @@ def verify(
 @audit_group.command("list")
 def list_(
     context: typer.Context,
-    after: Annotated[int, typer.Option(help="entries with a higher id only")] = 0,
+    after: Annotated[
+        int | None, typer.Option(help="the oldest entries with a higher id; 0: from the beginning")
+    ] = None,
+    before: Annotated[int | None, typer.Option(help="the newest entries with a lower id")] = None,
+    since: Annotated[str, typer.Option(help="ISO 8601; without a zone it is Taiwan's")] = "",
+    until: Annotated[str, typer.Option(help="ISO 8601; entries before this time")] = "",
+    event: Annotated[str, typer.Option(help="one kind of event")] = "",
     reference: Annotated[str, typer.Option(help="of one incident")] = "",
+    client: Annotated[str, typer.Option(help="client_id")] = "",
+    person: Annotated[str, typer.Option(help="number, or person_id")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="entries of one page")] = 500,
 ) -> None:
-    """The newest entries, a JSON line each."""
+    """Entries in their order, a JSON line each: the newest, or from --after on. Where there are
+    more, the last line on standard error says how to go on."""
+    wanted = Search(
+        event=event,
+        reference=reference,
+        client_id=client,
+        since=_seconds("--since", since) if since else 0,
+        until=_seconds("--until", until) if until else Search().until,
+        after=after,
+        before=before,
+        most=limit + 1,
+    )
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        return await services.trail.recent(after, reference)
+        person_id = await _person_id(services, person) if person else ""
+        return await services.trail.search(replace(wanted, person_id=person_id))
 
-    for entry in reversed(with_services(context, work)):
+    found = with_services(context, work)
+    page = found[:limit] if wanted.forwards else found[-limit:]
+    for entry in page:
         typer.echo(json.dumps(entry, ensure_ascii=False))
+    if len(found) > limit:
+        way = f"--after {page[-1]['id']}" if wanted.forwards else f"--before {page[0]['id']}"
+        typer.echo(f"there are more: {way}", err=True)
 
 
-Finding = tuple[str, str, str]  # ok, warn or fail; what was looked at; what was seen
+async def _person_id(services: Services, person: str) -> str:
+    number = canonical(person)
+    if number is None:
+        return person
+    found = await persons_of(services).find(number)
+    if found is None:
+        raise Stop(f"{mask(number)} has never logged in here")
+    return found.id
 
 
-def doctor(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Look at everything that can be wrong; safe to paste into a ticket."""
-    settings = chosen(context).settings()
-    findings = [*_static(settings), *asyncio.run(_living(settings))]
-    if as_json:
-        keys = ("result", "check", "seen")
-        typer.echo(json.dumps([dict(zip(keys, f, strict=True)) for f in findings], indent=2))
-    else:
-        for result, what, seen in findings:
-            typer.echo(f"{result.ljust(4)}  {what}: {seen}")
-    if any(result == "fail" for result, _, _ in findings):
-        raise Stop("doctor: something must be mended", 1)
-
-
-def _static(settings: Settings) -> Iterator[Finding]:
-    yield "ok", "settings", f"{settings.environment}, issuer {settings.issuer}"
-    found, needed = schema_of(settings)
-    mended = f"{found} (run `idp db upgrade`)" if found != needed else str(found)
-    yield ("ok" if found == needed else "fail"), "database schema", mended
-    if not settings.web.redis_url:
-        yield "warn", "rate counters", "each process counts alone (no web.redis_url)"
-
-
-async def _living(settings: Settings) -> list[Finding]:
-    found: list[Finding] = []
+def _seconds(option: str, text: str) -> int:
     try:
-        async with open_services(settings) as services:
-            skew = abs(await services.database.time() - services.clock.precise())
-            found.append(("ok" if skew < 2 else "warn", "clock", f"{skew:.1f} s off the database"))
-            await services.keyring.load()
-            found += _keys(services)
-    except IdpError as away:
-        found.append(("fail", "database", away.detail))
-    except VaultBroken:
-        found.append(("fail", "master key", ANOTHER_KEY))
-    found += await _upstreams(settings)
-    return found
-
-
-def _keys(services: Services) -> Iterator[Finding]:
-    now = services.clock.now()
-    states = [(key.alg, key.state(now)) for key in services.keyring.published()]
-    for alg in ALGORITHMS:
-        active = states.count((alg, KeyState.ACTIVE))
-        waiting = states.count((alg, KeyState.NEXT))
-        seen = f"{active} active, {waiting} next"
-        yield ("ok" if active == 1 and waiting else "fail"), f"signing keys {alg}", seen
-
-
-async def _upstreams(settings: Settings) -> list[Finding]:
-    """What each scheme says of itself."""
-    async with contextlib.aclosing(build(make_services(settings), settings).schemes) as schemes:
-        checks = await schemes.checks(production=settings.environment == "production")
-    return [(c.result, c.what, f"{c.seen}: {c.remedy}" if c.remedy else c.seen) for c in checks]
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(f"{option}: an ISO time, as 2026-11-25 or 2026-11-25T09:30:00+08:00") from None
+    return int((found if found.tzinfo else found.replace(tzinfo=TAIPEI)).timestamp())

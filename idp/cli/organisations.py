@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from idp.cli.clients import Json, summary
-from idp.cli.common import Stop, show, when, with_services
+from idp.cli.common import Reason, Stop, show, when, with_services
 from idp.house import clients_of, organisations_of
 from idp.kernel.database import Conflict
 from idp.kernel.services import Services
@@ -79,23 +79,23 @@ def show_(context: typer.Context, organisation: str, as_json: Json = False) -> N
 
 
 @group.command()
-def disable(context: typer.Context, organisation: str) -> None:
+def disable(context: typer.Context, organisation: str, reason: Reason = "") -> None:
     """Refuse all clients of an organisation, and their tokens, from now on."""
-    _switch(context, organisation, enabled=False)
+    _switch(context, organisation, reason, enabled=False)
 
 
 @group.command()
-def enable(context: typer.Context, organisation: str) -> None:
+def enable(context: typer.Context, organisation: str, reason: Reason = "") -> None:
     """Let a disabled organisation in again; clients that were disabled themselves stay so."""
-    _switch(context, organisation, enabled=True)
+    _switch(context, organisation, reason, enabled=True)
 
 
-def _switch(context: typer.Context, organisation: str, *, enabled: bool) -> None:
+def _switch(context: typer.Context, organisation: str, reason: str, *, enabled: bool) -> None:
     async def work(services: Services) -> None:
         await organisations_of(services).switch(organisation, enabled=enabled)
 
     try:
-        with_services(context, work)
+        with_services(context, work, reason)
     except LookupError:
         raise Stop(f"there is no organisation {organisation}") from None
     typer.echo(f"{organisation}: {'enabled' if enabled else 'disabled'}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from idp.cli.common import Stop, with_services
+from idp.cli.common import Reason, Stop, with_services
+from idp.house import persons_of
 from idp.kernel import audit
 from idp.kernel.database import Transaction
 from idp.kernel.services import Services
-from idp.login.persons import Persons
-from idp.verify.numbers import canonical
+from idp.verify.numbers import canonical, mask
 
 group = typer.Typer(no_args_is_help=True, help="Persons.")
 
@@ -18,25 +18,25 @@ ENABLED = audit.event("person.enabled", "an operator enabled a person again")
 
 
 @group.command()
-def disable(context: typer.Context, number: str) -> None:
+def disable(context: typer.Context, number: str, reason: Reason = "") -> None:
     """End a person's sessions and refuse their logins and tokens."""
-    _switch(context, number, enabled=False)
+    _switch(context, number, reason, enabled=False)
 
 
 @group.command()
-def enable(context: typer.Context, number: str) -> None:
+def enable(context: typer.Context, number: str, reason: Reason = "") -> None:
     """Let a disabled person log in again."""
-    _switch(context, number, enabled=True)
+    _switch(context, number, reason, enabled=True)
 
 
-def _switch(context: typer.Context, number: str, *, enabled: bool) -> None:
+def _switch(context: typer.Context, number: str, reason: str, *, enabled: bool) -> None:
     known = canonical(number)
     if known is None:
         raise Stop("this is not a national ID or resident number")
 
-    async def work(services: Services) -> None:
-        persons = Persons(services.database, services.vault, services.clock)
-        event = ENABLED if enabled else DISABLED
+    async def work(services: Services) -> bool:
+        persons = persons_of(services)
+        event, before = ENABLED if enabled else DISABLED, await persons.find(known)
 
         async def change(tx: Transaction) -> None:
             # written down even if never seen: a number can be barred before its first login
@@ -45,6 +45,8 @@ def _switch(context: typer.Context, number: str, *, enabled: bool) -> None:
             await services.trail.write(tx, audit.entry(event, person_id=person.id))
 
         await services.database.write(change)
+        return before is not None
 
-    with_services(context, work)
-    typer.echo("enabled" if enabled else "disabled")
+    seen = with_services(context, work, reason)
+    told = f"{mask(known)}: {'enabled' if enabled else 'disabled'}"
+    typer.echo(told if seen else f"{told} (has never logged in here)")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
+import structlog
 import typer
 import uvicorn
 
+from idp import __version__
 from idp import app as application
 from idp.cli.common import Stop, chosen, schema_of, with_services
 from idp.cli.workers import run
 from idp.kernel import logs, metrics
 from idp.serving import server_options
 from idp.settings import Settings
+from idp.verify.reasons import reason_of
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+
+log = structlog.get_logger("idp.serve")
 
 DRAIN = 25  # seconds that open requests may finish in
 Host = Annotated[str, typer.Option(help="address to listen on")]
@@ -51,7 +57,12 @@ def serve(
                 os.environ[metrics.SHARED] = directory
             metrics.listen(settings.metrics.host, settings.metrics.port)
         where = {"host": host, "port": port, "uds": uds}
-        status = run("idp.app:create", workers, **where, **server_options(DRAIN))
+
+        def started() -> None:
+            log.info("serve.started", version=__version__, address=uds or f"{host}:{port}",
+                     workers=workers, issuer=settings.issuer)  # fmt: skip
+
+        status = run("idp.app:create", workers, started, **where, **server_options(DRAIN))
     raise typer.Exit(status)
 
 
@@ -69,6 +80,8 @@ def dev_(
     ),
     simulator_port: Annotated[int, typer.Option(help="the pretend TW FidO")] = 8100,
     demo_port: Annotated[int, typer.Option(help="the demo agency application")] = 8200,
+    tls: Annotated[bool, typer.Option(help="https, with a certificate of its own making")] = False,
+    limits: Annotated[bool, typer.Option(help="the real limits; otherwise they are off")] = False,
 ) -> None:
     """Bridge, simulator and demo application, with seeded people: for trying out."""
     if host not in ("127.0.0.1", "localhost", "::1"):
@@ -77,7 +90,8 @@ def dev_(
     from idp import dev  # here only: it brings the demo application and Authlib's client
 
     try:
-        asyncio.run(dev.run(dev.Plan(state.resolve(), host, port, simulator_port, demo_port)))
+        plan = dev.Plan(state.resolve(), host, port, simulator_port, demo_port, tls, limits)
+        asyncio.run(dev.run(plan))
     except dev.PortTaken as taken:
         raise Stop(str(taken)) from None
 
@@ -109,6 +123,11 @@ def simulate(
     uvicorn.run(simulator, host=host, port=port, **server_options(DRAIN))
 
 
+def _line() -> dict[str, Any]:
+    """To a bridge: no proxy, and the certificates of the system (or of SSL_CERT_FILE)."""
+    return {"verify": ssl.create_default_context(), "trust_env": False}
+
+
 def healthcheck(
     context: typer.Context,
     url: Annotated[str, typer.Option(help="of the bridge as seen from here")] = (
@@ -118,9 +137,9 @@ def healthcheck(
     """Exit status 0 if the bridge is ready: for containers."""
     del context
     try:
-        status = httpx.get(f"{url}/health/ready", timeout=3, trust_env=False).status_code
+        status = httpx.get(f"{url}/health/ready", timeout=3, **_line()).status_code
     except httpx.HTTPError as away:
-        raise Stop(f"{url}: {type(away).__name__}") from None
+        raise Stop(f"{url}: {reason_of(away)}") from None
     if status != 200:
         raise Stop(f"{url}: HTTP {status}")
     typer.echo("ready")
@@ -138,10 +157,10 @@ def token(
     form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
     try:
         answer = httpx.post(
-            f"{base}/token", data=form, auth=(client_id, client_secret), timeout=10, trust_env=False
+            f"{base}/token", data=form, auth=(client_id, client_secret), timeout=10, **_line()
         )
     except httpx.HTTPError as away:
-        raise Stop(f"{base}: {type(away).__name__}") from None
+        raise Stop(f"{base}: {reason_of(away)}") from None
     if answer.status_code != 200:
         raise Stop(f"HTTP {answer.status_code}: {answer.text}")
     typer.echo(answer.json()["access_token"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,42 @@ class Workers(Multiprocess):
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
 
-def run(app: str, workers: int, **options: Any) -> int:
-    """Serve until told to end; the exit status."""
-    if workers == 1:
-        uvicorn.run(app, factory=True, **options)
-        return 0
+class Worker(uvicorn.Server):
+    """The only one, in this very process."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+
+def run(app: str, workers: int, started: Callable[[], None], **options: Any) -> int:
+    """Serve until told to end; the exit status. `started` is called once the address is ours."""
     config = uvicorn.Config(app, factory=True, workers=workers, **options)
     if config.uds:
         _clear(Path(config.uds))
-    supervisor = Workers(config, sockets=[config.bind_socket()])
-    supervisor.run()
+    failed = _alone(config, started) if workers == 1 else _several(config, started)
     if config.uds:
         Path(config.uds).unlink(missing_ok=True)
-    return STARTUP_FAILURE if supervisor.failed else 0
+    return STARTUP_FAILURE if failed else 0
+
+
+def _alone(config: uvicorn.Config, started: Callable[[], None]) -> bool:
+    server = Worker(config, started)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return not server.started
+
+
+def _several(config: uvicorn.Config, started: Callable[[], None]) -> bool:
+    supervisor = Workers(config, sockets=[config.bind_socket()])
+    started()
+    supervisor.run()
+    return supervisor.failed
 
 
 def _clear(path: Path) -> None:

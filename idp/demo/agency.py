@@ -7,6 +7,7 @@ issuer and the client's own credentials, as for any other provider.
 from __future__ import annotations
 
 import secrets
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Visits:
 
 class Agency:
     """`url` is where this service itself is reached; its callback is url/callback. `phone` is the
-    page where a newcomer without a phone decides."""
+    page where a newcomer without a phone decides. `trusted`: which certificates of the issuer."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Agency:
         url: str,
         phone: str,
         templates: Path,
+        trusted: ssl.SSLContext | bool = True,
     ) -> None:
         self._issuer, self._url, self._phone, self._templates = issuer, url, phone, templates
         self._visits = Visits()
@@ -67,7 +69,11 @@ class Agency:
             server_metadata_url=f"{issuer}/.well-known/openid-configuration",
             client_id=client_id,
             client_secret=client_secret,
-            client_kwargs={"scope": SCOPES, "code_challenge_method": "S256"},
+            client_kwargs={
+                "scope": SCOPES,
+                "code_challenge_method": "S256",
+                "verify": trusted,
+            },
         )
 
     def application(self) -> Starlette:

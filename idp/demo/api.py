@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -37,7 +38,8 @@ async def hours(_request: Request) -> Response:
     return JSONResponse({"open": "09:00-21:00"})
 
 
-def create_api(issuer: str) -> ASGIApp:
+def create_api(issuer: str, http: httpx.AsyncClient | None = None) -> ASGIApp:
+    """`http` fetches the issuer's keys, if it needs a certificate of its own."""
     api = Starlette(
         routes=[
             Route("/api/transport/stops", stops),
@@ -49,6 +51,7 @@ def create_api(issuer: str) -> ASGIApp:
     return Guard(
         GZipMiddleware(api, minimum_size=256),  # TDX compresses, and its programs ask for it
         issuer=issuer,
+        http=http,
         rules=RULES,
         limits=Limits(plans={"basic": "1000/minute;20000/day"}),
     )

@@ -11,14 +11,15 @@ import asyncio
 import functools
 import json
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import Text, bindparam, func, insert, or_, select
 
 from idp.kernel import metrics
-from idp.kernel.clock import Clock
+from idp.kernel.clock import Clock, iso
 from idp.kernel.database import Conflict, Database, Row, Transaction
 from idp.kernel.errors import Unavailable
 from idp.kernel.tables import audit, audit_seals
@@ -29,6 +30,7 @@ log = structlog.get_logger("idp.audit")
 SETTLED = 15  # seconds: no transaction lives longer, so no lower id can still appear
 BACKLOG = 10_000  # gathered entries; beyond that we would rather refuse than forget
 BATCH = 1_000
+PIECE = 20_000  # ids that one statement of a search looks at
 BEFORE_ALL = -(2**63)  # no id is lower: also an entry put before the first is noticed
 
 CATALOGUE: dict[str, str] = {}
@@ -75,6 +77,33 @@ def entry(
     return Entry(event, reference, client_id, person_id, address, tuple(sorted(detail.items())))
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which entries: "" and None mean all. `since` and `until` are UTC seconds. With `after`, the
+    oldest `most` with a higher id; else the newest, with `before` those of a lower id."""
+
+    event: str = ""
+    reference: str = ""
+    client_id: str = ""
+    person_id: str = ""
+    since: int = 0
+    until: int = 2**62
+    after: int | None = None
+    before: int | None = None
+    most: int = 500
+
+    @property
+    def forwards(self) -> bool:
+        return self.after is not None
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        names = ("event", "reference", "client_id", "person_id", "since", "until")
+        return {name: getattr(self, name) for name in names}
+
+
+EVERYTHING = Search()
+
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _INSERT = insert(audit).values({c.name: bindparam(c.name) for c in audit.c if c.name != "id"})
 _SEAL = select(audit_seals).where(audit_seals.c.number == bindparam("number"))
@@ -93,10 +122,19 @@ _BETWEEN = (
 )
 _NEWEST = select(func.max(audit.c.id).label("id"))
 _UNSEALED = select(func.count()).select_from(audit).where(audit.c.id > bindparam("after"))
-_RECENT = (
-    select(audit).where(audit.c.id > bindparam("after")).order_by(audit.c.id.desc()).limit(500)
+_OLDEST = select(func.min(audit.c.id).label("id"))
+_MATCHING = select(audit).where(
+    audit.c.id > bindparam("after"),
+    audit.c.id <= bindparam("upto"),
+    audit.c.at >= bindparam("since"),
+    audit.c.at < bindparam("until"),
+    *(
+        or_(bindparam(name, type_=Text) == "", audit.c[name] == bindparam(name, type_=Text))
+        for name in ("event", "reference", "client_id", "person_id")
+    ),
 )
-_RECENT_OF = _RECENT.where(audit.c.reference == bindparam("reference"))
+_FORWARDS = _MATCHING.order_by(audit.c.id).limit(bindparam("most"))
+_BACKWARDS = _MATCHING.order_by(audit.c.id.desc()).limit(bindparam("most"))
 _INSERT_SEAL = insert(audit_seals)
 
 
@@ -107,6 +145,11 @@ class Trail:
         self._flushing = asyncio.Lock()
         self._seen: deque[tuple[float, int]] = deque()
         self._head: Head | None = None  # the newest seal that this process has seen
+        self._told_always: dict[str, Any] = {}
+
+    def tell_always(self, **detail: Any) -> None:
+        """Every entry of this process tells this too: a command names its operator and why."""
+        self._told_always = detail
 
     async def write(self, tx: Transaction, *entries: Entry) -> None:
         for item in entries:
@@ -144,7 +187,7 @@ class Trail:
             "client_id": item.client_id,
             "person_id": item.person_id,
             "address_sealed": address and self._vault.seal_for_good("address", address),
-            "detail": _COMPACT.encode(dict(item.detail)),
+            "detail": _COMPACT.encode(dict(item.detail) | self._told_always),
         }
 
     # ── sealing ────────────────────────────────────────────────────────────────────────────────
@@ -229,15 +272,39 @@ class Trail:
         row = await self._database.one(_SEAL, number=int(number)) if number.isdecimal() else None
         return None if row and row["mark"] == mark else f"seal {number}: not the one expected"
 
-    async def recent(self, after: int = 0, reference: str = "") -> list[dict[str, Any]]:
-        """The newest 500 entries, or of one incident, newest first; addresses opened for the
-        operator."""
-        statement, of = (_RECENT_OF, {"reference": reference}) if reference else (_RECENT, {})
-        rows = await self._database.all(statement, after=after, **of)
-        return [self._opened(row) for row in rows]
+    # ── reading ────────────────────────────────────────────────────────────────────────────────
+
+    async def search(self, wanted: Search = EVERYTHING) -> list[dict[str, Any]]:
+        """In the order of writing; addresses opened for the operator. Nothing but the id is
+        indexed, since every login and token writes here: it is read in pieces that are short."""
+        found: list[Row] = []
+        async for after, upto in self._pieces(wanted):
+            found += await self._database.all(
+                _FORWARDS if wanted.forwards else _BACKWARDS,
+                after=after,
+                upto=upto,
+                most=wanted.most - len(found),
+                **wanted.conditions,
+            )
+            if len(found) >= wanted.most:
+                break
+        return [self._opened(row) for row in sorted(found, key=lambda row: row["id"])]
+
+    async def _pieces(self, wanted: Search) -> AsyncIterator[tuple[int, int]]:
+        """(after this id, up to this id), from where the search begins."""
+        oldest, newest = [await self._database.one(s) for s in (_OLDEST, _NEWEST)]
+        if not oldest or oldest["id"] is None or not newest:
+            return
+        first, last = oldest["id"] - 1, newest["id"]
+        first = first if wanted.after is None else max(first, wanted.after)
+        last = last if wanted.before is None else min(last, wanted.before - 1)
+        starts = range(first, last, PIECE)
+        for start in starts if wanted.forwards else reversed(starts):
+            yield start, min(start + PIECE, last)
 
     def _opened(self, row: Row) -> dict[str, Any]:
-        shown = {k: row[k] for k in ("id", "at", "event", "reference", "client_id", "person_id")}
+        names = ("id", "at", "event", "reference", "client_id", "person_id")
+        shown = {name: iso(row[name]) if name == "at" else row[name] for name in names}
         sealed = row["address_sealed"]
         address = self._vault.open_text("address", sealed) if sealed else ""
         return {**shown, "address": address, "detail": json.loads(row["detail"])}

@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.sql import Executable
 
 from idp.kernel import stamps
-from idp.kernel.clock import Clock
+from idp.kernel.clock import Clock, iso
 from idp.kernel.database import Conflict, Database, Row, Transaction
 from idp.kernel.errors import Unavailable
 from idp.kernel.tables import signing_keys
@@ -227,7 +227,8 @@ class KeyRing:
         waiting = [k for k in self._keys if k.alg == alg and k.state(now) is KeyState.NEXT]
         scheduled = [k for k in waiting if k.active_at is not None]
         if scheduled:
-            raise RotationRefused(f"a rotation is under way until {scheduled[0].active_at}")
+            at = iso(scheduled[0].active_at or now)
+            raise RotationRefused(f"a rotation is under way: the next keys sign from {at} on")
         if not waiting:
             raise RotationRefused(f"there is no next key for {alg}")
         return waiting[-1]

@@ -16,6 +16,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from idp import __version__
+
 log = structlog.get_logger("idp.metrics")
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own: workers share their counts there
@@ -53,6 +55,16 @@ CIRCUIT_OPEN = Gauge(
 ALARMS = Counter(
     "idp_alarms", "Contradictions that an operator should look at", ["kind"], registry=registry
 )
+
+
+VERSION = Gauge(
+    "idp_build_info",
+    "Always 1; its label says which version answers",
+    ["version"],
+    registry=registry,
+    multiprocess_mode="livemax",
+)
+VERSION.labels(__version__).set(1)
 
 
 def exposition() -> bytes:

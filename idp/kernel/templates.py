@@ -31,6 +31,8 @@ SOURCE = "zh-TW"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 HTML_LANG = {"zh-TW": "zh-Hant-TW"}
 LANGUAGE_COOKIE = "idp_language"
+MOST_RANGES = 20  # of Accept-Language that are read
+_WEIGHT = re.compile(r"\A\s*(?:[qQ]\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?\s*\Z", re.ASCII)
 
 
 def template_directory() -> Path:
@@ -143,12 +145,11 @@ class Templates:
     def language(self, request: Request, ui_locales: str = "") -> str:
         """?lang=, then the cookie that it left, then ui_locales, then Accept-Language, then zh-TW:
         what the person chose counts more than what the service guessed."""
-        accepted = [p.split(";")[0] for p in request.headers.get("accept-language", "").split(",")]
         wishes = [
             request.query_params.get("lang", ""),
             preference(request, LANGUAGE_COOKIE),
             *ui_locales.split(),
-            *accepted[:10],
+            *_accepted(request.headers.get("accept-language", "")),
         ]
         found = (self._offered(wish.strip()) for wish in wishes)
         return next((language for language in found if language), SOURCE)
@@ -176,14 +177,29 @@ def _in_english(name: str, english: str) -> str:
     return english or name
 
 
+def _accepted(header: str) -> list[str]:
+    """The ranges of Accept-Language by their weight (RFC 9110 §12.4.2, §12.5.4). A weight that
+    cannot be read refuses its range, as 0 does."""
+    found = []
+    for part in header.split(",")[:MOST_RANGES]:
+        wish, _, parameter = part.partition(";")
+        weight = _WEIGHT.match(parameter)
+        found.append((float(weight[1] or 1) if weight else 0.0, wish.strip()))
+    found.sort(key=lambda ranked: -ranked[0])  # stable: of equal ones the first
+    return [wish for weight, wish in found if weight > 0]
+
+
 def _address(request: Request, status: int) -> str:
     """This page's path and query, ready for one more parameter; "" if a link cannot lead here.
-    An error page repeats no query: it may hold somebody's number or a token."""
+    An error page repeats no query: it may hold somebody's number or a token. A path that begins
+    with // would be an address of another host (RFC 3986 §4.2), and so would one with a backslash
+    or a tab in a browser: it is quoted."""
     parts = request.scope["query_string"].decode("latin-1").split("&")
     query = "&".join(part for part in parts if part and not part.startswith("lang="))
-    if request.method != "GET" or (query and status >= 400):
+    path = quote(request.scope["path"])
+    if request.method != "GET" or (query and status >= 400) or path.startswith("//"):
         return ""
-    return f"{request.url.path}?{query}&" if query else f"{request.url.path}?"
+    return f"{path}?{query}&" if query else f"{path}?"
 
 
 def read_catalogue(file: Path) -> gettext.GNUTranslations:

@@ -13,7 +13,7 @@ from idp.kernel.caller import Caller
 from idp.kernel.database import Transaction
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerSecond
-from idp.login import attempts, store
+from idp.login import attempts, journal, store
 from idp.login.budgets import Budgets
 from idp.login.flow import Heard, VerificationAttempt, Why, worth_asking
 from idp.login.persons import Persons
@@ -87,7 +87,9 @@ class AttemptPoller:
         try:
             outcome = await self._schemes.poll(self._sealing.as_asked(attempt))
         except errors.UpstreamAway as away:
-            log.warning("login.upstream_away", method=attempt.method, detail=away.detail)
+            client_id = attempt.relying_party
+            who = journal.under(attempt, who)
+            journal.line("login.upstream_away", who, client_id, away.code, detail=away.detail)
             return False  # still pending; the next poll asks again until the time is up
         await self._take(attempt, outcome, who)
         return True
@@ -95,23 +97,44 @@ class AttemptPoller:
     # ── what it says ───────────────────────────────────────────────────────────────────────────
 
     async def _take(self, attempt: VerificationAttempt, outcome: Outcome, who: Caller) -> None:
+        client_id, who = attempt.relying_party, journal.under(attempt, who)
         if outcome.alarm:
             metrics.ALARMS.labels("upstream").inc()
-            log.error("login.alarm", what=outcome.alarm, method=attempt.method)
+            log.error("login.alarm", reference=who.reference, what=outcome.alarm)
         method = self._schemes.method(attempt.method)
         if outcome.state is State.PENDING or method is None:
             return
 
-        async def work(tx: Transaction) -> bool:
+        async def work(tx: Transaction) -> str:
             moved = await self._store(tx, attempt, outcome, method)
             event = self._event(outcome) if moved else LATE
             detail = {**method.labels, "code": outcome.code, "alarm": outcome.alarm or ""}
-            await self._services.trail.write(tx, who.entry(event, **detail))
-            return moved
+            if outcome.why:
+                detail["why"] = outcome.why.code
+            await self._services.trail.write(tx, who.entry(event, client_id=client_id, **detail))
+            return event
+
+        event = await self._services.database.write(work)
+        ended = outcome.why.code if outcome.why else "approved"
+        journal.line(event, who, client_id, ended, **method.labels)
+        if event is not LATE:
+            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
+
+    async def expire(self, attempt: VerificationAttempt, method: Method, who: Caller) -> None:
+        """A page shows that the time is up, and nobody asks any more."""
+        client_id, who = attempt.relying_party, journal.under(attempt, who)
+        code = errors.Expired.code
+
+        async def work(tx: Transaction) -> bool:
+            ended = await attempts.attempt_ended(tx, attempt.id, errors.Expired)
+            if ended:
+                entry = who.entry(ENDED, client_id=client_id, **method.labels, why=code)
+                await self._services.trail.write(tx, entry)
+            return ended
 
         if await self._services.database.write(work):
-            ended = outcome.why.code if outcome.why else "approved"
-            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
+            journal.line(ENDED, who, client_id, code, **method.labels)
+            metrics.LOGINS_FINISHED.labels(**method.labels, outcome=code).inc()
 
     @staticmethod
     def _event(outcome: Outcome) -> str:

@@ -46,17 +46,15 @@ _UNHEARD = (
     .order_by(_A.opened_at.desc())
     .limit(3)
 )
-_PENDING_ELSEWHERE = (
-    select(_A.expires_at)
-    .where(
-        _A.number_index == bindparam("index"),
-        _A.login_id != bindparam("login"),
-        _A.method == bindparam("method"),
-        _one_of(AttemptState.OPENING, AttemptState.PENDING),
-        _A.expires_at > bindparam("now"),
-    )
-    .order_by(_A.expires_at.desc())
-    .limit(1)
+_RINGING = _ATTEMPTS.where(
+    _A.number_index == bindparam("index"),
+    _A.login_id != bindparam("login"),
+    _A.method == bindparam("method"),
+    _one_of(AttemptState.OPENING, AttemptState.PENDING),
+    _A.expires_at > bindparam("now"),
+)
+_NUMBERS_TRIED = select(_A.number_index).where(
+    _A.login_id == bindparam("login"), _A.number_index.is_not(None)
 )
 
 
@@ -87,13 +85,21 @@ async def unheard_attempts(
     return [read_attempt(row) for row in await reader.all(_UNHEARD, **params)]
 
 
-async def pending_elsewhere(
-    reader: Reader, number_index: str, method: str, login_id: str, now: int
-) -> int:
-    """When the last attempt of another login for this person ends; 0 if there is none."""
-    params = {"index": number_index, "method": method, "login": login_id, "now": now}
-    row = await reader.one(_PENDING_ELSEWHERE, **params)
-    return row["expires_at"] if row else 0
+async def ringing(reader: Reader, attempt: VerificationAttempt) -> list[VerificationAttempt]:
+    """The attempts of other logins that ask the same person by the same method right now."""
+    rows = await reader.all(
+        _RINGING,
+        index=attempt.number_index,
+        login=attempt.login_id,
+        method=attempt.method,
+        now=attempt.opened_at,
+    )
+    return [read_attempt(row) for row in rows]
+
+
+async def numbers_tried(reader: Reader, login_id: str) -> set[str | None]:
+    """The keyed indexes of the numbers that were tried in a login."""
+    return {row["number_index"] for row in await reader.all(_NUMBERS_TRIED, login=login_id)}
 
 
 def read_attempt(row: Row) -> VerificationAttempt:

@@ -10,6 +10,7 @@ from idp.kernel import counters
 from idp.kernel.counters import Limit
 from idp.kernel.database import Reader, Transaction
 from idp.login import attempts
+from idp.login.flow import LoginTransaction, VerificationAttempt
 from idp.login.settings import LoginSettings
 from idp.verify import Method
 
@@ -29,30 +30,53 @@ class Budgets:
         self._day = Limit("push-day", push.per_day, DAY)
         self._source = Limit("push-source", push.per_address, TEN_MINUTES)
         self._denied = Limit("push-denied", 0, push.pause_after_denial, lockout=True)
+        self._numbers = settings.numbers
+        self._numbered = Limit("start-number", settings.numbered_starts, TEN_MINUTES)
         self._failed = Limit("start-failed", settings.failed_starts, TEN_MINUTES)
 
     async def take(
         self,
         tx: Transaction,
         method: Method,
-        index: str | None,
-        login_id: str,
-        address: str,
-        now: int,
+        login: LoginTransaction,
+        attempt: VerificationAttempt,
+        source: str,
     ) -> int:
         """Seconds to wait, or 0 and it is counted. The caller rolls back if there is a wait."""
-        wait = await self.failing(tx, method, address, now)
-        if wait or not method.disturbs or index is None:
-            return wait
-        # the counters' rows also serialize two attempts that ring the same phone at once
+        index, now = attempt.number_index, attempt.opened_at
+        if index is None or not probes(method):
+            return 0
+        # whatever the upstream will say: “registered” tells as much as “not registered”
         takes = [
-            await counters.take(tx, self._source, address, now),
-            await counters.take(tx, self._short, index, now),
-            await counters.take(tx, self._day, index, now),
-            await counters.peek(tx, self._denied, index, now),
+            await self.failing(tx, method, source, now),
+            await counters.take(tx, self._numbered, source, now),
+            await self._numbers_tried(tx, login, attempt),
         ]
-        ends = await attempts.pending_elsewhere(tx, index, method.id, login_id, now)
-        return max([*takes, ends - now if ends else 0])
+        if method.disturbs:
+            # the counters' rows also serialize two attempts that ring the same phone at once
+            takes += [
+                await counters.take(tx, self._source, source, now),
+                await counters.take(tx, self._short, index, now),
+                await counters.take(tx, self._day, index, now),
+                await counters.peek(tx, self._denied, index, now),
+                await self._rings_elsewhere(tx, attempt),
+            ]
+        return max(takes)
+
+    async def _numbers_tried(
+        self, tx: Transaction, login: LoginTransaction, attempt: VerificationAttempt
+    ) -> int:
+        """A login that has tried enough numbers goes on with those, or by a way without one, until
+        it ends."""
+        tried = await attempts.numbers_tried(tx, login.id) | {attempt.number_index}
+        return 0 if len(tried) <= self._numbers else login.expires_at - attempt.opened_at
+
+    async def _rings_elsewhere(self, tx: Transaction, attempt: VerificationAttempt) -> int:
+        """Seconds for which the phone still rings for another browser. A call of this browser is
+        not waited for: the new one replaces it (opening.py)."""
+        ringing = await attempts.ringing(tx, attempt)
+        others = [call.expires_at for call in ringing if call.browser != attempt.browser]
+        return max(0, max(others, default=0) - attempt.opened_at)
 
     async def forgive(self, tx: Transaction, index: str) -> None:
         """Lifts the pause after a rejection: the person has asked for a longer one themselves."""

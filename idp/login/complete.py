@@ -9,7 +9,7 @@ from idp.kernel.audit import Trail
 from idp.kernel.caller import Caller
 from idp.kernel.clock import Clock
 from idp.kernel.database import Database, Transaction
-from idp.login import attempts, store
+from idp.login import attempts, journal, store
 from idp.login.flow import GRACE, LoginTransaction, VerificationAttempt
 from idp.login.persons import Persons
 from idp.login.sealing import Sealing
@@ -66,6 +66,9 @@ class Completion:
             cookie = await self._database.write(lambda tx: self._let_in(tx, approval, taker))
         except _TakenAlready:
             return None
+        event, what = (COMPLETED, "completed") if cookie else (REFUSED, errors.PersonDisabled.code)
+        client_id = approval.login.relying_party
+        journal.line(event, taker.caller, client_id, what, **approval.method.labels)
         if cookie is None:
             raise errors.PersonDisabled
         return cookie

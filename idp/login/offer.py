@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from idp.login.budgets import Budgets
-from idp.login.flow import LoginTransaction, Purpose, VerificationAttempt
+from idp.login.flow import AttemptState, LoginTransaction, Purpose, VerificationAttempt
+from idp.login.sealing import Sealing
 from idp.verify import App, Method
 from idp.verify.schemes import Schemes
 
@@ -14,12 +15,14 @@ from idp.verify.schemes import Schemes
 @dataclass(frozen=True, slots=True)
 class Offer:
     """`methods` may be chosen. `app` is that of the attempt's scheme; before there is one, of the
-    first method's. `current` is the method of the attempt. `rests_after_denial`: a phone whose
-    person pressed reject is not rung again for a while."""
+    first method's. `current` is the method of the attempt. `person` is the masked number that it
+    was approved for, where the browser brought it back. `rests_after_denial`: a phone whose person
+    pressed reject is not rung again for a while."""
 
     methods: tuple[Method, ...]
     app: App
     current: Method | None = None
+    person: str = ""
     rests_after_denial: bool = True
 
     @property
@@ -40,8 +43,8 @@ class Offer:
 
 
 class Offers:
-    def __init__(self, schemes: Schemes, budgets: Budgets) -> None:
-        self._schemes, self._budgets = schemes, budgets
+    def __init__(self, schemes: Schemes, sealing: Sealing, budgets: Budgets) -> None:
+        self._schemes, self._sealing, self._budgets = schemes, sealing, budgets
 
     def methods(self, purpose: Purpose) -> tuple[Method, ...]:
         """All that the house or the purpose's schemes offer, or those that the purpose allows."""
@@ -55,5 +58,12 @@ class Offers:
             methods=methods,
             app=self._schemes.app(current or next(iter(methods), None)),
             current=current,
+            person=self._approved(attempt) if attempt else "",
             rests_after_denial=self._budgets.pause > 0,
         )
+
+    def _approved(self, attempt: VerificationAttempt) -> str:
+        if attempt.shows != "leave" or attempt.state is not AttemptState.APPROVED:
+            return ""
+        number = self._sealing.number_of(attempt)
+        return self._schemes.masked(number) if number else ""

@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 
-import structlog
-
 from idp.kernel import audit, errors, metrics
 from idp.kernel.caller import Caller
 from idp.kernel.clock import token
 from idp.kernel.database import Conflict, Transaction
 from idp.kernel.errors import VerificationError
 from idp.kernel.services import Services
-from idp.login import attempts, store
+from idp.login import attempts, journal, store
 from idp.login.asking import AttemptPoller
 from idp.login.budgets import Budgets
 from idp.login.flow import AttemptState, Drawing, LoginTransaction, VerificationAttempt
@@ -26,8 +24,6 @@ from idp.login.sealing import Sealing
 from idp.login.settings import LoginSettings
 from idp.verify import Challenge, Method, Order
 from idp.verify.schemes import Schemes
-
-log = structlog.get_logger("idp.login")
 
 STARTED = audit.event("login.started", "a verification was opened upstream")
 NOT_STARTED = audit.event("login.not_started", "the upstream did not open a verification")
@@ -85,17 +81,26 @@ class AttemptOpener:
             await self._poller.hear_out(method, opening.number, who)
         attempt = self._new(opening)
         try:
-            paused = await self._services.database.write(
+            paused, abandoned = await self._services.database.write(
                 lambda tx: self._write_down(tx, opening, attempt)
             )
         except _OutOfDate:
             return False
         except _OverBudget as over:
-            await self._services.trail.note(who.entry(LIMITED, **method.labels, wait=over.wait))
-            refusal = errors.TooManyPushes if method.disturbs else errors.NotStarted
-            raise refusal(retry_after=over.wait) from None
+            raise await self._limited(opening, over.wait) from None
+        for call in abandoned:
+            await self.give_up(call)
         await self._start(attempt, opening, paused)
         return True
+
+    async def _limited(self, opening: Opening, wait: int) -> VerificationError:
+        method, who = opening.method, opening.caller
+        kind = errors.TooManyPushes if method.disturbs else errors.NotStarted
+        client_id = opening.login.relying_party
+        entry = who.entry(LIMITED, client_id=client_id, **method.labels, wait=wait)
+        await self._services.trail.note(entry)
+        journal.line(LIMITED, who, client_id, kind.code, **method.labels, wait=wait)
+        return kind(retry_after=wait)
 
     def _new(self, opening: Opening) -> VerificationAttempt:
         login, method, number = opening.login, opening.method, opening.number
@@ -124,22 +129,24 @@ class AttemptOpener:
 
     async def _write_down(
         self, tx: Transaction, opening: Opening, attempt: VerificationAttempt
-    ) -> bool:
-        """Whether the person has paused pushes. Raises _OutOfDate, _OverBudget. Always the
-        login's row first: the transaction that holds it is alone."""
-        now, index = attempt.opened_at, attempt.number_index
-        method, source = opening.method, opening.caller.source
-        if not await store.count_attempt(
-            tx, attempt.login_id, attempt.id, opening.seen, self._settings.attempts, now
-        ):
+    ) -> tuple[bool, list[VerificationAttempt]]:
+        """(whether the person has paused pushes, what this browser abandoned). Raises _OutOfDate,
+        _OverBudget. Always the login's row first: the transaction that holds it is alone."""
+        index, method = attempt.number_index, opening.method
+        most, seen, now = self._settings.attempts, opening.seen, attempt.opened_at
+        if not await store.count_attempt(tx, attempt.login_id, attempt.id, seen, most, now):
             raise _OutOfDate
-        wait = await self._budgets.take(tx, method, index, attempt.login_id, source, now)
+        wait = await self._budgets.take(tx, method, opening.login, attempt, opening.caller.source)
         if wait:
             raise _OverBudget(wait)
         paused = bool(method.disturbs and index and await push_paused(tx, index))
-        await attempts.replace_attempts(tx, attempt.login_id)
+        # the phone of one person rings once at a time: what this browser left open in another
+        # login gives way, and is answered as if its page had been left
+        abandoned = await attempts.ringing(tx, attempt) if method.disturbs and index else []
+        for login_id in (attempt.login_id, *(call.login_id for call in abandoned)):
+            await attempts.replace_attempts(tx, login_id)
         await attempts.insert_attempt(tx, attempt)
-        return paused
+        return paused, abandoned
 
     # ── the upstream ───────────────────────────────────────────────────────────────────────────
 
@@ -149,7 +156,7 @@ class AttemptOpener:
             challenge = await (self._pretend if paused else self._schemes.start)(order)
             await self._opened(attempt, opening, challenge)
         except VerificationError as refusal:
-            await self._not_opened(attempt.id, opening, refusal)
+            await self._not_opened(attempt, opening, refusal)
 
     async def _pretend(self, order: Order) -> Challenge:
         """The phone of a person who paused pushes stays silent, and nobody can tell: the upstream
@@ -182,7 +189,8 @@ class AttemptOpener:
             if challenge.handle:
                 await store.take_handle(tx, challenge.handle, attempt.id, now)
             state = await attempts.attempt_opened(tx, opened)
-            await self._services.trail.write(tx, who.entry(STARTED, **method.labels))
+            entry = who.entry(STARTED, client_id=attempt.relying_party, **method.labels)
+            await self._services.trail.write(tx, entry)
             return state
 
         try:
@@ -207,20 +215,24 @@ class AttemptOpener:
         )
 
     async def _not_opened(
-        self, attempt_id: str, opening: Opening, refusal: VerificationError
+        self, attempt: VerificationAttempt, opening: Opening, refusal: VerificationError
     ) -> None:
         now, method, who = self._services.clock.now(), opening.method, opening.caller
+        client_id = attempt.relying_party
 
         async def work(tx: Transaction) -> None:
-            await attempts.attempt_not_opened(tx, attempt_id, type(refusal))
+            await attempts.attempt_not_opened(tx, attempt.id, type(refusal))
             if isinstance(refusal, errors.NotStarted):
                 # somebody may be trying out who is registered
                 await self._budgets.failed(tx, method, who.source, now)
-            entry = who.entry(NOT_STARTED, **method.labels, why=refusal.code)
+            detail = {**method.labels, "why": refusal.code}
+            entry = who.entry(NOT_STARTED, client_id=client_id, **detail)
             await self._services.trail.write(tx, entry)
 
         await self._services.database.write(work)
-        log.warning("login.not_started", **method.labels, why=refusal.code, detail=refusal.detail)
+        journal.line(
+            NOT_STARTED, who, client_id, refusal.code, **method.labels, detail=refusal.detail
+        )
         if isinstance(refusal, errors.Disagreement):
             metrics.ALARMS.labels("upstream").inc()
 

@@ -21,7 +21,7 @@ from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute, PerSecond
 from idp.kernel.together import Together
 from idp.kernel.web import no_store, prefer, see_other
-from idp.login import attempts, store
+from idp.login import attempts, journal, store
 from idp.login.asking import AttemptPoller
 from idp.login.browsers import browser_of
 from idp.login.complete import Approval, Completion, Taker
@@ -33,6 +33,7 @@ from idp.login.flow import (
     decided,
     next_step,
     page_state,
+    worth_asking,
 )
 from idp.login.offer import Offers
 from idp.login.opening import AttemptOpener, Opening
@@ -43,6 +44,7 @@ from idp.verify import Method
 CANCELLED = audit.event("login.cancelled", "the person cancelled the login")
 
 OPENS_PER_MINUTE = 20  # in one login, counting those that are refused
+PRESSES_PER_MINUTE = 60  # of any button of one login
 
 Press = Callable[[Request, LoginView, Params], Awaitable[Response]]
 
@@ -69,8 +71,9 @@ class LoginPages:
         def post(path: str, press: Press) -> Route:
             async def endpoint(request: Request) -> Response:
                 form = (await read_form(request)).once()
-                view = await self._view(request, self._services.forms.check(request, form))
-                return await press(request, view, form)
+                browser = self._services.forms.check(request, form)
+                await self._not_too_often(request, "login-press", PRESSES_PER_MINUTE)
+                return await press(request, await self._view(request, browser), form)
 
             return Route(f"/login/{{id}}/{path}", answers.page(endpoint), methods=["POST"])
 
@@ -126,7 +129,7 @@ class LoginPages:
             # a second click, or the Back button: wherever it led, that place looks again
             return see_other(view.purpose.return_to)
         if view.step is Step.EXPIRED:
-            view = await self._asked(request, view)
+            view = await self._expired(request, view)
         return self._renderer.page(request, view)
 
     async def status(self, request: Request) -> Response:
@@ -157,11 +160,20 @@ class LoginPages:
             await clock.sleep(0.5)
             view = await self._again(view)
 
-    async def _asked(self, request: Request, view: LoginView) -> LoginView:
+    async def _asked(self, request: Request, view: LoginView, *, woken: bool = False) -> LoginView:
         if view.attempt is None:
             return view
-        asked = await self._poller.ask(view.attempt, caller_of(request))
+        asked = await self._poller.ask(view.attempt, caller_of(request), woken=woken)
         return await self._again(view) if asked else view
+
+    async def _expired(self, request: Request, view: LoginView) -> LoginView:
+        """Asked once more: an approval of the last second counts. Otherwise it ends here."""
+        view = await self._asked(request, view, woken=True)
+        attempt, method, now = view.attempt, view.offer.current, self._services.clock.now()
+        over = view.step is Step.EXPIRED
+        if over and attempt and method and not worth_asking(attempt, now):
+            await self._poller.expire(attempt, method, caller_of(request))
+        return view
 
     # ── pressing ───────────────────────────────────────────────────────────────────────────────
 
@@ -201,7 +213,7 @@ class LoginPages:
     async def _open(
         self, request: Request, view: LoginView, method: Method, number: str | None, form: Params
     ) -> Response:
-        await self._not_too_often(view)
+        await self._not_too_often(request, "login-open", OPENS_PER_MINUTE)
         seen = _seen(form, view.login)
         if seen == view.login.attempts >= self._settings.attempts:
             return self._renderer.page(request, view, problem=errors.AlreadyFinished())
@@ -218,18 +230,21 @@ class LoginPages:
             prefer(request, response, METHOD_COOKIE, method.name, max_age=31_536_000)
         return response
 
-    async def _not_too_often(self, view: LoginView) -> None:
-        """Even what a budget refuses costs us rows. Raises TooManyRequests."""
-        rate = PerMinute(OPENS_PER_MINUTE)
-        if wait := await self._services.throttle.hit(rate, "login-open", view.login.id):
+    async def _not_too_often(self, request: Request, what: str, most: int) -> None:
+        """In one login. Even what a budget refuses costs us rows. Raises TooManyRequests."""
+        login_id = request.path_params["id"]
+        if wait := await self._services.throttle.hit(PerMinute(most), what, login_id):
             raise errors.TooManyRequests(retry_after=wait)
 
-    async def check(self, request: Request, view: LoginView, _form: Params) -> Response:
-        """“I have confirmed on my phone”: ask, and complete if it is so."""
+    async def check(self, request: Request, view: LoginView, form: Params) -> Response:
+        """“I have confirmed on my phone”: ask, and complete if it is so. What a browser brought
+        back is completed only from the page that said whose verification it is."""
         view = await self._decided(request, view)
         attempt, method = view.attempt, view.offer.current
         if view.step is not Step.APPROVED or attempt is None or method is None:
             return _back(view) if decided(view.step) else see_other(view.path, still="1")
+        if view.to_confirm and form.get("approval") != attempt.id:
+            return _back(view)
         approval = Approval(view.login, attempt, method)
         try:
             cookie = await self._completion.complete(approval, self._taker(request))
@@ -269,6 +284,7 @@ class LoginPages:
 
         if not await self._services.database.write(work):
             return _back(view)
+        journal.line(CANCELLED, caller_of(request), view.purpose.relying_party, "cancelled")
         await self._opener.give_up(view.attempt)
         return see_other(view.purpose.cancel_to)
 

@@ -42,5 +42,12 @@ class LoginSettings(Section):
     failed_starts: int = Field(
         10, ge=1, description="starts from one address in 10 minutes that the upstream refused"
     )
+    numbered_starts: int = Field(
+        30,
+        ge=1,
+        description="starts from one address in 10 minutes that carry a number, whatever their"
+        " outcome",
+    )
+    numbers: int = Field(3, ge=1, description="different numbers that are tried in one login")
     push: PushBudget = PushBudget()
     session: SessionSettings = SessionSettings()

@@ -12,7 +12,7 @@ from idp.kernel import errors, metrics
 from idp.kernel.caller import Caller
 from idp.kernel.database import Conflict, Transaction
 from idp.kernel.services import Services
-from idp.login import attempts, store
+from idp.login import attempts, journal, store
 from idp.login.asking import ALARM, LATE, AttemptPoller
 from idp.login.flow import GRACE, AttemptState, VerificationAttempt
 from idp.login.persons import Persons
@@ -90,7 +90,9 @@ class UpstreamReturns:
             if owner == attempt.id:
                 return  # it landed twice at once
             # somebody replays an approval of another login, perhaps their own
-            await self._alarm(who, "handle seen before")
+            await self._alarm(
+                journal.under(attempt, who), "handle seen before", attempt.relying_party
+            )
             raise errors.WrongBrowser(detail="the handle was seen before") from None
 
     async def _burn(
@@ -104,9 +106,9 @@ class UpstreamReturns:
             return
         await self._alarm(who, "result without a login")
 
-    async def _alarm(self, who: Caller, what: str) -> None:
+    async def _alarm(self, who: Caller, what: str, client_id: str = "") -> None:
         metrics.ALARMS.labels("return").inc()
-        await self._services.trail.note(who.entry(ALARM, alarm=what))
+        await self._services.trail.note(who.entry(ALARM, client_id=client_id, alarm=what))
 
     # ── the upstream calls ─────────────────────────────────────────────────────────────────────
 
@@ -121,14 +123,17 @@ class UpstreamReturns:
         if attempt is None or not theirs or attempt.system != wakeup.system:
             await self._services.trail.note(who.entry(LATE, code=wakeup.code))
             return
+        who, client_id = journal.under(attempt, who), attempt.relying_party
         index = self._persons.index(wakeup.number) if wakeup.number else None
         if index and attempt.number_index and index != attempt.number_index:
             metrics.ALARMS.labels("callback").inc()
             what = "the callback names another person"
-            await self._services.trail.note(who.entry(ALARM, alarm=what, code=wakeup.code))
+            entry = who.entry(ALARM, client_id=client_id, alarm=what, code=wakeup.code)
+            await self._services.trail.note(entry)
         open_until = attempt.expires_at if attempt.state is AttemptState.PENDING else 0
         if self._services.clock.now() < open_until:
             await self._poller.ask(attempt, who, woken=True)
         else:
-            entry = who.entry(LATE, code=wakeup.code, state=attempt.state.value)
+            detail = {"code": wakeup.code, "state": attempt.state.value}
+            entry = who.entry(LATE, client_id=client_id, **detail)
             await self._services.trail.note(entry)

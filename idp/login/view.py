@@ -74,6 +74,19 @@ class LoginView:
         return self.offer.scan if self.rings and self.step in (Step.WAIT, Step.EXPIRED) else None
 
     @property
+    def to_confirm(self) -> bool:
+        """Whether the person must first be told whose verification it is. A browser that was sent
+        to another site can be sent back with somebody else's, and would then be logged in as them
+        (login CSRF, RFC 9700 §4.7): so no script goes on from there."""
+        left = self.attempt is not None and self.attempt.shows == "leave"
+        return left and self.step is Step.APPROVED
+
+    @property
+    def untimed(self) -> bool:
+        """Whether a shared screen must clear this page by a clock of its own."""
+        return self.step in UNTIMED or self.to_confirm
+
+    @property
     def worth_repeating(self) -> bool:
         """Whether “try again” could work: a person who pressed reject is not rung again for a
         while."""
@@ -118,11 +131,13 @@ class LoginRenderer:
             login_id=view.login.id,
             purpose=purpose,
             kiosk=kiosk,
-            clears="cancel" if kiosk and (problem or view.step in UNTIMED) else "",
+            clears="cancel" if kiosk and (problem or view.untimed) else "",
             step=view.step.value,
             page_state=page_state(view.login, view.step),
             seen=view.login.attempts,
             drawing=drawing,
+            approval=attempt.id if attempt and view.to_confirm else "",
+            person=view.offer.person,
             fields=self._sealing.fields_of(drawing) if drawing else (),
             qr_svg=qr.svg(drawing.qr) if drawing and drawing.qr else "",
             seconds=left,

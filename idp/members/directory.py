@@ -110,7 +110,7 @@ class Directory:
 
     def record(self, member: Member) -> dict[str, str]:
         """Raises VaultBroken, also for a record that was sealed for another card."""
-        opened: dict[str, str] = json.loads(self._vault.open("member", member._sealed))
+        opened = record.read(self._vault.open_text("member", member._sealed))
         # who can write rows but has no key must not move one person's record to another's card
         if record.canonical_card(opened["card_number"]) != member.card_number:
             raise VaultBroken("member")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from idp.kernel.clock import TAIPEI
+from idp.kernel.clock import TAIPEI, calendar
 from idp.kernel.text import bare
 from idp.members.settings import OPTIONAL, WeCardApplication
 
@@ -16,10 +16,16 @@ RECORD = REQUIRED + tuple(name for name in OPTIONAL if name not in TIMES)  # wha
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 CARD = re.compile(r"\A[!-~]{1,64}\Z", re.ASCII)
-_MAINLAND = re.compile(r"\A(?:[0-9]{15}|[0-9]{17}[0-9Xx])\Z", re.ASCII)
+_MAINLAND = re.compile(r"\A(?:[0-9*]{15}|[0-9*]{17}[0-9Xx*])\Z", re.ASCII)  # or masked
 _CARD_TYPE_MAINLAND, _CARD_TYPE_OTHER = "1", "5"
 _GENDERS = {"男": "male", "女": "female"}
 _CLAIMS = {"name": "name", "email": "email", "phone_number": "telephone"}
+
+
+def read(document: str) -> dict[str, str]:
+    """A stored record. What is missing is empty; what is not known here is left out."""
+    found = json.loads(document)
+    return {n: str(found.get(n, "")) for n in RECORD if n in REQUIRED or n in found}
 
 
 def canonical_card(typed: str) -> str:
@@ -56,7 +62,8 @@ def answer(
 
 
 def _card_type(record: Mapping[str, str]) -> str:
-    """A Taiwanese ID number is not a 身份证 of the mainland, whatever the list says."""
+    """A number that has not the form of a 身份证 of the mainland is not one, whatever the list
+    says: Taiwanese, passport, masked or not."""
     kind, number = record.get("card_type", ""), record.get("id_card", "")
     if kind == _CARD_TYPE_MAINLAND and number and not _MAINLAND.match(number):
         return _CARD_TYPE_OTHER
@@ -70,7 +77,7 @@ def _times(valid_from: int | None, valid_until: int | None) -> dict[str, str]:
 
 def show_time(at: int) -> str:
     """UTC seconds → YYYY-MM-DD HH:MM:SS in Taipei, which is also the time of Shanghai."""
-    return datetime.fromtimestamp(at, UTC).astimezone(TAIPEI).strftime(TIME_FORMAT)
+    return calendar(at, TAIPEI).isoformat(" ", "seconds")[:19]
 
 
 def claims(record: Mapping[str, str]) -> dict[str, str]:

@@ -83,7 +83,10 @@ class WeCardApplication(Section):
     )
     refusal_code: int = Field(1001, description="code of every refusal; 0 would be success")
     refusal_message: str = Field(
-        "驗證失敗", min_length=1, max_length=200, description="what WeCard shows on every refusal"
+        "验证失败",
+        min_length=1,
+        max_length=200,
+        description="what WeCard shows on every refusal; its readers read simplified characters",
     )
     requests_per_minute: int = Field(
         600, ge=1, description="calls that one source address may make; more answer 429"

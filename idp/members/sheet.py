@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from idp.kernel.clock import TAIPEI
 from idp.members.passwords import acceptable
@@ -20,6 +20,7 @@ from idp.members.record import CARD, RECORD, REQUIRED, TIME_FORMAT, canonical_ca
 BESIDE = ("valid_from", "valid_until", "national_id", "password_hash")
 COLUMNS = (*RECORD, *BESIDE)
 LONGEST = 500  # characters of a field
+YEARS = range(1900, 10_000)  # of a validity; a year 1 is what programs write for “always”
 _GENDERS = {"男": "男", "女": "女", "M": "男", "F": "女", "MALE": "男", "FEMALE": "女"}
 _LOST_DIGITS = re.compile(r"\A[0-9](?:\.[0-9]+)?[Ee]\+[0-9]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -61,11 +62,13 @@ class Rejected:
 
 def read(lines: Iterable[str], canonical: Canonical) -> Iterator[SheetRow | Rejected]:
     """Raises SheetRefused."""
-    rows = csv.reader(lines, strict=True)
+    rows = csv.reader(map(_without_end_mark, lines), strict=True)
     first: dict[str, int] = {}
     try:
         header = _header(next(rows, []))
-        for cells in filter(None, rows):
+        for cells in rows:
+            if not any(map(str.strip, cells)):  # a spreadsheet pads the end with commas
+                continue
             found = _line(header, cells, rows.line_num, canonical)
             if isinstance(found, SheetRow):
                 before = first.setdefault(found.card_number, rows.line_num)
@@ -78,11 +81,19 @@ def read(lines: Iterable[str], canonical: Canonical) -> Iterator[SheetRow | Reje
         raise SheetRefused(f"line {rows.line_num}: {broken}") from None
 
 
+def _without_end_mark(line: str) -> str:
+    """Ctrl-Z ends a text file of DOS, and of what still writes like it."""
+    bare = line.rstrip("\r\n")
+    return bare.rstrip("\x1a") + "\n" if bare.endswith("\x1a") else line
+
+
 def _header(cells: list[str]) -> list[str]:
+    """The names of the columns; "" for one without a name, which must stay empty."""
     names = [cell.strip().removeprefix("\ufeff") for cell in cells]
-    faults = [f"unknown column {name!r}{_near(name)}" for name in names if name not in COLUMNS]
-    faults += [f"missing column {name}" for name in REQUIRED if name not in names]
-    faults += [f"column {name} twice" for name in sorted(set(names)) if names.count(name) > 1]
+    named = list(filter(None, names))
+    faults = [f"unknown column {name!r}{_near(name)}" for name in named if name not in COLUMNS]
+    faults += [f"missing column {name}" for name in REQUIRED if name not in named]
+    faults += [f"column {name} twice" for name in sorted(set(named)) if named.count(name) > 1]
     if faults:
         raise SheetRefused("; ".join(faults))
     return names
@@ -97,12 +108,19 @@ def _line(
     header: list[str], cells: list[str], number: int, canonical: Canonical
 ) -> SheetRow | Rejected:
     try:
-        if len(cells) != len(header):
-            raise LineRefused(f"has {len(cells)} cells, the header {len(header)}")
-        named = zip(header, (cell.strip() for cell in cells), strict=True)
-        return _taken(dict(named), canonical)
+        return _taken(_named(header, [cell.strip() for cell in cells]), canonical)
     except LineRefused as broken:
         return Rejected(number, str(broken))
+
+
+def _named(header: list[str], cells: list[str]) -> dict[str, str]:
+    """What stands under no name must be empty: it would be lost."""
+    if any(cells[len(header) :]) or len(cells) < len(header):
+        raise LineRefused(f"has {len(cells)} cells, the header {len(header)}")
+    named = list(zip(header, cells, strict=False))
+    if lost := [n for n, (name, cell) in enumerate(named, 1) if cell and not name]:
+        raise LineRefused(f"column {lost[0]}: has no name")
+    return {name: cell for name, cell in named if name}
 
 
 def _taken(cells: dict[str, str], canonical: Canonical) -> SheetRow:
@@ -152,9 +170,12 @@ def _moment(name: str, text: str, *, end_of_day: bool = False) -> int | None:
     if not text:
         return None
     try:
-        if len(text) > len("2026-01-01"):
-            return int(datetime.strptime(text, TIME_FORMAT).replace(tzinfo=TAIPEI).timestamp())
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=TAIPEI)
-        return int((day + timedelta(days=1, seconds=-1) if end_of_day else day).timestamp())
-    except (ValueError, OverflowError):
+        is_day = len(text) <= len("2026-01-01")
+        found = datetime.strptime(text, "%Y-%m-%d" if is_day else TIME_FORMAT)
+    except ValueError:
         raise LineRefused(f"{name}: must be YYYY-MM-DD or YYYY-MM-DD HH:MM:SS") from None
+    if found.year not in YEARS:
+        raise LineRefused(f"{name}: the year must be {YEARS[0]} to {YEARS[-1]}; empty: no limit")
+    if is_day and end_of_day:
+        found = found.replace(hour=23, minute=59, second=59)
+    return int(found.replace(tzinfo=TAIPEI).timestamp())

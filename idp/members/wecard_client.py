@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,11 +48,12 @@ async def call(
     text = json.dumps(asked, ensure_ascii=False, separators=(",", ":"))
     sent = {"raw_data": envelope.encrypt(text, key, iv, form), "app_key": app_key}
     body: dict[str, Any] = {"json" if encoding == "json" else "data": sent}
+    trusted = ssl.create_default_context()  # the system's certificates, or SSL_CERT_FILE
     try:
         if client is not None:
             response = await client.post(url, **body)
         else:
-            async with httpx.AsyncClient(timeout=TIMEOUT) as own:
+            async with httpx.AsyncClient(timeout=TIMEOUT, verify=trusted) as own:
                 response = await own.post(url, **body)
     except httpx.HTTPError as away:
         raise NoAnswer(f"{type(away).__name__}: {away}") from away

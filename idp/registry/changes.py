@@ -22,6 +22,7 @@ ROTATED = audit.event("client.secret_rotated", "a client got a new secret")
 DISABLED = audit.event("client.disabled", "a client was disabled")
 ENABLED = audit.event("client.enabled", "a client was enabled again")
 
+BAD_ID = "a client_id is 1 to 100 of A-Z a-z 0-9 . _ ~ -"
 KEY_LIFE = 360 * 86_400  # seconds; an organisation's key has an end, unless another is chosen
 OVERLAP = 7 * 86_400  # seconds that the secret before the newest still works
 
@@ -75,7 +76,7 @@ class Registrar:
         Refused for a key too many."""
         client_id = client_id or token(12).lstrip("-")  # or a command takes it for an option
         if not CLIENT_ID.match(client_id):
-            raise ValueError("a client_id is 1 to 100 of A-Z a-z 0-9 . _ ~ -")
+            raise ValueError(BAD_ID)
         metadata = registration.with_sector(client_id)
         secret = (secret or new_secret()) if metadata.with_secret else None
         now = self._clock.now()

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, KeySet, RSAKey
@@ -16,6 +17,10 @@ from idp.registry.metadata import ClientMetadata
 
 NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
 LONGEST_NAME = 100
+# what an answer adds to a redirect URI (RFC 6749 §4.1.2, RFC 9207, JARM, OIDC Session Management)
+ANSWERS = ("code", "state", "iss", "error", "error_description", "error_uri", "response",
+           "session_state", "id_token", "access_token", "token_type", "expires_in")  # fmt: skip
+AFTER_LOGOUT = ("state",)  # OpenID Connect RP-Initiated Logout §3
 _CLEAN_URI = re.compile(r"\A[!#-;=?-Z_a-z~%\[\]]{1,2000}\Z", re.ASCII)
 _SCOPE = re.compile(r"\A[!#-\[\]-~]+\Z", re.ASCII)  # RFC 6749 §3.3
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that show nothing
@@ -61,6 +66,18 @@ def _a_uri(uri: str) -> str:
     return uri
 
 
+def _free_of(names: Sequence[str]) -> Callable[[str], str]:
+    """A program that reads the first of two values must not read a registered one."""
+
+    def check(uri: str) -> str:
+        known = {name for name, _ in parse_qsl(urlsplit(uri).query, keep_blank_values=True)}
+        if twice := [name for name in names if name in known]:
+            raise ValueError(f"{uri!r} holds {', '.join(twice)}, which the answer adds")
+        return uri
+
+    return check
+
+
 def _a_page(uri: str) -> str:
     """A page that people are led to: https, or the developer's own machine."""
     parts = urlsplit(_a_uri(uri)) if uri else None
@@ -82,6 +99,8 @@ def _a_scope(scope: str) -> str:
 Label = Annotated[str, AfterValidator(_a_label)]
 Name = Annotated[Label, AfterValidator(_a_name)]
 Uri = Annotated[str, AfterValidator(_a_uri)]
+RedirectUri = Annotated[Uri, AfterValidator(_free_of(ANSWERS))]
+LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
@@ -110,8 +129,8 @@ class Registration(ClientMetadata):
     purpose: Label = _member("purpose")
     purpose_en: Label = _member("purpose_en")
     application_type: Literal["web", "native"] = _member("application_type")
-    redirect_uris: tuple[Uri, ...] = _member("redirect_uris")
-    post_logout_redirect_uris: tuple[Uri, ...] = _member("post_logout_redirect_uris")
+    redirect_uris: tuple[RedirectUri, ...] = _member("redirect_uris")
+    post_logout_redirect_uris: tuple[LogoutUri, ...] = _member("post_logout_redirect_uris")
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
     response_modes: tuple[Literal["query", "form_post"], ...] = _member("response_modes")

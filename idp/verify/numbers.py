@@ -7,7 +7,8 @@ the old form [A-Z][A-D]+8 digits. The last digit is a check digit.
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from idp.kernel.text import bare
 
 LETTERS = dict(
     zip(
@@ -40,14 +41,10 @@ def canonical(typed: str) -> str | None:
     writes it, or None if it cannot be a number."""
     if len(typed) > _LONGEST_TYPED:
         return None
-    bare = "".join(c for c in unicodedata.normalize("NFKC", typed) if not _invisible(c))
+    found = bare(typed)
     # ASCII before upper(): "ı".upper() is "I", and nobody's number is written with it
-    number = bare.upper() if bare.isascii() else ""
+    number = found.upper() if found.isascii() else ""
     return number if valid(number) else None
-
-
-def _invisible(char: str) -> bool:
-    return char.isspace() or unicodedata.category(char) == "Cf"
 
 
 def mask(number: str) -> str:

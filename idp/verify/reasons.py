@@ -78,8 +78,8 @@ async def reach(scheme: str, settings: UpstreamSettings, line: httpx.AsyncBaseTr
         await answer.aclose()
     except Exception as away:  # DNS, proxy, TLS, refused, timed out: all of them are the finding
         remedy = (
-            f"try it from this host; {scheme}.ca_file names other authorities for its certificate,"
-            f" {scheme}.proxy a proxy"
+            "try it from this host; the system's authorities come with ca-certificates,"
+            f" {scheme}.ca_file names others, {scheme}.proxy a proxy"
         )
         return Check("fail", what, f"{url}: {reason_of(away)}", remedy)
     return Check("ok", what, f"{url}: HTTP {answer.status_code}")

@@ -93,8 +93,13 @@ class UpstreamSettings(Section):
     def transport(self) -> httpx.AsyncBaseTransport:
         """Connections to the upstream's host; no proxy from the environment."""
         trusted = ssl.create_default_context(cafile=self.ca_file)
-        proxy = None
-        if self.proxy:
-            proxy = httpx.Proxy(self.proxy.get_secret_value(), ssl_context=trusted)
         limits = httpx.Limits(max_connections=self.max_in_flight)
-        return httpx.AsyncHTTPTransport(verify=trusted, limits=limits, proxy=proxy, trust_env=False)
+        return httpx.AsyncHTTPTransport(
+            verify=trusted, limits=limits, proxy=self._by(trusted), trust_env=False
+        )
+
+    def _by(self, trusted: ssl.SSLContext) -> httpx.Proxy | None:
+        if self.proxy is None:
+            return None
+        url = httpx.URL(self.proxy.get_secret_value())
+        return httpx.Proxy(url, ssl_context=trusted if url.scheme == "https" else None)

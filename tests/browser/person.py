@@ -105,7 +105,8 @@ class Person:
         self.press("approve" if method == "web" else "use-dongle")
         if not self.scripted:
             self.press("return")
-            self.press("check")
+        self.page.wait_for_selector("input[name=approval]", state="attached")
+        self.press("check")
 
     def log_in(self, method: str = "qr", number: str = ALICE, **wishes: str) -> None:
         """All the way back to the demo application."""

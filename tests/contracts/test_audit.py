@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from idp.kernel import audit as audit_module
 from idp.kernel import schema
-from idp.kernel.audit import SETTLED, Trail, entry
+from idp.kernel.audit import SETTLED, Search, Trail, entry
 from idp.kernel.connect import connect
 from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
@@ -271,18 +271,48 @@ async def test_gathered_entries_come_in_batches(
         trail.gather(entry("a.b", n=n))
     assert await count(database) == 0
     await asyncio.gather(trail.flush(), trail.flush())
-    found = await trail.recent()
-    assert [e["detail"]["n"] for e in reversed(found)] == list(range(8))
+    found = await trail.search()
+    assert [e["detail"]["n"] for e in found] == list(range(8))
 
 
 async def test_an_incident_is_found_however_old(database: Database, trail: Trail) -> None:
     """By its reference, behind more entries than are listed; `after` still counts."""
     await trail.note(entry("a.old", reference="39TD6ZZM5Z"))
     await trail.note(*(entry("a.b", reference="another") for _ in range(501)))
-    assert "a.old" not in {e["event"] for e in await trail.recent()}
-    (found,) = await trail.recent(reference="39TD6ZZM5Z")
+    assert "a.old" not in {e["event"] for e in await trail.search()}
+    (found,) = await trail.search(Search(reference="39TD6ZZM5Z"))
     assert found["event"] == "a.old"
-    assert await trail.recent(found["id"], "39TD6ZZM5Z") == []
+    assert await trail.search(Search(after=found["id"], reference="39TD6ZZM5Z")) == []
+
+
+async def test_a_search_goes_over_many_pieces(
+    trail: Trail, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each condition alone and all together, forwards and backwards, on every database; what the
+    pieces are does not matter."""
+    monkeypatch.setattr(audit_module, "PIECE", 3)
+    for n in range(20):
+        reference, client = f"R{n % 2}", f"c{n % 5}"
+        await trail.note(entry(f"a.{n % 4}", reference=reference, client_id=client, person_id="p"))
+        clock.pass_(1)
+    first = int(clock.at) - 20
+
+    async def found(**wanted: Any) -> list[int]:
+        return [e["id"] for e in await trail.search(Search(**wanted))]
+
+    everything = await found()
+    assert len(everything) == 20
+    assert everything == sorted(everything)
+    assert await found(event="a.1") == everything[1::4]
+    assert await found(reference="R1") == everything[1::2]
+    assert await found(client_id="c2", person_id="p") == everything[2::5]
+    assert await found(person_id="q") == []
+    assert await found(since=first + 5, until=first + 7) == everything[5:7]
+    assert await found(most=4) == everything[-4:]
+    assert await found(most=4, before=everything[10]) == everything[6:10]
+    assert await found(most=4, after=everything[10]) == everything[11:15]
+    assert await found(most=2, after=0, reference="R1") == everything[1:4:2]
+    assert await found(after=everything[-1]) == await found(before=everything[0]) == []
 
 
 async def test_what_could_not_be_written_is_kept(
@@ -300,7 +330,7 @@ async def test_what_could_not_be_written_is_kept(
             await trail.flush()
     trail.gather(entry("a.c"))
     await trail.flush()
-    assert [e["event"] for e in reversed(await trail.recent())] == ["a.b", "a.c"]
+    assert [e["event"] for e in await trail.search()] == ["a.b", "a.c"]
 
 
 @on_sqlite

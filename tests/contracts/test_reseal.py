@@ -7,7 +7,6 @@ import secrets
 from typing import Any
 
 import pytest
-from idp.verify.twfido.numbers import canonical
 from pydantic import SecretStr
 from sqlalchemy import select
 
@@ -18,6 +17,7 @@ from idp.kernel.tables import metadata
 from idp.kernel.vault import VaultBroken
 from idp.login.persons import Persons
 from idp.settings import Settings
+from idp.verify.numbers import canonical
 from tests.actors import Browser, Service, log_in
 from tests.house import TestHouse
 
@@ -78,7 +78,7 @@ async def test_everything_opens_under_the_new_key_alone(house: TestHouse) -> Non
         for sealed in sealed_columns():
             for row in await values(after, sealed):
                 assert after.vault.open(sealed.purpose.format_map(row), row[sealed.column.name])
-        entries = await after.trail.recent()
+        entries = await after.trail.search()
         assert {entry["address"] for entry in entries} >= {"203.0.113.7"}
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.actors import Browser, Page, Service, log_in
 from tests.asking import SQLITE
@@ -131,6 +132,7 @@ async def test_a_return_while_the_upstream_is_away(hasty: TestHouse, method: str
     assert "check" in page.buttons() and page.error_code == ""
     await weather(hasty)
     hasty.clock.pass_(3)
+    assert (await browser.press("check")).texts["masked"]
     assert "allow" in (await browser.press("check")).buttons()
 
 
@@ -251,3 +253,24 @@ async def test_a_login_in_the_middle_survives_an_outage(
     assert "allow" in (await browser.press("check")).buttons()
     other: Page = await chosen(tab(Browser(house)), service, "qr", HAND)
     assert "check" in other.buttons()
+
+
+async def test_the_log_says_why_the_upstream_is_away(house: TestHouse) -> None:
+    """A login that could not begin, and a question that got no answer, have a line each: which
+    method, which interface, and the reason."""
+    browser, service = Browser(house), await service_of(house)
+    with capture_logs() as lines:
+        await chosen(browser, service, "push", HAND)
+        house.line.cut = True
+        house.clock.pass_(3)
+        await poll(browser)
+        await chosen(Browser(house), service, "qr", HAND)
+    said = {line["event"]: line for line in lines if line["event"].startswith("login.")}
+    reason = "connection refused (ConnectError)"
+    assert said["login.upstream_away"]["detail"] == f"FATH-02: {reason}"
+    assert said["login.upstream_away"]["method"] == "twfido:push"
+    assert said["login.not_started"]["detail"] == f"FEXCH-01: {reason}"
+    assert (said["login.not_started"]["scheme"], said["login.not_started"]["method"]) == (
+        "twfido",
+        "qr",
+    )

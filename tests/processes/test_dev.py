@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.clients.person import Person
 from tests.services.bridge import IDP, environment, idp
 from tests.services.process import LOOPBACK, Service, free_port, signal_if_there
 
@@ -21,16 +23,16 @@ from tests.services.process import LOOPBACK, Service, free_port, signal_if_there
 class Dev(Service):
     """`idp dev` in a folder of the test, on three free ports."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *more: str) -> None:
         super().__init__("dev")
-        self.state = state
+        self.state, self.more = state, more
         self.ports = [free_port() for _ in range(3)]
 
     @property
     def options(self) -> list[str]:
         names = ("--port", "--simulator-port", "--demo-port")
         ports = [part for pair in zip(names, map(str, self.ports), strict=True) for part in pair]
-        return ["dev", "--state", str(self.state), *ports]
+        return ["dev", "--state", str(self.state), *ports, *self.more]
 
     def serve(self) -> float:
         """Start it; the seconds until it told what to open."""
@@ -98,6 +100,61 @@ def test_clients_are_made_beside_it(dev: Dev) -> None:
                "--grant", "client_credentials", "--scope", "library:read")  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert token(config, json.loads(made.stdout)).count(".") == 2
+
+
+def test_limits_are_off_and_said_to_be(dev: Dev) -> None:
+    """Who tries things out meets no limit; the table says so, and how to meet the real ones."""
+    assert "off; `idp dev --limits` turns them on" in dev.output()
+    known = json.loads((dev.state / "clients.json").read_text())
+    made = {"client_id": "demo-program", "client_secret": known["program"]}
+    form = {"grant_type": "client_credentials", **made}
+    url = f"http://{LOOPBACK}:{dev.ports[0]}/token"
+    with httpx.Client(trust_env=False) as http:
+        assert {http.post(url, data=form).status_code for _ in range(30)} == {200}
+
+
+def test_a_person_in_no_directory(dev: Dev) -> None:
+    """Most people have neither name nor e-mail here: one of them approves at once, and is named."""
+    assert "A100000083 approves, is in no directory" in dev.output()
+    bridge, _, demo = (f"http://{LOOPBACK}:{port}" for port in dev.ports)
+    page = Person(bridge, number="A100000083").walk(f"{demo}/login")
+    assert "A1****0083" in page.html
+    assert "陳大文" not in page.html
+
+
+def test_https_and_the_real_limits(tmp_path: Path) -> None:
+    """With --tls the bridge has a certificate that the named authority signed, and the demo, its
+    API and the simulator get along with it; with --limits the limits are those of production."""
+    with Dev(tmp_path / "state", "--tls", "--limits") as running:
+        running.serve()
+        bridge, simulator, demo = running.ports
+        authority = running.state / "tls" / "ca.pem"
+        assert f"trust {authority}" in running.output()
+        assert (running.state / "tls" / "server.pem").stat().st_mode & 0o077 == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"https://{LOOPBACK}:{bridge}/health/live", trust_env=False)
+        known = json.loads((running.state / "clients.json").read_text())
+        made = {"client_id": "demo-program", "client_secret": known["program"]}
+        form = {"grant_type": "client_credentials", **made}
+        trusted = ssl.create_default_context(cafile=str(authority))
+        with httpx.Client(verify=trusted, trust_env=False) as http:
+            assert http.get(f"https://localhost:{bridge}/health/live").status_code == 200
+            answers = [http.post(f"https://{LOOPBACK}:{bridge}/token", data=form)
+                       for _ in range(30)]  # fmt: skip
+        assert {answer.status_code for answer in answers} == {200, 429}
+        bearer = {"authorization": f"Bearer {answers[0].json()['access_token']}"}
+        api = f"http://{LOOPBACK}:{demo}/api/transport/whoami"
+        assert httpx.get(api, headers=bearer, trust_env=False).status_code == 200
+        person = Person(f"https://{LOOPBACK}:{bridge}", ca=str(authority))
+        assert "王小明" in person.walk(f"http://{LOOPBACK}:{demo}/login").html
+        ledger = httpx.get(f"http://localhost:{simulator}/ledger", trust_env=False).json()
+        assert {row["result"] for row in ledger if row["event"] == "callback"} == {"0000"}, ledger
+        done = idp("-c", running.state / "idp.toml", "token", "--client-id", made["client_id"],
+                   IDP_CLIENT_SECRET=made["client_secret"], SSL_CERT_FILE=str(authority),
+                   cwd=tmp_path)  # fmt: skip
+        assert done.returncode in (0, 1)  # 1: the limit of the minute
+        assert "certificate" not in done.stderr
+        assert httpx.get(f"http://localhost:{simulator}/phone", trust_env=False).status_code == 200
 
 
 def test_its_state_is_private(dev: Dev) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.services.bridge import configuration, idp, merged, toml
+from idp import __version__
+from tests.services.bridge import Bridge, configuration, idp, merged, toml
 from tests.services.process import LOOPBACK, free_port
 
 PRODUCTION: dict[str, Any] = {
@@ -115,3 +117,15 @@ def test_a_taken_port_is_refused(write: Write) -> None:
         port = str(taken.getsockname()[1])
         (line,) = start(write(), "--workers", "2", "--port", port)
     assert "Address already in use" in line
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_start_is_told(fresh_database: Callable[[str], str], workers: int) -> None:
+    """One line says which version serves where, with how many workers and as which issuer; the
+    metrics name the version too."""
+    with Bridge(fresh_database("sqlite"), workers=workers) as running:
+        (line,) = [line for line in running.output().splitlines() if "serve.started" in line]
+        for word in (__version__, f"{LOOPBACK}:{running.port}", running.issuer):
+            assert word in line
+        assert re.search(rf"workers\W+(\S*m)?{workers}\b", line)
+        assert f'idp_build_info{{version="{__version__}"}} 1.0' in running.ask("/metrics").text

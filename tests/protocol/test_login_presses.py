@@ -50,6 +50,28 @@ async def test_polls_faster_than_one_a_second(
     assert asked_for(house) == 1
 
 
+@SQLITE
+@pytest.mark.parametrize("button", ["check", "other", "cancel", "regenerate", "method", "scan"])
+async def test_presses_in_a_loop(
+    house: TestHouse, browser: Browser, service: Service, button: str
+) -> None:
+    """Each button of one login is answered sixty times in a minute, all of them together; then
+    429 with Retry-After, and neither the store nor the upstream is asked."""
+    page = await chosen(browser, service)
+    fields = {**page.form_with("check")[0].fields, "method": "none"}
+    await forget_rates(house)
+    path, seen = f"{path_of(page)}/{button}", []
+    for _ in range(64):
+        house.clock.pass_(4)  # a press may wait for the upstream
+        seen.append(await browser.send(path, fields))
+    calls = len(house.line.calls)
+    limited = [answer for answer in seen if answer.status == 429]
+    assert len(limited) >= 4
+    assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in limited)
+    assert (await browser.send(path, fields)).status == 429
+    assert calls == len(house.line.calls)
+
+
 FORGERIES: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("no token", {"csrf": ""}, {}),
     ("another's token", {"csrf": "InNvbWVib2R5Ig.aaaa.bbbb"}, {}),

@@ -19,6 +19,7 @@ from tests.logins import (
     call_back,
     chosen,
     forget_rates,
+    path_of,
     people,
     qrids,
     rows,
@@ -62,6 +63,46 @@ async def test_one_call_at_a_time(house: TestHouse, service: Service) -> None:
     house.simulator.approve(qrids(house)[0])
     await browser.press("check")
     assert waits(await ring(house, other, address=8))
+
+
+async def test_a_call_that_this_browser_abandoned(house: TestHouse, service: Service) -> None:
+    """Whoever starts again in the same browser need not wait for what they left open: the new
+    call replaces it, the upstream is told, and the old page leads back to the choice of methods."""
+    browser = at(house)
+    left = path_of(await chosen(browser, service, "push", HAND))
+    await forget_rates(house)
+    assert waits(await chosen(browser, service, "push", HAND))
+    assert rung(house) == 2
+    assert await states(house) == ["pending", "replaced"]
+    assert "continue" in (await browser.open(left)).buttons()
+    assert (await ring(house, service, address=8)).error_code == OFTEN
+
+
+@SQLITE
+async def test_an_abandoned_call_counts(house: TestHouse, service: Service) -> None:
+    """Starting again is not a way around the budget: the fourth call in ten minutes waits."""
+    browser = at(house)
+    for _ in range(3):
+        await forget_rates(house)
+        assert waits(await chosen(browser, service, "push", HAND))
+    await forget_rates(house)
+    assert (await chosen(browser, service, "push", HAND)).error_code == OFTEN
+    assert rung(house) == 3
+
+
+async def test_an_abandoned_call_lets_nobody_in(house: TestHouse, service: Service) -> None:
+    """An approval of the replaced call is heard and written down, and completes no login."""
+    browser = at(house)
+    await chosen(browser, service, "push", HAND)
+    await forget_rates(house)
+    await chosen(browser, service, "push", HAND)
+    house.simulator.approve(qrids(house)[0])
+    house.clock.pass_(3)
+    page = await browser.press("check")
+    assert "allow" not in page.buttons()
+    house.simulator.approve(qrids(house)[1])
+    house.clock.pass_(3)
+    assert "allow" in (await browser.press("check")).buttons()
 
 
 @SQLITE

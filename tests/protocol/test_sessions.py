@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -259,7 +260,7 @@ async def test_a_strong_tab_beside_a_weak_one(
     page = await browser.open(strict.url())
     (login,) = await rows(house, logins)
     assert login["id"] in page.url
-    back = login["purpose"].split('"return_to": "')[1].split('"')[0]
+    back = json.loads(login["purpose"])["return_to"]
     await log_in(browser, service)
     page = await browser.open(back)
     assert [name for name in page.texts if name.startswith("help-")] == ["help-dongle"]

@@ -112,6 +112,30 @@ def test_schemes_that_no_app_owns(uri: str) -> None:
     refused(redirect_uris=(uri,), application_type="native")
 
 
+ANSWERED = ["state=1", "code=", "iss", "error=x", "error_description=x", "error_uri=x",
+            "session_state=x", "response=x", "id_token=x", "access_token=x", "a=b&state=1",
+            "a=b&%73tate=1", "st%61te=", "token_type=x", "expires_in=1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ANSWERED)
+def test_a_redirect_uri_leaves_room_for_the_answer(query: str) -> None:
+    """RFC 6749 §4.1.2, RFC 9207: a parameter of the answer would be there twice, and programs read
+    the first."""
+    assert "which the answer adds" in refused(redirect_uris=(f"{CALLBACK}?{query}",))
+    name = query.rpartition("&")[2].partition("=")[0].replace("%73", "s").replace("%61", "a")
+    after = f"{CALLBACK}?{query}"
+    if name == "state":  # the only one that an answer after a logout has
+        assert "which the answer adds" in refused(post_logout_redirect_uris=(after,))
+    else:
+        assert made(post_logout_redirect_uris=(after,)).post_logout_redirect_uris == (after,)
+
+
+@pytest.mark.parametrize("query", ["from=idp", "State=1", "states=1", "mystate=1", "x=state"])
+def test_other_parameters_of_a_redirect_uri(query: str) -> None:
+    """RFC 6749 §3.1.2: a query is kept; parameter names have a case."""
+    assert made(redirect_uris=(f"{CALLBACK}?{query}",)).redirect_uris == (f"{CALLBACK}?{query}",)
+
+
 # ── redirect URIs: matching ─────────────────────────────────────────────────────────────────────
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from idp.cli.common import when
+from idp.kernel.clock import moment
 from idp.kernel.text import LEGIBLE
 from idp.members import codes
-from idp.members.record import answer, canonical_card, claims, mask_name, show_time
+from idp.members.record import answer, canonical_card, claims, mask_name, read, show_time
 from idp.members.settings import OPTIONAL, WeCardApplication
 
 RECORD = {
@@ -41,6 +44,30 @@ def test_only_the_required_five_go_out_by_default() -> None:
         "identity_type": "其他",
         "organization": "某某大學/資訊學院;校友會",
     }
+
+
+STRANGE_TIMES = [-62135625600, -(2**63), 2**63 - 1, 253402271999, 253402300800, 0, -1]
+
+
+@pytest.mark.parametrize("at", STRANGE_TIMES)
+def test_a_stored_time_is_always_shown(at: int) -> None:
+    """Whatever an import of before wrote, no answer, page or command fails at it."""
+    shown = answer(RECORD, at, at, app(fields=["start_time", "expire_at"]))
+    for text in (shown["start_time"], shown["expire_at"], show_time(at)):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", text)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", moment(at)["text"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", moment(at)["iso"])
+    assert when(at).endswith("Z")
+
+
+def test_a_record_of_tomorrow_is_read() -> None:
+    """A newer version stores a field more or fewer: unknown ones are left out, missing ones are
+    empty."""
+    record = read('{"card_number": "1", "name": "王", "future": {"a": 1}}')
+    assert answer(record, None, None, app(fields=["email"])) == {
+        "card_number": "1", "name": "王", "gender": "", "identity_type": "其他",
+        "organization": "",
+    }  # fmt: skip
 
 
 def test_the_identity_type_has_its_name_at_wecard() -> None:

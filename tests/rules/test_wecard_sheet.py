@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from idp.members.passwords import acceptable, hash_password
+from idp.members.record import show_time
 from idp.members.sheet import Rejected, SheetRefused, SheetRow, read
 from idp.verify import numbers
 
@@ -48,6 +49,12 @@ FAULTS = [
     (GOOD + ",31/12/2026", "valid_until", "valid_until: must be YYYY-MM-DD"),
     (GOOD + ",2026-02-30", "valid_from", "valid_from: must be YYYY-MM-DD"),
     (GOOD + ",2026-02-01,2026-01-01", "valid_from,valid_until", "valid_until: before valid_from"),
+    (GOOD + ",0001-01-01", "valid_from", "valid_from: the year must be 1900 to 9999"),
+    (GOOD + ",0001-01-01 00:00:00", "valid_from", "valid_from: the year must be 1900 to 9999"),
+    (GOOD + ",1899-12-30", "valid_from", "valid_from: the year must be 1900 to 9999"),
+    (GOOD + ",1753-01-01", "valid_until", "valid_until: the year must be 1900 to 9999"),
+    (GOOD + ",10000-01-01", "valid_until", "valid_until: must be YYYY-MM-DD"),
+    (GOOD + ",x,a@b", ",email", "column 6: has no name"),
     (GOOD + "," + "x" * 501, "address", "address: too long"),
     (GOOD + ",secret", "password_hash", "password_hash: must be argon2id"),
     (GOOD + ",$2b$12$abcdefghijklmnopqrstuv", "password_hash", "password_hash: must be argon2id"),
@@ -93,6 +100,48 @@ def test_a_spreadsheet_s_own_marks_do_no_harm() -> None:
     assert list(read(["\ufeff" + HEADER + "\n"], numbers.canonical)) == []
     with pytest.raises(SheetRefused):
         list(read([HEADER + "\n", '"007,王小明\n'], numbers.canonical))
+
+
+PADDED = {
+    "rows of commas": [GOOD + "\n", ",,,,\n", ",,,,\n"],
+    "a row of commas in between": [",,,,\n", GOOD + "\n"],
+    "fewer commas": [GOOD + "\n", ",,\n"],
+    "blanks": [GOOD + "\n", "  , ,\u3000,,\n", "   \n"],
+    "quoted nothing": [GOOD + "\n", '"","","","",""\n'],
+    "empty lines": ["\n", GOOD + "\n", "\r\n", "\n"],
+    "a column more": [GOOD + ",\n"],
+    "columns more": [GOOD + ",,,\n"],
+    "Ctrl-Z": [GOOD + "\n", "\x1a"],
+    "Ctrl-Z and a line end": [GOOD + "\r\n", "\x1a\r\n"],
+    "Ctrl-Z behind the last cell": [GOOD + "\x1a"],
+    "Ctrl-Z behind commas": [GOOD + "\n", ",,,,\x1a"],
+}
+
+
+@pytest.mark.parametrize("lines", PADDED.values(), ids=PADDED)
+def test_what_programs_pad_a_list_with(lines: list[str]) -> None:
+    """Empty rows, empty cells at the end of a row and the end mark of DOS are no members."""
+    found = list(read([HEADER + "\n", *lines], numbers.canonical))
+    assert [type(row) for row in found] == [SheetRow]
+    assert isinstance(found[0], SheetRow)
+    assert found[0].record["organization"] == "某某大學"
+
+
+@pytest.mark.parametrize("more", [",", ",,,", ", ,email,"])
+def test_a_column_without_a_name(more: str) -> None:
+    """A spreadsheet saves empty columns too, also between others; they must stay empty."""
+    row = GOOD + "," * more.count(",")
+    (found,) = read([f"{HEADER}{more}\n", row + "\n"], numbers.canonical)
+    assert isinstance(found, SheetRow)
+
+
+def test_every_year_that_is_taken_can_be_shown() -> None:
+    """The first and the last day that an import accepts are read back as they were written."""
+    for day in ("1900-01-01", "9999-12-31"):
+        found = one(f"{GOOD},{day}", "valid_from")
+        assert isinstance(found, SheetRow)
+        assert found.valid_from is not None
+        assert show_time(found.valid_from) == f"{day} 00:00:00"
 
 
 def test_only_bearable_argon2id_is_taken() -> None:

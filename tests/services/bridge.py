@@ -66,6 +66,8 @@ def configuration(issuer: str, database_url: str, simulator: int) -> dict[str, A
             "asks_per_second": PLENTY,
             "starts_per_minute": PLENTY,
             "failed_starts": PLENTY,
+            "numbered_starts": PLENTY,
+            "numbers": PLENTY,
             "push": {
                 "per_ten_minutes": PLENTY,
                 "per_day": PLENTY,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from idp.kernel.settings import Section
+from idp.kernel.settings import Network, Section
 from idp.verify.settings import NO_APPS, HttpUrl, Path, UpstreamSettings, words
 from idp.verify.twfido.checksum import fault_in_key, is_sample
 
@@ -67,10 +66,6 @@ def _usable_key(key: SecretStr) -> SecretStr:
     return key
 
 
-def _network(value: str) -> str:
-    return str(ipaddress.ip_network(value))
-
-
 def _qr_template(template: str) -> str:
     for _, name, spec, conversion in Formatter().parse(template):
         # attributes and formats would reach into Python: plain names only
@@ -88,7 +83,6 @@ def _app_link(template: str) -> str:
 
 
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class TwFidoPaths(Section):
