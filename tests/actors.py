@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
@@ -75,22 +76,24 @@ class Browser:
 
     def __init__(self, house: TestHouse, address: str = HOME, **headers: str) -> None:
         self.house = house
-        self.cookies: dict[str, dict[str, str]] = {}
+        apps = {ISSUER: house.app, SIMULATOR: house.simulator_app}
+        hosts = {url: httpx.ASGITransport(app, client=(address, 4711)) for url, app in apps.items()}
+        self._begin(hosts, headers)
+
+    def _begin(
+        self, hosts: Mapping[str, httpx.AsyncBaseTransport], headers: Mapping[str, str]
+    ) -> None:
+        self._hosts = {urlsplit(url).netloc: host for url, host in hosts.items()}
         self._headers = {"accept": "text/html", "accept-language": "zh-TW", **headers}
-        bridge = httpx.ASGITransport(house.app, client=(address, 4711))
-        simulator = httpx.ASGITransport(house.simulator_app, client=(address, 4711))
-        self._hosts: dict[str, httpx.AsyncBaseTransport] = {
-            urlsplit(ISSUER).netloc: bridge,
-            urlsplit(SIMULATOR).netloc: simulator,
-        }
-        self.page: Page | None = None
+        self.cookies: dict[str, dict[str, str]] = {}
+        self.answers: list[httpx.Response] = []  # redirects too
+        self.page = Page(httpx.Response(200, text=""), "about:blank")
 
     async def open(self, url: str) -> Page:
         return await self._go("GET", urljoin(ISSUER, url), None, "none")
 
     async def press(self, button: str, **typed: str) -> Page:
         """Presses the button with this id on the page that is open."""
-        assert self.page is not None
         form, pressed = self.page.form_with(button)
         fields = {**form.fields, **typed}
         if pressed.get("name"):
@@ -104,6 +107,11 @@ class Browser:
     async def send(self, path: str, fields: dict[str, str], **headers: str) -> Page:
         """A POST that no page offered."""
         return await self._go("POST", urljoin(ISSUER, path), fields, "same-origin", headers)
+
+    async def arrive(self, path: str, fields: dict[str, str], site: str = SIMULATOR) -> Page:
+        """A form of another site sends this browser to the bridge."""
+        self.page = Page(httpx.Response(200, text=""), site + "/")
+        return await self._go("POST", urljoin(ISSUER, path), fields, "cross-site")
 
     async def _go(
         self,
@@ -136,11 +144,12 @@ class Browser:
         jar = {} if (site == "cross-site" and method == "POST") else self.cookies.get(host, {})
         if jar:
             headers["cookie"] = "; ".join(f"{k}={v}" for k, v in jar.items())
-        if method == "POST" and site == "cross-site" and self.page:
+        if method == "POST" and site == "cross-site":
             headers["origin"] = _origin(self.page.url)
         headers.update(extra)
         async with httpx.AsyncClient(transport=self._hosts[host]) as client:
             response = await client.request(method, url, data=fields, headers=headers)
+        self.answers.append(response)
         self._remember(host, response)
         return response
 
@@ -186,9 +195,10 @@ class Service:
     def url(self, **changes: str | None) -> str:
         return f"{ISSUER}/authorize?{urlencode(self.params(**changes))}"
 
-    def auth(self) -> tuple[str, str] | None:
+    def auth(self) -> httpx.Auth:
+        """HTTP Basic; nothing for a public client."""
         secret = self.registered.secret
-        return (self.registered.id, secret) if secret else None
+        return httpx.BasicAuth(self.registered.id, secret) if secret else httpx.Auth()
 
     async def redeem(self, page: Page | str, **changes: str | None) -> httpx.Response:
         """Answers the token response for the code that a browser brought."""
@@ -210,10 +220,9 @@ class Service:
 
     async def token(self, **fields: str | None) -> httpx.Response:
         form = {k: v for k, v in fields.items() if v is not None}
-        auth = self.auth()
-        if auth is None:
+        if self.registered.secret is None:
             form.setdefault("client_id", self.registered.id)
-        return await self.http.post("/token", data=form, auth=auth)
+        return await self.http.post("/token", data=form, auth=self.auth())
 
     async def userinfo(self, access_token: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {access_token}"}

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 from asgi_lifespan import LifespanManager
+from limits.aio.storage import Storage
 from starlette.types import ASGIApp
 
 from idp.app import app_for
 from idp.house import House, build, registrar_of
-from idp.kernel import schema
+from idp.kernel import metrics, schema
 from idp.kernel.clock import Clock
 from idp.kernel.keyring import generate_key
 from idp.kernel.services import make_services
+from idp.kernel.throttle import Throttle, windows_at
 from idp.registry.changes import Registrar
 from idp.registry.clients import Client
 from idp.registry.registration import Registration
@@ -116,6 +119,7 @@ class TestHouse:
     simulator_app: ASGIApp
     settings: Settings
     line: Line
+    windows: Storage  # of the request rates
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -175,6 +179,11 @@ class TestHouse:
         return int(row["n"])
 
 
+def alarms(kind: str) -> float:
+    """How often operators were alarmed so far."""
+    return metrics.registry.get_sample_value("idp_alarms_total", {"kind": kind}) or 0.0
+
+
 def settings_for(database_url: str, **changes: Any) -> Settings:
     document: dict[str, Any] = {
         "environment": "development",
@@ -227,21 +236,24 @@ async def running(
         api_key=API_KEY,
         name=SYSTEM_NAME,
         success_url=ISSUER + RETURN_PATH,
-        callback_url=ISSUER + settings.twfido.callback_path,
+        callback_url=ISSUER + settings.twfido.callback_path if settings.twfido else None,
     )
     simulator = create_simulator(
         [system],
         public_url=SIMULATOR,
         clock=clock.precise,
         sleep=sleep,
-        transport=_Forward(call_back),
+        transport=httpx.MockTransport(call_back),
     )
     line = Line(httpx.ASGITransport(simulator))
-    house = build(make_services(settings, clock, quick_key), settings, line, further)
+    windows = windows_at(settings.web.redis_url)
+    services = replace(make_services(settings, clock, quick_key), throttle=Throttle(windows))
+    house = build(services, settings, line, further)
     app = app_for(house)
     bridge.append(app)
     async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60):
-        found = TestHouse(app, house, clock, simulator.state.simulator, simulator, settings, line)
+        world = simulator.state.simulator
+        found = TestHouse(app, house, clock, world, simulator, settings, line, windows)
         try:
             yield found
         finally:
@@ -249,32 +261,22 @@ async def running(
                 await client.aclose()
 
 
-class _Forward(httpx.AsyncBaseTransport):
-    def __init__(self, act: Callable[[httpx.Request], Any]) -> None:
-        self._act = act
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        answer: httpx.Response = await self._act(request)
-        return answer
-
-
 def empty_database(kind: str, folder: Path, postgres: Callable[[], Postgres]) -> str:
     """The URL of a database with the newest schema and nothing in it."""
-    if kind == "postgres":
-        server = postgres()
-        return server.create_database(template=server.template("migrated", schema.upgrade))
-    made = _sqlite_template(folder)
+    if kind == "sqlite":
+        return empty_sqlite(folder)
+    server = postgres()
+    return server.create_database(template=server.template("migrated", schema.upgrade))
+
+
+def empty_sqlite(folder: Path) -> str:
     file = folder / f"{secrets.token_hex(6)}.sqlite3"
-    shutil.copy(made, file)
+    shutil.copy(_sqlite_template(folder), file)
     return f"sqlite:///{file}"
 
 
-_TEMPLATES: dict[str, Path] = {}
-
-
+@functools.cache
 def _sqlite_template(folder: Path) -> Path:
-    if "made" not in _TEMPLATES:
-        file = folder / "template.sqlite3"
-        schema.upgrade(f"sqlite:///{file}")
-        _TEMPLATES["made"] = file
-    return _TEMPLATES["made"]
+    file = folder / "template.sqlite3"
+    schema.upgrade(f"sqlite:///{file}")
+    return file

@@ -172,7 +172,8 @@ SAME = {
     ),
     "all kinds of member": (
         ["--redirect-uri", "https://a.test/cb", "--scope", "openid email", "--scope", "api:read",
-         "--trusted", "--require-pkce", "--token-seconds", "60", "--name-en", "One", "--role", "a b"],
+         "--trusted", "--require-pkce", "--token-seconds", "60", "--name-en", "One",
+         "--role", "a b"],
         'redirect_uris = ["https://a.test/cb"]\nscopes = ["openid", "email", "api:read"]\n'
         'trusted = true\nrequire_pkce = true\naccess_token_seconds = 60\n'
         'client_name_en = "One"\nroles = ["a", "b"]',

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy import bindparam, select
 
-from idp.kernel.database import connect
+from idp.kernel.connect import connect
 from idp.kernel.tables import stamps
 
 IDP = Path(__file__).parents[2] / "idp"

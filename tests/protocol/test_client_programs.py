@@ -18,7 +18,7 @@ from tests.keys import form as signed
 
 pytestmark = SQLITE
 
-NO_PKCE = {"code_challenge": None, "code_challenge_method": None}
+NO_PKCE: dict[str, Any] = {"code_challenge": None, "code_challenge_method": None}
 PUBLIC = {"token_endpoint_auth_method": "none"}
 
 
@@ -272,7 +272,7 @@ async def test_an_origin_goes_with_its_client(house: TestHouse) -> None:
     """A client that is disabled opens nothing."""
     await single_page_app(house)
     assert (await preflight(house, "/token", SPA)).status_code == 200
-    await house.house.clients.switch("spa", enabled=False)
+    await house.registrar.switch("spa", enabled=False)
     assert "access-control-allow-origin" not in (await preflight(house, "/token", SPA)).headers
 
 

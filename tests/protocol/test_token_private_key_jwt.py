@@ -170,7 +170,7 @@ async def test_wrong_claims(house: TestHouse, signer: Signer, claims: dict[str, 
 async def test_times(house: TestHouse, signer: Signer, shifts: dict[str, int], status: int) -> None:
     """TK-17: clocks may differ by 10 seconds, not by 60 (FAPI 2.0 §5.3.2.1)."""
     claims = {name: house.clock.now() + shift for name, shift in shifts.items()}
-    assert (await send(house, signer.assertion(house, **claims))).status_code == status
+    assert (await send(house, signer.assertion(house, None, **claims))).status_code == status
 
 
 @on_sqlite
@@ -291,6 +291,7 @@ def _hmac(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
 def _rs256(header: dict[str, Any], claims: str, key: RSAKey) -> str:
     """By hand: no library would write these."""
     signed = f"{_part(header)}.{_part(claims)}"
+    assert key.private_key is not None
     mark = key.private_key.sign(signed.encode(), PKCS1v15(), SHA256())
     return f"{signed}.{base64.urlsafe_b64encode(mark).decode().rstrip('=')}"
 
