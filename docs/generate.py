@@ -35,6 +35,10 @@ from idp.oidc.routes import GRID, Origins
 from idp.oidc.scopes import CLAIMS
 from idp.registry.registration import SITE, Registration
 from idp.settings import Settings
+from idp.verify.simulated.people import Persona
+from idp.verify.spapi import rules as spapi_rules
+from idp.verify.spapi import wire as spapi_wire
+from idp.verify.spapi.simulator import personas as spapi_personas
 from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
 from idp.verify.twfido.simulator.personas import PERSONAS
@@ -254,9 +258,10 @@ def commands_table() -> str:
 
 
 def methods_table() -> str:
+    every = (*METHODS.values(), *spapi_rules.METHODS.values())
     rows = [
         (f"`{m.id}`", f"`{m.acr}`", " ".join(f"`{a}`" for a in m.amr), str(m.rank))
-        for m in sorted(METHODS.values(), key=lambda m: m.rank)
+        for m in sorted(every, key=lambda m: m.rank)
     ]
     return table(("method", "`acr`", "`amr`", "rank"), rows)
 
@@ -307,20 +312,28 @@ def metadata_table() -> str:
     return table(("member", "default", "value", "what it is"), rows)
 
 
-def personas_table() -> str:
-    rows = [(f"`{p.pid}`", p.en, p.zh) for p in PERSONAS.values()]
+def personas_table(people: Mapping[str, Persona] = PERSONAS) -> str:
+    rows = [(f"`{p.pid}`", p.en, p.zh) for p in people.values()]
     return table(("number", "what this person does", "中文"), rows)
 
 
-def interfaces_table() -> str:
+def successor_personas_table() -> str:
+    return personas_table(spapi_personas.PERSONAS)
+
+
+def successor_interfaces_table() -> str:
+    return interfaces_table("SP-API", spapi_wire.INTERFACES)
+
+
+def interfaces_table(api: str = "RP-API", interfaces: Mapping[str, Any] = wire.INTERFACES) -> str:
     rows = [
         (
-            f"RP-API-{row.name}",
+            f"{api}-{row.name}",
             "+".join(row.request_sum),
             "+".join(row.answer_sum),
             "yes" if row.resend else "never",
         )
-        for row in wire.INTERFACES.values()
+        for row in interfaces.values()
     ]
     return table(("interface", "request checksum", "answer checksum", "sent again"), rows)
 

@@ -33,8 +33,8 @@ from idp.registry.registration import Registration
 from idp.serving import server_options
 from idp.settings import Settings, read_settings
 from idp.verify.numbers import canonical
-from idp.verify.twfido.settings import RETURN_PATH
-from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+from idp.verify.simulators import section_for, simulator_of
+from idp.verify.spapi.simulator import Authority
 
 REALM = "TDXConnect"
 AGENCY, PROGRAM = "demo-agency", "demo-program"
@@ -83,6 +83,7 @@ class Plan:
     demo_port: int
     tls: bool = False  # for client programs that insist on https
     limits: bool = False  # the real ones: without, nobody who tries out meets any
+    scheme: str = "twfido"
 
     @property
     def issuer(self) -> str:
@@ -101,6 +102,10 @@ class Plan:
     @property
     def config(self) -> Path:
         return self.state / "idp.toml"
+
+    @property
+    def issuers(self) -> Path:
+        return self.state / "issuers.pem"
 
     @property
     def without_limits(self) -> Path:
@@ -130,10 +135,16 @@ async def run(plan: Plan) -> None:
     """Until interrupted. Raises PortTaken."""
     for port in (plan.port, plan.simulator_port, plan.demo_port):
         _must_be_free(plan.host, port)
+    authority = Authority()
+    plan.state.mkdir(parents=True, exist_ok=True)
+    plan.issuers.write_bytes(authority.pem)
     settings, known = await prepare(plan)
+    upstream = settings.upstreams[plan.scheme]
+    callbacks = httpx.AsyncHTTPTransport(verify=plan.trusted, trust_env=False)
+    simulator = simulator_of(upstream, settings.issuer, plan.simulator, authority, callbacks)
     servers = [
         _server(create_app(settings), plan.host, plan.port, plan.certificate if plan.tls else None),
-        _server(simulator_for(plan, settings), plan.host, plan.simulator_port),
+        _server(simulator, plan.host, plan.simulator_port),
         _server(agency_for(plan, known), plan.host, plan.demo_port),
     ]
     await _serve_all(servers, card(plan, known))
@@ -144,7 +155,8 @@ async def prepare(plan: Plan) -> tuple[Settings, Secrets]:
     plan.state.mkdir(parents=True, exist_ok=True)
     plan.state.chmod(0o700)
     written = plan.config.read_text(encoding="utf-8") if plan.config.exists() else ""
-    if MARK not in written or f'issuer = "{plan.issuer}"' not in written:
+    parts = (MARK, f'issuer = "{plan.issuer}"', f"[{plan.scheme}]")
+    if not all(part in written for part in parts):
         plan.config.write_text(configuration(plan), encoding="utf-8")
         plan.config.chmod(0o600)
     plan.without_limits.write_text(NO_LIMITS, encoding="utf-8")
@@ -181,14 +193,7 @@ realms = ["{REALM}"]
 scopes = ["transport:read", "library:read"]
 jwks_seconds = 5
 
-[twfido]
-base_url = "http://127.0.0.1:{plan.simulator_port}"
-browser_base_url = "{plan.simulator}"
-syscode = "2020082010095126{secrets.randbelow(10000):04d}"
-api_keys = ["{secrets.token_hex(16).upper()}"]
-system_name = "國家圖書館 館藏服務（開發）"
-callback_peers = ["127.0.0.0/8", "::1/128"]
-
+{_upstream(plan)}
 [members.wecard.{APPLICATION}]
 name = "國家圖書館 電子閱覽證"
 path = "{secrets.token_urlsafe(18)}"
@@ -198,6 +203,12 @@ allowed_sources = ["127.0.0.0/8", "::1/128"]
 fields = ["telephone", "email"]
 credential = "either"
 """
+
+
+def _upstream(plan: Plan) -> str:
+    name = "國家圖書館 館藏服務（開發）"
+    server = f"http://127.0.0.1:{plan.simulator_port}"
+    return section_for(plan.scheme, server, plan.simulator, name, str(plan.issuers))
 
 
 def _secrets(plan: Plan) -> Secrets:
@@ -245,25 +256,6 @@ def program_client() -> Registration:
         grant_types=("client_credentials",),
         scopes=("transport:read", "library:read"),
         roles=("basic",),
-    )
-
-
-def simulator_for(plan: Plan, settings: Settings) -> ASGIApp:
-    if settings.twfido is None:
-        raise ValueError("the configuration has no section [twfido]")
-    own = settings.twfido.own_system
-    system = SimulatedSystem(
-        syscode=own.syscode,
-        api_key=own.keys[0],
-        name=own.name,
-        success_url=plan.issuer + RETURN_PATH,
-        callback_url=plan.issuer + settings.twfido.callback_path,
-    )
-    return create_simulator(
-        [system],
-        public_url=plan.simulator,
-        beside_issuer=settings.issuer,
-        transport=httpx.AsyncHTTPTransport(verify=plan.trusted, trust_env=False),
     )
 
 

@@ -34,11 +34,13 @@ from idp.registry.organisations import Organisations
 from idp.settings import Settings
 from idp.verify import Ports, Verifier
 from idp.verify.schemes import Schemes
+from idp.verify.spapi.verifier import SpApi
 from idp.verify.twfido.verifier import TwFido
 
 # a scheme is one line here, and its section in idp/settings.py
 SCHEMES: Mapping[str, Callable[[Any, Ports], Verifier]] = {
     "twfido": TwFido,
+    "spapi": SpApi,
 }
 
 
@@ -128,6 +130,8 @@ def build(
         reserve=Sequences(services.database, services.clock).reserve,
         accounts=accounts,
         monotonic=services.clock.monotonic,
+        now=services.clock.now,
+        issuer=settings.issuer,
     )
     schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
     services.templates.name_app(schemes.app())

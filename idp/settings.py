@@ -13,6 +13,7 @@ from idp.login.settings import LoginSettings
 from idp.members.settings import MembersSettings
 from idp.oidc.settings import OidcSettings
 from idp.verify.settings import UpstreamSettings
+from idp.verify.spapi.settings import SpApiSettings
 from idp.verify.twfido.settings import TwFidoSettings
 
 
@@ -24,6 +25,7 @@ class Settings(KernelSettings):
     oidc: OidcSettings = OidcSettings()
     members: MembersSettings = MembersSettings()
     twfido: TwFidoSettings | None = None
+    spapi: SpApiSettings | None = None
 
     @classmethod
     def schemes(cls) -> list[str]:

@@ -13,6 +13,7 @@ import httpx
 from bs4 import BeautifulSoup, Tag
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from starlette.types import ASGIApp
 
 from tests.house import CALLBACK, HOME, ISSUER, SIMULATOR, Registered, TestHouse
 
@@ -76,14 +77,16 @@ class Browser:
 
     def __init__(self, house: TestHouse, address: str = HOME, **headers: str) -> None:
         self.house = house
-        apps = {ISSUER: house.app, SIMULATOR: house.simulator_app}
-        hosts = {url: httpx.ASGITransport(app, client=(address, 4711)) for url, app in apps.items()}
+        apps: dict[str, ASGIApp] = {**house.upstreams, urlsplit(ISSUER).netloc: house.app}
+        hosts = {
+            host: httpx.ASGITransport(app, client=(address, 4711)) for host, app in apps.items()
+        }
         self._begin(hosts, headers)
 
     def _begin(
         self, hosts: Mapping[str, httpx.AsyncBaseTransport], headers: Mapping[str, str]
     ) -> None:
-        self._hosts = {urlsplit(url).netloc: host for url, host in hosts.items()}
+        self._hosts = hosts
         self._headers = {"accept": "text/html", "accept-language": "zh-TW", **headers}
         self.cookies: dict[str, dict[str, str]] = {}
         self.answers: list[httpx.Response] = []  # redirects too

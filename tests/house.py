@@ -7,7 +7,7 @@ import functools
 import itertools
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 from asgi_lifespan import LifespanManager
 from limits.aio.storage import Storage
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from idp.app import app_for
@@ -30,6 +31,8 @@ from idp.registry.clients import Client
 from idp.registry.registration import Registration
 from idp.settings import Settings
 from idp.verify import Verifier
+from idp.verify.spapi.simulator import Authority, SimulatedService
+from idp.verify.spapi.simulator import create_simulator as create_successor
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 from idp.verify.twfido.verifier import TwFido
@@ -37,6 +40,8 @@ from tests.services.postgres import Postgres
 
 ISSUER = "https://id.test"
 SIMULATOR = "https://fido.test"
+SUCCESSOR = "https://moica.test"  # the simulator of the SP-API, where a house has that section
+SP_SERVICE, SP_KEY = "SP-20260731", "3q2-7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs"
 SYSCODE, API_KEY = "20200820100951269230", "00112233445566778899AABBCCDDEEFF"
 MINISTRY, HOME = "117.56.7.69", "203.0.113.7"
 SYSTEM_NAME = "國家圖書館 館藏服務"
@@ -92,10 +97,10 @@ class Registered:
 
 
 class Line(httpx.AsyncBaseTransport):
-    """The wire to the upstream: counts the calls that go through, and can be cut."""
+    """The wire to the upstreams, by host: counts the calls that go through, and can be cut."""
 
-    def __init__(self, far_end: httpx.AsyncBaseTransport) -> None:
-        self._far_end = far_end
+    def __init__(self, far_ends: Mapping[str, ASGIApp]) -> None:
+        self._far_ends = {host: httpx.ASGITransport(app) for host, app in far_ends.items()}
         self.cut = False
         self.calls: list[str] = []
 
@@ -103,7 +108,7 @@ class Line(httpx.AsyncBaseTransport):
         self.calls.append(request.url.path.removeprefix("/rp-api-").upper())
         if self.cut:
             raise httpx.ConnectError("connection refused") from ConnectionRefusedError()
-        return await self._far_end.handle_async_request(request)
+        return await self._far_ends[request.url.host].handle_async_request(request)
 
 
 @dataclass
@@ -115,11 +120,10 @@ class TestHouse:
     app: ASGIApp
     house: House
     clock: StillClock
-    simulator: Any
-    simulator_app: ASGIApp
     settings: Settings
     line: Line
     windows: Storage  # of the request rates
+    upstreams: dict[str, Starlette]  # by host, as browsers see them
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -130,6 +134,16 @@ class TestHouse:
     def registrar(self) -> Registrar:
         """Changes clients as the command line does; the bridge sees it at once."""
         return registrar_of(self.services, self.house.clients)
+
+    @property
+    def simulator(self) -> Any:
+        """The world of the pretend TW FidO."""
+        return self.upstreams["fido.test"].state.simulator
+
+    @property
+    def successor(self) -> Any:
+        """The world of the pretend SP-API, where the house has that section."""
+        return self.upstreams["moica.test"].state.simulator
 
     @property
     def twfido(self) -> TwFido:
@@ -208,6 +222,15 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
     return Settings.model_validate(merged(document, changes))
 
 
+AUTHORITY = Authority()  # its keys take long to make
+WITH_SUCCESSOR: dict[str, Any] = {
+    "api_url": SUCCESSOR,
+    "sp_service_id": SP_SERVICE,
+    "keys": (SP_KEY,),
+    "system_name": SYSTEM_NAME,
+}
+
+
 def merged(into: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     for key, value in more.items():
         deeper = isinstance(value, dict) and isinstance(into.get(key), dict)
@@ -245,15 +268,22 @@ async def running(
         sleep=sleep,
         transport=httpx.MockTransport(call_back),
     )
-    line = Line(httpx.ASGITransport(simulator))
+    upstreams = {"fido.test": simulator}
+    if settings.spapi:
+        service = SimulatedService(
+            SP_SERVICE, SP_KEY, SYSTEM_NAME, ISSUER + settings.spapi.return_path
+        )
+        upstreams["moica.test"] = create_successor(
+            [service], public_url=SUCCESSOR, clock=clock.precise, sleep=sleep, authority=AUTHORITY
+        )
+    line = Line(upstreams)
     windows = windows_at(settings.web.redis_url)
     services = replace(make_services(settings, clock, quick_key), throttle=Throttle(windows))
     house = build(services, settings, line, further)
     app = app_for(house)
     bridge.append(app)
     async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60):
-        world = simulator.state.simulator
-        found = TestHouse(app, house, clock, world, simulator, settings, line, windows)
+        found = TestHouse(app, house, clock, settings, line, windows, upstreams)
         try:
             yield found
         finally:

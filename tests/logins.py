@@ -13,9 +13,9 @@ import httpx
 from sqlalchemy import select
 
 from idp.kernel.tables import attempts, logins, sessions
+from idp.verify.simulated.numbers import valid_pid
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator.checksum import checksum
-from idp.verify.twfido.simulator.grammar import valid_pid
 from tests.actors import Browser, Page, Service
 from tests.house import API_KEY, CALLBACK, MINISTRY, SYSCODE, TestHouse
 
@@ -157,7 +157,7 @@ def rung(house: TestHouse) -> int:
 
 async def weather(house: TestHouse, **faults: Any) -> None:
     """What befalls the upstream's interfaces from now on (FATH_02 for FATH-02)."""
-    transport = httpx.ASGITransport(house.simulator_app)
+    transport = httpx.ASGITransport(house.upstreams["fido.test"])
     named = {name.replace("_", "-"): fault for name, fault in faults.items()}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as control:
         answer = await control.post("/control", json={"faults": named})

@@ -91,12 +91,14 @@ def test_default_toml_says_the_defaults() -> None:
     written = tomllib.loads("\n".join(lines))
     needed = {"issuer": "https://id.test"}
     fido = {"base_url": "https://fido.test", "syscode": "2" * 20, "api_keys": ["0" * 16 + "1" * 16]}
+    moica = {"api_url": "https://moica.test", "sp_service_id": "SP-1", "keys": ["A" * 42 + "E="]}
     card = {"path": "p" * 22, "app_key": "k" * 16, "app_secret": "s" * 16}
-    plain: dict[str, Any] = {**needed, "twfido": fido, "members": {"wecard": {"name": card}}}
+    schemes = {"twfido": fido, "spapi": moica}
+    plain: dict[str, Any] = {**needed, **schemes, "members": {"wecard": {"name": card}}}
     full = {
         **written,
         **needed,
-        "twfido": {**written["twfido"], **fido},
+        **{name: {**written[name], **section} for name, section in schemes.items()},
         "members": {
             **written["members"],
             "wecard": {"name": {**written["members"]["wecard"]["name"], **card}},

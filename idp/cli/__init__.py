@@ -19,6 +19,7 @@ from idp.cli import (
     pages,
     people,
     run,
+    spapi,
     twfido,
 )
 from idp.cli.common import Chosen, Stop
@@ -61,6 +62,7 @@ app.add_typer(people.group, name="person")
 app.add_typer(keys.group, name="keys")
 app.add_typer(members.member_group, name="member")
 app.add_typer(members.wecard_group, name="wecard")
+app.add_typer(spapi.group, name="sp-api")
 app.add_typer(twfido.group, name="twfido")  # a scheme's own commands, if it has any
 app.add_typer(pages.group, name="pages")
 app.add_typer(operate.db_group, name="db")

@@ -22,8 +22,7 @@ from idp.kernel import logs, metrics
 from idp.serving import server_options
 from idp.settings import Settings
 from idp.verify.reasons import reason_of
-from idp.verify.twfido.settings import RETURN_PATH
-from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
+from idp.verify.simulators import simulator_of
 
 log = structlog.get_logger("idp.serve")
 
@@ -78,19 +77,26 @@ def dev_(
     state: Annotated[Path, typer.Option(help="where its state and configuration live")] = Path(
         ".idp-dev"
     ),
-    simulator_port: Annotated[int, typer.Option(help="the pretend TW FidO")] = 8100,
+    simulator_port: Annotated[int, typer.Option(help="the pretend upstream")] = 8100,
     demo_port: Annotated[int, typer.Option(help="the demo agency application")] = 8200,
     tls: Annotated[bool, typer.Option(help="https, with a certificate of its own making")] = False,
     limits: Annotated[bool, typer.Option(help="the real limits; otherwise they are off")] = False,
+    scheme: Annotated[str, typer.Option(help="whose service is simulated: twfido, sp-api")] = (
+        "twfido"
+    ),
 ) -> None:
     """Bridge, simulator and demo application, with seeded people: for trying out."""
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise Stop("idp dev listens on loopback only: its keys and people are known to all")
+    wanted = scheme.replace("-", "")
+    if wanted not in Settings.schemes():
+        raise Stop(f"there is no scheme {scheme}: twfido or sp-api")
     logs.configure(production=False)
     from idp import dev  # here only: it brings the demo application and Authlib's client
 
     try:
-        plan = dev.Plan(state.resolve(), host, port, simulator_port, demo_port, tls, limits)
+        ports = (port, simulator_port, demo_port)
+        plan = dev.Plan(state.resolve(), host, *ports, tls, limits, wanted)
         asyncio.run(dev.run(plan))
     except dev.PortTaken as taken:
         raise Stop(str(taken)) from None
@@ -100,23 +106,16 @@ def simulate(
     context: typer.Context,
     host: Host = "127.0.0.1",
     port: Port = 8100,
+    scheme: Annotated[str, typer.Option(help="whose service; the house's if left out")] = "",
 ) -> None:
-    """The pretend TW FidO alone, for the system of the configuration."""
+    """The pretend service alone, for the account of the configuration."""
     settings = chosen(context).settings()
-    if settings.twfido is None:
-        raise Stop("the configuration has no section [twfido]")
-    own = settings.twfido.own_system
-    system = SimulatedSystem(
-        syscode=own.syscode,
-        api_key=own.keys[0],
-        name=own.name or "simulated system",
-        success_url=settings.issuer + RETURN_PATH,
-        callback_url=settings.issuer + settings.twfido.callback_path,
-    )
+    name = scheme.replace("-", "") or next(iter(settings.login.schemes or settings.upstreams))
+    section = settings.upstreams.get(name)
+    if section is None:
+        raise Stop(f"the configuration has no section [{name}]")
     try:
-        simulator = create_simulator(
-            [system], public_url=f"http://localhost:{port}", beside_issuer=settings.issuer
-        )
+        simulator = simulator_of(section, settings.issuer, f"http://localhost:{port}")
     except ValueError as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"simulator on http://{host}:{port}", err=True)

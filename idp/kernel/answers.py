@@ -107,4 +107,10 @@ def _with_retry(response: Response, error: IdpError) -> Response:
 def say(error: IdpError) -> None:
     """One line, at the edge."""
     write = log.error if error.status >= 500 else log.info
-    write("refused", error=error.error, what=error.code, detail=error.detail)
+    write(
+        "refused",
+        error=error.error,
+        what=error.code,
+        description=error.description,
+        detail=error.detail,
+    )

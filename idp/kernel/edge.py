@@ -74,7 +74,7 @@ class Edge:
         try:
             await self._app(scope, _limited(receive, self._limit), send)
         finally:
-            structlog.contextvars.unbind_contextvars("reference")
+            structlog.contextvars.unbind_contextvars("reference", "client")
 
     def _address(self, scope: Scope) -> str:
         """The client's address. Raises _Refused for what is not meant for us."""

@@ -36,6 +36,7 @@ class IdpError(Exception):
     advice: ClassVar[str] = "請稍後再試。若仍發生，請把追蹤編號告訴客服。"
     operator: ClassVar[str] = "our own fault: the log has the trace under the reference"
     reportable: ClassVar[bool] = True
+    offers_logout: bool = False  # its page leads to /logout: a person can always leave
 
     def __init__(
         self,
@@ -266,6 +267,23 @@ class RedirectUriMismatch(PageError):
         self.differs_at = differs_at
         self.sent = sent
         self.registered = registered
+
+
+class SecretExpired(PageError):
+    """Before a phone rings for a login whose code nobody could redeem. Only the developer of a
+    sandbox client is told why."""
+
+    code = "TF-1004"
+    error = "invalid_client"
+    description = "the client cannot log anybody in at the moment"
+    title = "服務的設定有誤"
+    advice = "請回到原本的網站並通知該網站。"
+    operator = "its only secret has expired: `idp client rotate-secret`"
+    reportable = True
+
+    def __init__(self, *, told: bool = False) -> None:
+        why = "every secret of the client has expired: it needs a new one" if told else None
+        super().__init__(why, detail="every secret has expired")
 
 
 class WrongBrowser(PageError):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from urllib.parse import parse_qsl, urlsplit
+from types import MappingProxyType
+from urllib.parse import unquote_plus, urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
@@ -24,15 +25,20 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # tab is left to the owner of
 
 
 class Params(dict[str, str]):
-    """Each parameter once. `repeated` names those that came more than once (RFC 6749 §3.1)."""
+    """Each parameter once. `repeated` has all the values of those that came more than once."""
 
-    repeated: frozenset[str] = frozenset()
+    repeated: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
-    def once(self) -> Params:
-        """Raises InvalidRequest if anything was repeated."""
-        if self.repeated:
-            raise InvalidRequest("a parameter is repeated: " + ", ".join(sorted(self.repeated)))
+    def once(self, *but: str) -> Params:
+        """Raises InvalidRequest if anything was repeated (RFC 6749 §3.1), but for these names."""
+        if found := self.repeated.keys() - set(but):
+            raise InvalidRequest("a parameter is repeated: " + ", ".join(sorted(found)))
         return self
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a parameter that may be repeated."""
+        values = self.repeated.get(name) or (self.get(name, ""),)
+        return tuple(value for value in values if value)
 
     def given(self) -> Params:
         """Those with a value: one without was not sent (RFC 6749 §3.1, §3.2)."""
@@ -41,34 +47,52 @@ class Params(dict[str, str]):
         return params
 
 
-def parse_urlencoded(raw: bytes, opaque: Collection[str] = ()) -> Params:
+def parse_urlencoded(
+    raw: bytes, opaque: Collection[str] = (), known: Collection[str] | None = None
+) -> Params:
     """Raises InvalidRequest for bad escapes, bad UTF-8, too many fields, and control characters
-    but in the `opaque` fields, whose owner has a grammar of its own."""
-    if _BAD_ESCAPE.search(raw):
-        raise InvalidRequest("bad percent-encoding")
-    try:
-        text = raw.decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    except (UnicodeDecodeError, ValueError) as broken:
-        raise InvalidRequest("the parameters cannot be read", detail=str(broken)) from None
+    but in the `opaque` fields, whose owner has a grammar of its own. Where the `known` names are
+    told, any other parameter is ignored, whatever it holds (RFC 6749 §3.1)."""
+    pieces = [piece for piece in raw.split(b"&") if piece]
+    if len(pieces) > MAX_FIELDS:
+        raise InvalidRequest("too many parameters")
+    if known is not None:
+        pieces = [piece for piece in pieces if _name(piece) in known]
+    pairs = [_pair(piece) for piece in pieces]
     if CONTROL.search("".join(k if k in opaque else k + v for k, v in pairs)):
         raise InvalidRequest("control characters are not allowed")
     params = Params(reversed(pairs))  # the first of several stays
-    names = [name for name, _ in pairs]
-    params.repeated = frozenset(n for n in names if names.count(n) > 1)
+    values = {name: tuple(v for k, v in pairs if k == name) for name, _ in pairs}
+    params.repeated = {name: several for name, several in values.items() if len(several) > 1}
     return params
 
 
-def read_query(request: Request) -> Params:
-    return parse_urlencoded(request.scope["query_string"])
+def _name(piece: bytes) -> str:
+    return unquote_plus(piece.partition(b"=")[0].decode("ascii", "replace"))
 
 
-async def read_form(request: Request, opaque: Collection[str] = ()) -> Params:
+def _pair(piece: bytes) -> tuple[str, str]:
+    if _BAD_ESCAPE.search(piece):
+        raise InvalidRequest("bad percent-encoding")
+    try:
+        name, _, value = piece.decode("ascii").partition("=")
+        return unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+    except UnicodeDecodeError as broken:
+        raise InvalidRequest("the parameters cannot be read", detail=str(broken)) from None
+
+
+def read_query(request: Request, known: Collection[str] | None = None) -> Params:
+    return parse_urlencoded(request.scope["query_string"], known=known)
+
+
+async def read_form(
+    request: Request, opaque: Collection[str] = (), known: Collection[str] | None = None
+) -> Params:
     """The urlencoded body. Raises InvalidRequest for any other content type."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise InvalidRequest("the body must be application/x-www-form-urlencoded")
-    return parse_urlencoded(await request.body(), opaque)
+    return parse_urlencoded(await request.body(), opaque, known)
 
 
 # ── forms of our own ────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import private, sqlite_file
 
-HEAD = "d4e1a1b0c2f3"  # the newest of the migrations
+HEAD = "f0e7a7b6c8d9"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

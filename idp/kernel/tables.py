@@ -200,6 +200,15 @@ persons = Table(
     at("push_paused_at", "“this was not me”: no push until the person lifts it", nullable=True),
 )
 
+person_aliases = Table(  # what a scheme's upstream calls a person
+    "person_aliases",
+    metadata,
+    key("number_index", "finds the person by the number"),
+    key("scheme", "at which scheme"),
+    text("alias_index", "recognises the name, which is not stored"),
+    at("seen_at", "when it was remembered"),
+)
+
 logins = Table(  # one login transaction of one browser
     "logins",
     metadata,

@@ -6,6 +6,8 @@ browser's POST (complete.py).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from idp.kernel import audit, errors, metrics
@@ -13,7 +15,7 @@ from idp.kernel.caller import Caller
 from idp.kernel.database import Transaction
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerSecond
-from idp.login import attempts, journal, store
+from idp.login import aliases, attempts, journal, store
 from idp.login.budgets import Budgets
 from idp.login.flow import Heard, VerificationAttempt, Why, worth_asking
 from idp.login.persons import Persons
@@ -48,8 +50,10 @@ class AttemptPoller:
         Between two questions, and beyond the budget of this worker, the stored outcome stands.
         Whether the upstream answered."""
         now = self._services.clock.now()
+        method = self._schemes.method(attempt.method)
         # a hundred callbacks at once are one reason to ask, not a hundred
-        before = now - (1 if woken else self._settings.ask_seconds)
+        least = method.ask_seconds if method else 1
+        before = now - (least if woken else max(least, self._settings.ask_seconds))
         due = worth_asking(attempt, now) and attempt.asked_at <= before
         return due and await self._inquire(attempt, before, who)
 
@@ -63,7 +67,8 @@ class AttemptPoller:
         """Before a phone rings again, the upstream is asked how the last calls ended. Otherwise a
         denial would never be heard of an attempt whose page was closed."""
         now = self._services.clock.now()
-        since, before = now - self._budgets.pause, now - self._settings.ask_seconds
+        since = now - self._budgets.pause
+        before = now - max(self._settings.ask_seconds, method.ask_seconds)
         for attempt in await attempts.unheard_attempts(
             self._services.database, self._persons.index(number), method.id, since, before
         ):
@@ -99,25 +104,29 @@ class AttemptPoller:
     async def _take(self, attempt: VerificationAttempt, outcome: Outcome, who: Caller) -> None:
         client_id, who = attempt.relying_party, journal.under(attempt, who)
         if outcome.alarm:
-            metrics.ALARMS.labels("upstream").inc()
-            log.error("login.alarm", reference=who.reference, what=outcome.alarm)
+            _alarm(outcome.alarm, who)
         method = self._schemes.method(attempt.method)
         if outcome.state is State.PENDING or method is None:
             return
 
-        async def work(tx: Transaction) -> str:
-            moved = await self._store(tx, attempt, outcome, method)
-            event = self._event(outcome) if moved else LATE
-            detail = {**method.labels, "code": outcome.code, "alarm": outcome.alarm or ""}
-            if outcome.why:
-                detail["why"] = outcome.why.code
-            await self._services.trail.write(tx, who.entry(event, client_id=client_id, **detail))
-            return event
+        async def work(tx: Transaction) -> tuple[list[str], Outcome]:
+            told = await self._compared(tx, outcome, method)
+            moved = await self._store(tx, attempt, told, method)
+            events = self._events(told) if moved else [LATE]
+            detail = {**method.labels, "code": told.code, "alarm": told.alarm or ""}
+            if told.why:
+                detail["why"] = told.why.code
+            for event in events:
+                entry = who.entry(event, client_id=client_id, **detail, **told.evidence)
+                await self._services.trail.write(tx, entry)
+            return events, told
 
-        event = await self._services.database.write(work)
-        ended = outcome.why.code if outcome.why else "approved"
-        journal.line(event, who, client_id, ended, **method.labels)
-        if event is not LATE:
+        events, told = await self._services.database.write(work)
+        if told.alarm and not outcome.alarm:
+            _alarm(told.alarm, who)
+        ended = told.why.code if told.why else "approved"
+        journal.line(events[0], who, client_id, ended, **method.labels)
+        if events[0] is not LATE:
             metrics.LOGINS_FINISHED.labels(**method.labels, outcome=ended).inc()
 
     async def expire(self, attempt: VerificationAttempt, method: Method, who: Caller) -> None:
@@ -136,11 +145,31 @@ class AttemptPoller:
             journal.line(ENDED, who, client_id, code, **method.labels)
             metrics.LOGINS_FINISHED.labels(**method.labels, outcome=code).inc()
 
+    async def _compared(self, tx: Transaction, outcome: Outcome, method: Method) -> Outcome:
+        """What it comes to, held against what the upstream called this person before. Only where
+        we named the person ourselves is a first name taken for granted."""
+        if outcome.state is not State.APPROVED or not outcome.number or not outcome.alias:
+            return outcome
+        person, now = self._persons.index(outcome.number), self._services.clock.now()
+        alias = self._services.vault.index("alias", f"{person}:{outcome.alias.value}")
+        if method.needs_number:
+            await aliases.remember_alias(tx, person, method.scheme, alias, now)
+        known = await aliases.known_alias(tx, person, method.scheme)
+        if known in (None, alias):
+            return outcome
+        alarm = "the upstream calls this person by another name than before"
+        if outcome.alias.binding:
+            why = errors.Disagreement
+            return Outcome(State.ENDED, why=why, code=outcome.code, alarm=alarm)
+        await aliases.follow_alias(tx, person, method.scheme, alias, now)
+        return replace(outcome, alarm=alarm)
+
     @staticmethod
-    def _event(outcome: Outcome) -> str:
-        if outcome.alarm:
-            return ALARM
-        return VERIFIED if outcome.state is State.APPROVED else ENDED
+    def _events(outcome: Outcome) -> list[str]:
+        """An alarm about somebody who is let in all the same is one event more."""
+        if outcome.state is State.APPROVED:
+            return [VERIFIED, *([ALARM] if outcome.alarm else [])]
+        return [ALARM if outcome.alarm else ENDED]
 
     async def _store(
         self, tx: Transaction, attempt: VerificationAttempt, outcome: Outcome, method: Method
@@ -162,3 +191,8 @@ class AttemptPoller:
     async def _heard(tx: Transaction, attempt: VerificationAttempt, why: Why) -> bool:
         await attempts.attempt_heard(tx, attempt.id, why)
         return False
+
+
+def _alarm(what: str, who: Caller) -> None:
+    metrics.ALARMS.labels("upstream").inc()
+    log.error("login.alarm", reference=who.reference, what=what)

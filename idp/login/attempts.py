@@ -182,7 +182,8 @@ _USED = _move(AttemptState.APPROVED, AttemptState.USED, _A.expires_at > bindpara
 _BROUGHT_BACK = _move(
     AttemptState.PENDING,
     AttemptState.PENDING,
-    _A.handle.is_(None),
+    _A.brought == "",
+    or_(_A.handle.is_(None), _A.handle == bindparam("name")),
     handle=bindparam("name"),
     brought=bindparam("code"),
     number_index=func.coalesce(_A.number_index, bindparam("index", type_=Text)),
@@ -279,7 +280,7 @@ async def attempt_returned(
     tx: Transaction, attempt_id: str, handle: str, code: str, index: str | None, sealed: str | None
 ) -> bool:
     """A browser brought the handle back, with a code and perhaps a number. False if the attempt
-    has a handle already or is over."""
+    has another handle, came back before, or is over."""
     params = {"name": handle, "code": code, "index": index, "number": sealed}
     return bool(await tx.run(_BROUGHT_BACK, key=attempt_id, **params))
 

@@ -176,7 +176,7 @@ def next_step(login: LoginTransaction, attempt: VerificationAttempt | None, now:
 def _waiting(attempt: VerificationAttempt) -> Step:
     if attempt.state is AttemptState.OPENING:
         return Step.OPENING
-    if attempt.shows == "leave" and attempt.handle:
+    if attempt.shows == "leave" and attempt.returned_code:
         return Step.WAIT  # the browser is back; only the upstream's word is missing
     return _PENDING.get(attempt.shows, Step.WAIT)
 
@@ -197,8 +197,10 @@ def decided(step: Step) -> bool:
 
 
 def worth_asking(attempt: VerificationAttempt, now: int) -> bool:
-    """Undecided, and once more after its time: an approval of the last second counts."""
-    if attempt.state is not AttemptState.PENDING or not attempt.handle:
+    """Undecided, and once more after its time: an approval of the last second counts. Not while
+    the browser is at the upstream: an attacker who sends somebody else there must learn nothing."""
+    away = attempt.shows == "leave" and not attempt.returned_code
+    if attempt.state is not AttemptState.PENDING or not attempt.handle or away:
         return False
     ends = attempt.expires_at
     return now < ends or (attempt.asked_at < ends and now < ends + GRACE)

@@ -37,8 +37,8 @@ class UpstreamReturns:
         """The login that a browser comes back to. Raises WrongBrowser."""
         now = self._services.clock.now()
         fitting = await self._fitting(verifier, fields, who, now)
-        for attempt, back in fitting:
-            if attempt.handle == back.handle:  # reloaded: the page shows what became of it
+        for attempt, back in fitting:  # reloaded, or only led back: the page shows how it stands
+            if attempt.handle == back.handle and (attempt.returned_code or not back.code):
                 return attempt.login_id
         for attempt, back in fitting:
             if attempt.state is AttemptState.PENDING and now < attempt.expires_at + GRACE:
@@ -59,7 +59,7 @@ class UpstreamReturns:
         )
         for attempt in recent:
             method = self._schemes.method(attempt.method)
-            if method is None or method.scheme != verifier.scheme or method.shows != "leave":
+            if method is None or method.scheme != verifier.scheme:
                 continue
             try:
                 asked = replace(self._sealing.as_asked(attempt), method=method.id)
@@ -77,7 +77,8 @@ class UpstreamReturns:
         sealed = self._sealing.number(back.number) if back.number else None
 
         async def work(tx: Transaction) -> None:
-            await store.take_handle(tx, back.handle, attempt.id, now)
+            if attempt.handle is None:  # else it was taken when the attempt was opened
+                await store.take_handle(tx, back.handle, attempt.id, now)
             if not await attempts.attempt_returned(
                 tx, attempt.id, back.handle, back.code, index, sealed
             ):
@@ -101,8 +102,15 @@ class UpstreamReturns:
         """A signed result that no login waits for must never be good for any other."""
         try:
             back = await verifier.accept(None, fields)
+        except errors.Disagreement:
+            return
+        try:
             await store.take_handle(self._services.database, back.handle, "", now)
-        except (errors.Disagreement, Conflict):
+        except Conflict:
+            found = await attempts.attempt_with_handle(self._services.database, back.handle)
+            if found and not found.returned_code:
+                # who approved was led to the upstream's page of somebody else's login
+                await self._alarm(who, "result in another browser than began")
             return
         await self._alarm(who, "result without a login")
 

@@ -34,7 +34,7 @@ UNSIGNED = audit.event("callback.unsigned", "a callback that is malformed or not
 
 LANDING_SECONDS = 60
 LANDINGS_PER_MINUTE = 60  # from one address; a person comes back once
-MAX_FIELDS_BYTES = 4096
+MAX_FIELDS_BYTES = 16_384  # a certificate may be among them
 
 
 class UpstreamRoutes:

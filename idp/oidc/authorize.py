@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -55,19 +56,23 @@ class Authorize:
     # ── arriving ───────────────────────────────────────────────────────────────────────────────
 
     async def get(self, request: Request) -> Response:
-        return await self._arrive(request, read_query(request))
+        return await self._arrive(request, read_query(request, reading.PARAMETERS))
 
     async def post(self, request: Request) -> Response:
         """OIDC Core §3.1.2.1. From another site the form brings no cookie, so the request is
         kept and the browser sent on to a GET, which has one."""
-        return await self._arrive(request, await read_form(request), keep=True)
+        params = await read_form(request, known=reading.PARAMETERS)
+        return await self._arrive(request, params, keep=True)
 
     async def _arrive(self, request: Request, params: Params, *, keep: bool = False) -> Response:
         params = params.given()
         client = await self._clients.active(reading.identify(params))
         if client is None:
             raise errors.UnknownClient
+        structlog.contextvars.bind_contextvars(client=client.client_id)
         uri = reading.check_redirect_uri(params, client)
+        if client.state(self._services.clock.now()) == "expired":
+            raise errors.SecretExpired(told=client.metadata.sandbox)
         try:
             asked = reading.check(params, client, uri, self._rules)
             asked = self._hints.noted(params, client, asked)
@@ -79,7 +84,7 @@ class Authorize:
                 client.metadata,
                 uri,
                 reading.error_mode(params, client),
-                params.get("state"),
+                None if "state" in params.repeated else params.get("state"),
                 silent=params.get("prompt") == "none",
             )
             return refusal(self._services, request, to, error)
@@ -145,6 +150,8 @@ class Authorize:
         self, request: Request, pending: Pending, session: Session | None, *, by_press: bool = False
     ) -> Response:
         """The dispatcher. Raises ProtocolError."""
+        if "openid" not in pending.request.scope:
+            raise errors.InvalidScope(detail="the client may not have openid any more")
         person = await self._person(session)
         scene = await self._scene(pending, session, person, by_press)
         step = next_step(scene)
@@ -216,6 +223,7 @@ class Authorize:
     ) -> Response:
         if pending.id:
             return await self._page.show(request, pending, session, person)
+        await self._login.admit(request, "authorize")
         authorization_id = await self._waiting.keep(pending.browser, pending.request)
         return see_other(f"/authorize/{authorization_id}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -141,7 +142,7 @@ def verify_assertion(client: Client, assertion: str, issuer: str, now: int) -> S
         raise InvalidClient(f"client_assertion: aud must be {issuer}", detail="assertion: aud")
     if fault:
         raise InvalidClient(detail=f"assertion: {fault}")
-    return SpendAssertion(client.client_id, claims["jti"], claims["exp"])
+    return SpendAssertion(client.client_id, claims["jti"], math.ceil(claims["exp"]))
 
 
 def _signed_claims(client: Client, assertion: str) -> dict[str, Any]:
@@ -178,16 +179,17 @@ def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: i
         "sub": claims.get("sub") == client_id,
         "aud": claims.get("aud") == issuer,
         "jti": isinstance(jti, str) and bool(_JTI.match(jti)),
-        "exp": _whole(exp) and now < exp <= now + LONGEST_LIFE + AHEAD,  # type: ignore[operator]
+        "exp": _is_date(exp) and now < exp <= now + LONGEST_LIFE + AHEAD,  # type: ignore[operator]
         "iat": _not_ahead(claims.get("iat"), now),
         "nbf": _not_ahead(claims.get("nbf"), now),
     }
     return next((name for name, kept in rules.items() if not kept), "")
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_date(value: object) -> bool:
+    """A NumericDate, which may have a fraction (RFC 7519 §2)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _not_ahead(value: object, now: int) -> bool:
-    return value is None or (_whole(value) and value <= now + AHEAD)  # type: ignore[operator]
+    return value is None or (_is_date(value) and value <= now + AHEAD)  # type: ignore[operator]

@@ -16,6 +16,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 
 from idp.kernel import errors
 from idp.kernel.errors import IdpError, InvalidClient, ProtocolError
+from idp.kernel.forms import Params
 from idp.oidc.authenticate import ProvenClient
 from idp.oidc.preload import Effects, Preloaded
 from idp.oidc.tokens import Tokens
@@ -51,7 +52,7 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
 
     def __init__(
         self,
-        form: Mapping[str, str],
+        form: Params,
         headers: Mapping[str, str],
         proven: ProvenClient,
         preloaded: Preloaded,
@@ -69,7 +70,7 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
         self.refresh_token: object = None
 
     @property
-    def form(self) -> Mapping[str, str]:
+    def form(self) -> Params:
         return self._form
 
 

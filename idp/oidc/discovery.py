@@ -86,6 +86,11 @@ class _Bytes:
 
     def answer(self, request: Request, cache: str) -> Response:
         headers = {"ETag": self._etag, "Cache-Control": cache, "Access-Control-Allow-Origin": "*"}
-        if request.headers.get("if-none-match") == self._etag:
+        if self._known(request.headers.getlist("if-none-match")):
             return Response(status_code=304, headers=headers)
         return Response(self._body, media_type="application/json", headers=headers)
+
+    def _known(self, headers: list[str]) -> bool:
+        """Weak comparison with each of a list, or any at all (RFC 9110 §13.1.2)."""
+        tags = [tag.strip().removeprefix("W/") for text in headers for tag in text.split(",")]
+        return self._etag in tags or "*" in tags

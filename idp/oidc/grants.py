@@ -33,6 +33,7 @@ REFRESHED = audit.event("token.refreshed", "tokens were refreshed")
 PROGRAM = audit.event("token.program", "a program got an access token")
 REUSED = audit.event("token.code_reused", "a code came a second time; its family was revoked")
 STOLEN = audit.event("token.code_of_another", "a code was presented by another client")
+FOREIGN = audit.event("token.refresh_of_another", "a refresh token was presented by another client")
 REPLAYED = audit.event(
     "token.refresh_reused", "an old refresh token came back; its family was revoked"
 )
@@ -83,7 +84,7 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
         if code.spent:
             if code.grant.alive:  # RFC 6749 §4.1.2; a flood of repeats writes it once
                 self.request.effects.add(RevokeGrant(code.grant.id))
-            record(self.request, REUSED, code.grant)
+                record(self.request, REUSED, code.grant)
             return None
         spend = SpendCode(code.digest, code.grant.id)
         if code.grant.client_id != client.client_id:
@@ -126,12 +127,17 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
     def authenticate_refresh_token(self, _token: str) -> AuthlibGrant | None:
         known = self.request.preloaded
         grant, now = known.refresh, known.now
-        if grant is None or grant.client_id != self.request.client.client_id:
+        if grant is None:
+            return None
+        if grant.client_id != self.request.client.client_id:
+            record(self.request, FOREIGN, grant)
             return None
         settings = self.server.tokens.settings
         idle = grant.refreshed_at + settings.refresh_idle_seconds <= now
         if not grant.alive or grant.expires_at <= now or idle:
             return None
+        if self._recent(grant, known) and known.generation < grant.generation - 1:
+            return None  # one that was on its way while two others were: nobody need have stolen it
         if not self._current(grant, known):
             # RFC 9700 §4.14.2: somebody else holds the family too
             self.request.effects.add(RevokeGrant(grant.id))
@@ -142,9 +148,12 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
     def _current(self, grant: Grant, known: Preloaded) -> bool:
         if known.generation == grant.generation:
             return True
+        return self._recent(grant, known) and known.generation == grant.generation - 1
+
+    def _recent(self, grant: Grant, known: Preloaded) -> bool:
+        """Whether the family has rotated so lately that an answer may have been lost."""
         grace = self.server.tokens.settings.rotation_grace_seconds
-        recent = grant.rotated_at is not None and known.now <= grant.rotated_at + grace
-        return recent and known.generation == grant.generation - 1
+        return grant.rotated_at is not None and known.now <= grant.rotated_at + grace
 
     def authenticate_user(self, refresh_token: AuthlibGrant) -> Grant:
         return refresh_token.grant
@@ -194,9 +203,9 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
         }
 
     def _audience(self, client: Client) -> tuple[str, ...]:
-        """RFC 8707 §2: one of the client's own, or all of them. `audience` is an older name."""
+        """RFC 8707 §2: some of the client's own, or all of them. `audience` is an older name."""
         form, own = self.request.form, client.metadata.audience
-        asked = {form[name] for name in ("resource", "audience") if form.get(name)}
+        asked = {*form.all("resource"), *form.all("audience")}
         if not asked <= set(own):
             raise InvalidTarget
         return tuple(name for name in own if name in asked or not asked)

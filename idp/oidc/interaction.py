@@ -105,7 +105,8 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     # max_age=0 means prompt=login (OIDC Core §3.1.2.1)
     again = bool({"login", "select_account"} & set(request.prompt)) or request.max_age == 0
     again = again or scene.client.metadata.kiosk  # the one before may have been anybody
-    too_old = request.max_age is not None and scene.now - session.auth_time > request.max_age
+    # 0 is met by any login since; others are compared again after each page
+    too_old = bool(request.max_age) and scene.now - session.auth_time > (request.max_age or 0)
     everybody_or_this = ("", scene.client.client_id)
     polite = scene.silent or scene.fresh
     return [
@@ -114,7 +115,7 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
         (OTHER_PERSON, any(subject != scene.subject for subject in request.expected_subjects)),
         ("by a method that is not enough", not _enough(scene, session)),
         ("weaker than wished", not polite and _weaker_than_wished(scene, session)),
-        ("too old", too_old and not scene.fresh),
+        ("too old", too_old),
     ]
 
 

@@ -38,6 +38,7 @@ class Loader:
         code = await store.code_by_digest(self._database, digest(presented))
         if code is None:
             return known
+        code = replace(code, grant=code.grant.within(known.client))
         signed = await self._people.signed(known.client, code.grant)
         return replace(known, code=code, signed_claims=signed)
 
@@ -49,5 +50,6 @@ class Loader:
         grant = await store.grant_by_id(self._database, grant_id)
         if grant is None:
             return known
+        grant = grant.within(known.client)
         signed = await self._people.signed(known.client, grant)
         return replace(known, refresh=grant, generation=generation, signed_claims=signed)

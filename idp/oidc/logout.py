@@ -18,7 +18,7 @@ from idp.login.entrance import Entrance
 from idp.login.session import Session
 from idp.oidc import store
 from idp.oidc.request import MOST_ECHO
-from idp.oidc.responses import away, extended
+from idp.oidc.responses import extended, onward
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
@@ -52,7 +52,15 @@ class Logout:
         self._tokens, self._login = tokens, login
 
     async def get(self, request: Request) -> Response:
-        params = read_query(request).once().given()
+        """A refusal still offers a way out."""
+        try:
+            return await self._leave(request)
+        except InvalidRequest as refusal:
+            refusal.offers_logout = True
+            raise
+
+    async def _leave(self, request: Request) -> Response:
+        params = read_query(request, FIELDS).once().given()
         leaving = await self._read(params)
         session = await self._login.sessions.current(request)
         if session is None and leaving.subject:
@@ -67,9 +75,9 @@ class Logout:
 
     async def post(self, request: Request) -> Response:
         """A form from another site has no cookie: on to a GET, which has."""
-        params = (await read_form(request)).once().given()
+        params = (await read_form(request, known=FIELDS)).once().given()
         await self._read(params)
-        return see_other("/logout", **{k: params[k] for k in FIELDS if k in params})
+        return see_other("/logout", **params)
 
     async def confirm(self, request: Request) -> Response:
         form = (await read_form(request)).once().given()
@@ -91,12 +99,14 @@ class Logout:
             if client_id and client_id != claims.get("aud"):
                 raise InvalidRequest("id_token_hint is of another client")
             client_id, subject = str(claims.get("aud")), claims["sub"]
-        client = await self._clients.active(client_id) if client_id else None
+        client = await self._clients.find(client_id) if client_id else None
         if client_id and client is None:
             raise InvalidRequest("the client is not registered")
         uri = params.get("post_logout_redirect_uri", "")
         if uri and client and uri not in client.metadata.post_logout_redirect_uris:
             raise InvalidRequest("post_logout_redirect_uri is not registered")
+        if client and client.disabled:  # its people can leave, but are not led to it
+            uri = ""
         if len(params.get("state", "")) > MOST_ECHO:
             raise InvalidRequest("state is too long")
         # RP-Initiated Logout §3: without a client nobody can say that the URI is good
@@ -118,8 +128,8 @@ class Logout:
 
     def _bye(self, request: Request, leaving: Leaving) -> Response:
         response: Response
-        if leaving.location:
-            response = away(leaving.location)
+        if leaving.location and leaving.client:
+            response = onward(self._services, request, leaving.client.metadata, leaving.location)
         else:
             client = leaving.client.metadata if leaving.client else None
             response = self._services.templates.page(request, "oidc/logged_out.html", client=client)

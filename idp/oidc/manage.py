@@ -11,14 +11,14 @@ from idp.kernel import audit
 from idp.kernel.caller import Caller, caller_of
 from idp.kernel.database import Transaction
 from idp.kernel.errors import InvalidClient, InvalidGrant, InvalidRequest, InvalidToken
-from idp.kernel.forms import Params, read_form
+from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.commit import commit
 from idp.oidc.preload import Effects
-from idp.oidc.token import OPAQUE
+from idp.oidc.token import read_body
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
@@ -38,7 +38,7 @@ class Manage:
         self, request: Request, *, confidential: bool = False
     ) -> tuple[Client, Params]:
         """(the client that asks, its form). Raises InvalidClient, InvalidRequest."""
-        form = (await read_form(request, OPAQUE)).once().given()
+        form = await read_body(request)
         proven = await self._authenticator.of(request, form)
         async with self._authenticator.counting(request):
             await commit(self._services, Effects([*proven.effects]))
@@ -62,9 +62,15 @@ class Manage:
             claims = self._tokens.read_access_token(token)
         except InvalidToken:
             return None
-        if not self._entitled(claims, client) or not await self._still_good(claims):
+        owner = await self._clients.active(str(claims.get("client_id")))
+        if owner is None or not self._entitled(claims, client):
             return None
-        return {k: v for k, v in claims.items() if k != "gid"}
+        if not await self._still_good(claims, owner):
+            return None
+        # an operator may have taken a scope from the client since
+        may = owner.metadata.scopes
+        scope = " ".join(name for name in str(claims.get("scope", "")).split() if name in may)
+        return {k: v for k, v in claims.items() if k != "gid"} | {"scope": scope}
 
     @staticmethod
     def _entitled(claims: Claims, client: Client) -> bool:
@@ -74,13 +80,11 @@ class Manage:
         mine = {client.client_id, *client.metadata.audience}
         return claims.get("client_id") == client.client_id or bool(names & mine)
 
-    async def _still_good(self, claims: Claims) -> bool:
-        issued_to = await self._clients.active(str(claims.get("client_id")))
-        if issued_to is None:
-            return False
+    async def _still_good(self, claims: Claims, owner: Client) -> bool:
         database, jti = self._services.database, str(claims.get("jti"))
         if "gid" in claims:
-            return await store.grant_of_token(database, str(claims["gid"]), jti) is not None
+            grant = await store.grant_of_token(database, str(claims["gid"]), jti)
+            return grant is not None and grant.within(owner).alive
         return not await store.is_revoked(database, jti)
 
     # ── revocation ─────────────────────────────────────────────────────────────────────────────

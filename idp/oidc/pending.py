@@ -15,6 +15,7 @@ from idp.oidc import authorizations, scopes
 from idp.oidc.authorizations import Authorization
 from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client, Clients
+from idp.registry.redirects import redirect_uri_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class Waiting:
         client = await self._clients.active(found.client_id)
         if client is None:
             raise errors.UnknownClient
+        if not redirect_uri_matches(client, asked.redirect_uri):  # it was registered at first
+            raise errors.RedirectUriMismatch
+        asked = asked.within(client)
         return Pending(found.id, browser, cookie, client, asked, found.created_at)
 
     async def _finished(self, found: Authorization, browser: str) -> errors.AlreadyFinished:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from idp.kernel.audit import Entry
 from idp.kernel.caller import Caller
+from idp.oidc import scopes
 from idp.registry.clients import Client
 
 
@@ -33,6 +34,18 @@ class Grant:
     refreshed_at: int
     alive: bool
     session_alive: bool
+
+    def within(self, client: Client) -> Grant:
+        """What the client may have now: an operator may have taken a scope from it since. Without
+        offline_access it ends with its session (OIDC Core §11)."""
+        if client.client_id != self.client_id:
+            return self
+        may = client.metadata.scopes
+        scope = tuple(name for name in self.scope if name in may)
+        claims = {k: tuple(v) for k, v in scopes.within(self.claims, may).items()}
+        online = "offline_access" not in scope
+        alive = self.alive and (self.session_alive or not online)
+        return replace(self, scope=scope, claims=claims, alive=alive)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,18 @@ from idp.registry.clients import Client
 from idp.registry.redirects import first_difference, redirect_uri_matches
 
 MOST_ECHO = 2048  # characters of state and nonce
+_MOST_VALUES, _MOST_LONG = 10, 255  # acr values, and characters of one or of a subject
+_LONGEST_AGE = 2**31  # seconds; nothing is older
+# what we know; anything else is ignored (RFC 6749 §3.1)
+PARAMETERS = frozenset({
+    "client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
+    "code_challenge", "code_challenge_method", "prompt", "max_age", "ui_locales", "acr_values",
+    "claims", "id_token_hint", "login_hint", "request", "request_uri", "registration", "display",
+    "claims_locales", "resource",
+})  # fmt: skip
 PROMPTS = {"none", "login", "consent", "select_account"}
 CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z", re.ASCII)  # S256 is always 43 characters
-_NUMBER = re.compile(r"\A\d{1,9}\Z", re.ASCII)
+_NUMBER = re.compile(r"\A\d{1,100}\Z", re.ASCII)
 _LOCALES = re.compile(r"\A[A-Za-z0-9 -]{0,200}\Z", re.ASCII)
 
 
@@ -63,6 +72,15 @@ class AuthorizationRequest:
     )
     seen_session: str = ""  # the session that was there when the request came
 
+    def within(self, client: Client) -> AuthorizationRequest:
+        """What the client may have now: an operator may have taken a scope from it since."""
+        may = client.metadata.scopes
+        return replace(
+            self,
+            scope=tuple(scope for scope in self.scope if scope in may),
+            requested_claims=scopes.within(self.requested_claims, may),
+        )
+
     @property
     def consent_scope(self) -> tuple[str, ...]:
         """What has to be consented to: scopes, and claims asked for one by one."""
@@ -75,7 +93,7 @@ class AuthorizationRequest:
 
 def identify(params: Params) -> str:
     """The client_id. Raises InvalidRequest, which must not redirect."""
-    if params.repeated & {"client_id", "redirect_uri"}:
+    if params.repeated.keys() & {"client_id", "redirect_uri"}:
         raise InvalidRequest("client_id or redirect_uri is repeated")
     if not params.get("client_id"):
         raise InvalidRequest("client_id is missing")
@@ -121,7 +139,7 @@ Check = Callable[[Params, Client, Rules, AuthorizationRequest], AuthorizationReq
 
 
 def _no_repeats(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
-    p.once()
+    p.once("resource")  # RFC 8707 §2
     return a
 
 
@@ -195,7 +213,7 @@ def _max_age(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> Autho
         return a
     if not _NUMBER.match(text):
         raise InvalidRequest("max_age must be a number of seconds")
-    return replace(a, max_age=int(text))
+    return replace(a, max_age=min(int(text), _LONGEST_AGE))
 
 
 def _hints(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
@@ -204,7 +222,7 @@ def _hints(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> Authori
         a,
         nonce=p.get("nonce", ""),
         ui_locales=locales if _LOCALES.match(locales) else "",
-        acr_values=tuple(p.get("acr_values", "").split()[:10]),
+        acr_values=_bounded(p.get("acr_values", "").split()),
     )
 
 
@@ -233,18 +251,25 @@ def _claim_demands(
 ) -> AuthorizationRequest:
     acr, sub = wanted.get("acr"), wanted.get("sub")
     if isinstance(sub, dict) and isinstance(sub.get("value"), str):
-        a = replace(a, expected_subjects=(*a.expected_subjects, sub["value"]))
+        # a longer one is nobody's (OIDC Core §2), and is not kept
+        expected = sub["value"][: _MOST_LONG + 1]
+        a = replace(a, expected_subjects=(*a.expected_subjects, expected))
     if not isinstance(acr, dict):
         return a
     values = acr.get("values", [acr["value"]] if "value" in acr else [])
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         raise InvalidRequest("claims: acr values must be texts")
     if not acr.get("essential") or not values:
-        return replace(a, acr_values=a.acr_values or tuple(values))
+        return replace(a, acr_values=a.acr_values or _bounded(values))
     offered = tuple(v for v in r.acr_values if v in values)
     if not offered:  # OIDC Core §5.5.1.1: essential means that it must be met
         raise errors.UnmetAuthenticationRequirements
     return replace(a, essential_acr=offered)
+
+
+def _bounded(values: Sequence[str]) -> tuple[str, ...]:
+    """What an anonymous visitor can make us store has an end."""
+    return tuple(value for value in values if len(value) <= _MOST_LONG)[:_MOST_VALUES]
 
 
 class Entrance(StrEnum):

@@ -27,12 +27,6 @@ class ReplyTo:
     ui_locales: str = ""
     silent: bool = False
 
-    @property
-    def into_an_app(self) -> bool:
-        """Browsers on phones hand an address over to an app only after a press of the person's
-        own (RFC 8252 §7.1, §7.2); a loopback port is served by the browser's own machine."""
-        return self.client.native and not self.silent and not self.uri.startswith("http:")
-
 
 def answer(services: Services, request: Request, to: ReplyTo, params: dict[str, str]) -> Response:
     """Success and error alike; `iss` always (RFC 9207), `state` as it came."""
@@ -50,15 +44,32 @@ def answer(services: Services, request: Request, to: ReplyTo, params: dict[str, 
             fields=fields,
         )
     location = extended(to.uri, fields)
-    if not to.into_an_app:
+    if to.silent:
+        return away(location)
+    failed = "error" in params
+    return onward(services, request, to.client, location, language=language, failed=failed)
+
+
+def onward(
+    services: Services,
+    request: Request,
+    client: ClientMetadata,
+    location: str,
+    *,
+    language: str | None = None,
+    failed: bool = False,
+) -> Response:
+    """Browsers on phones hand an address over to an app only after a press of the person's own
+    (RFC 8252 §7.1, §7.2); a loopback port is served by the browser's own machine."""
+    if not client.native or location.startswith("http:"):
         return away(location)
     return services.templates.page(
         request,
         "oidc/return_app.html",
-        language=language,
-        client=to.client,
+        language=language or services.templates.language(request),
+        client=client,
         location=location,
-        failed="error" in params,
+        failed=failed,
     )
 
 

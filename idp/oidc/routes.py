@@ -270,8 +270,8 @@ def _parts(
     profiles: Profiles,
 ) -> Parts:
     issuer, database = services.settings.issuer, services.database
-    acr_values = tuple(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
-    rules = Rules(settings.scopes, acr_values, settings.require_pkce)
+    levels = dict.fromkeys(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
+    rules = Rules(settings.scopes, tuple(levels), settings.require_pkce)
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
     people = People(services.vault, profiles, login.masked)
     authenticator = Authenticator(services, clients, settings.failed_auth_per_minute)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from idp.kernel.errors import InvalidScope
 
@@ -23,6 +23,12 @@ def known(scopes: Iterable[str], more: Iterable[str]) -> list[str]:
     """In order, once each; unknown ones are ignored (OIDC Core §3.1.2.1)."""
     allowed = set(CLAIMS) | set(more)
     return list(dict.fromkeys(scope for scope in scopes if scope in allowed))
+
+
+def within(claims: Mapping[str, Sequence[str]], allowed: Collection[str]) -> dict[str, list[str]]:
+    """Of claims asked for one by one those whose scope is allowed."""
+    kept = {k: [c for c in names if SCOPE_OF.get(c) in allowed] for k, names in claims.items()}
+    return {part: names for part, names in kept.items() if names}
 
 
 def check(asked: Iterable[str], allowed: Collection[str]) -> None:

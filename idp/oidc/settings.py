@@ -31,7 +31,7 @@ class OidcSettings(Section):
         2_592_000, ge=60, description="no refresh token lives longer than this"
     )
     rotation_grace_seconds: int = Field(
-        10, ge=0, le=60, description="an old rotating refresh token answers its successor so long"
+        120, ge=0, le=600, description="an old rotating refresh token answers its successor so long"
     )
     realms: tuple[str, ...] = Field((), description="TDX-style realm names")
     token_calls_per_minute: int = Field(

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from idp.kernel import errors, metrics
 from idp.kernel.caller import caller_of
 from idp.kernel.errors import InvalidGrant, InvalidRequest, ProtocolError
-from idp.kernel.forms import Params, read_form
+from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
 from idp.kernel.web import no_store
@@ -23,7 +23,18 @@ from idp.oidc.grants import GRANTS
 from idp.oidc.loading import Loader
 from idp.oidc.preload import Preloaded
 
-OPAQUE = ("code", "refresh_token", "token")  # whatever is in them, it is simply not one of ours
+_OPAQUE = ("code", "refresh_token", "token")  # whatever is in them, it is simply not one of ours
+_SECRET = frozenset({
+    *_OPAQUE, "client_secret", "client_assertion", "code_verifier", "password", "access_token",
+})  # fmt: skip
+
+
+async def read_body(request: Request) -> Params:
+    """The form of a request by a client. A secret in the address is refused: it stands in the
+    logs of every machine on the way (RFC 6749 §2.3.1). Raises InvalidRequest."""
+    if in_query := _SECRET & read_query(request, known=_SECRET).keys():
+        raise InvalidRequest(f"in the body, not in the query: {', '.join(sorted(in_query))}")
+    return (await read_form(request, _OPAQUE)).once("resource").given()  # RFC 8707 §2
 
 
 class TokenEndpoint:
@@ -46,7 +57,7 @@ class TokenEndpoint:
     async def _answer(self, request: Request) -> dict[str, Any]:
         grant = "invalid"
         try:
-            form = (await read_form(request, OPAQUE)).once().given()
+            form = await read_body(request)
             grant = _grant_type(form)
             body = await self._redeem(request, form, grant)
         except ProtocolError as error:

@@ -54,10 +54,11 @@ class UserInfo:
 
     async def answer(self, request: Request) -> Response:
         claims = self._tokens.read_access_token(await bearer(request))
-        granted = str(claims.get("scope", "")).split()
-        if "openid" not in granted:
+        asked = str(claims.get("scope", "")).split()
+        grant = await self._live(claims) if "openid" in asked else None
+        granted = [scope for scope in asked if grant and scope in grant.scope]
+        if grant is None or "openid" not in granted:
             raise errors.InsufficientScope
-        grant = await self._live(claims)
         body: dict[str, Any] = await self._people.claims(
             grant.number_index, grant.number_sealed, granted, grant.claims.get("userinfo", ())
         )
@@ -70,6 +71,7 @@ class UserInfo:
             raise InvalidToken(detail="a program's token names no person")
         grant = await store.grant_of_token(self._database, grant_id, jti)
         client = await self._clients.active(str(claims.get("client_id")))
-        if grant is None or client is None:
+        grant = grant.within(client) if grant and client else None
+        if grant is None or not grant.alive:
             raise InvalidToken(detail="revoked, or person or client disabled")
         return grant

@@ -24,7 +24,8 @@ class Method:
     """A way to verify. `name` is what settings, pages and relying parties call it; two schemes may
     have methods of one name. `shows` is what the browser does meanwhile: wait (confirm
     elsewhere), scan (draw `Challenge.qr`), leave (post to `Challenge.action`). `life`: seconds
-    that an attempt is open, which the pages tell before it begins."""
+    that an attempt is open, which the pages tell before it begins. `ask_seconds`: the least time
+    between two questions about one attempt that the upstream wants."""
 
     scheme: str
     name: str
@@ -35,6 +36,7 @@ class Method:
     needs_number: bool
     disturbs: bool = False  # rings somebody's phone: guarded by budgets
     life: int = 180
+    ask_seconds: int = 1
 
     @property
     def id(self) -> str:
@@ -59,12 +61,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What the upstream opened. `handle` is its id for the attempt, None until the browser
-    brings it back. `system` names the upstream account used; (system, handle) is unique for ever.
-    `display_name` is what the person's phone shows. `expires_in` in seconds. `app_link` opens the
-    app on the same device, where there are such links. `only_for` names the relying party whose
-    own account was used: who holds that account's key can obtain approvals outside of us, so what
-    it verifies must count for nobody else."""
+    """What the upstream opened. `handle` is its id for the attempt; None where only the upstream
+    knows it, until the browser brings it back. `system` names the upstream account used;
+    (system, handle) is unique for ever. `display_name` is what the person's phone shows.
+    `expires_in` in seconds. `app_link` opens the app on the same device, where there are such
+    links. `only_for` names the relying party whose own account was used: who holds that account's
+    key can obtain approvals outside of us, so what it verifies must count for nobody else."""
 
     system: str
     handle: str | None
@@ -99,12 +101,22 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """A name of the upstream's own for a person, which should never change. It identifies nobody:
+    it is remembered beside the number, and another one later is an alarm. `binding`: then nobody
+    is let in either."""
+
+    value: str = field(repr=False)
+    binding: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The upstream's word. APPROVED carries the verified `number`; ENDED carries `why`.
     `code` is the upstream's own result code, for the log; `alarm` is set when its answers
     contradict each other or what we asked (nobody is let in, an operator should look).
     `evidence` goes into the audit trail with the outcome: facts that were checked, nothing that
-    names a person."""
+    names a person. `alias` is what the upstream calls the approved person."""
 
     state: State
     number: str | None = None
@@ -112,13 +124,15 @@ class Outcome:
     code: str = ""
     alarm: str | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
+    alias: Alias | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
     """What a browser carried back: a wake-up, never proof. Even a failure is only believed from
     the back channel. `number` is whom it names in full, if anybody: the back channel must name
-    the same."""
+    the same, if it names anybody. `code` is "" where a result is not even claimed: then the
+    browser is only led to the page of its login."""
 
     handle: str
     code: str
@@ -185,12 +199,15 @@ class Accounts(Protocol):
 class Ports:
     """The world of a scheme. `transport` is the way to its upstream (httpx), None for the one of
     its own settings. `reserve(system)` gives a pair (UTC seconds, a number below 10^10) that was
-    never given for that system before. `monotonic` in seconds."""
+    never given for that system before. `monotonic` in seconds. `now` is UTC seconds. `issuer` is
+    the address of the bridge, beneath which the scheme's paths are."""
 
     transport: httpx.AsyncBaseTransport | None
     reserve: Reserve
     accounts: Accounts
     monotonic: Callable[[], float]
+    now: Callable[[], int]
+    issuer: str
 
 
 class Verifier(Protocol):

@@ -14,8 +14,9 @@ from tests.services.process import LOOPBACK, Service, free_port
 class Dev(Service):
     """`with Dev() as dev:` — everything on one machine, its state in a folder of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheme: str = "twfido") -> None:
         super().__init__("idp-dev")
+        self.scheme = scheme
         self.state = self.folder / "state"
         self.ports = [free_port() for _ in range(3)]
         bridge, simulator, demo = self.ports
@@ -25,7 +26,8 @@ class Dev(Service):
     def __enter__(self) -> Self:
         names = ("--port", "--simulator-port", "--demo-port")
         ports = [x for name, port in zip(names, self.ports, strict=True) for x in (name, str(port))]
-        self.start([str(IDP), "dev", *ports, "--state", str(self.state)], env=environment())
+        command = [str(IDP), "dev", *ports, "--state", str(self.state), "--scheme", self.scheme]
+        self.start(command, env=environment())
         self.wait_until(lambda: "Ctrl-C" in self.output(), seconds=60)
         return self
 

@@ -67,7 +67,14 @@ class Ministry:
                 api_keys=(SecretStr(KEY),),
                 total_timeout=total_timeout,
             ),
-            Ports(line, reserve, NoAccounts(), time.monotonic),
+            Ports(
+                line,
+                reserve,
+                NoAccounts(),
+                time.monotonic,
+                lambda: int(self.now),
+                "https://idp.test",
+            ),
         )
 
     async def _callback(self, request: httpx.Request) -> httpx.Response:

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from idp.verify.simulated.numbers import valid_pid
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 from idp.verify.twfido.simulator.checksum import checksum
-from idp.verify.twfido.simulator.grammar import valid_pid
 from idp.verify.twfido.simulator.personas import PERSONAS
 
 KEY = "59C55AAD2AEADF8A87EC55317CA148E7"  # published on the ministry's own slide

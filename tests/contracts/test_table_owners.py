@@ -40,6 +40,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "upstream_accounts": ("registry.accounts",),
     "credential_uses": ("registry.uses", "registry.secrets"),
     "persons": ("login.persons", "login.session"),
+    "person_aliases": ("login.aliases",),
     "logins": ("login.store", "login.attempts", "login.history"),
     "attempts": ("login.attempts", "login.store", "login.history"),
     "handles": ("login.store",),

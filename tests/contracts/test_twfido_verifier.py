@@ -30,6 +30,7 @@ from idp.verify import (
 )
 from tests.contracts.ministry import Ministry
 from tests.contracts.paper_passport import CardCounter, PaperPassport
+from tests.contracts.successor import Successor
 
 HAND = "A123456789"  # decides on the phone page
 HASTY = 0.4  # a time limit, seconds, that six slow seconds exceed
@@ -86,8 +87,14 @@ def card_case() -> Case:
     return Case(made, " ａ123456789", made.decide)
 
 
+def spapi_case() -> Case:
+    made = Successor()
+    return Case(made.verifier, " ａ123456789", made.decide)
+
+
 @pytest.fixture(
-    params=[twfido_case, passport_case, card_case], ids=["twfido", "passport", "idcard"]
+    params=[twfido_case, spapi_case, passport_case, card_case],
+    ids=["twfido", "spapi", "passport", "idcard"],
 )
 def case(request: pytest.FixtureRequest) -> Case:
     make: Callable[[], Case] = request.param

@@ -28,7 +28,8 @@ class Browser(actors.Browser):
     ) -> None:
         self.issuer = bridge.issuer
         network = httpx.AsyncHTTPTransport()
-        self._begin({self.issuer: door or network, bridge.simulator.url: network}, headers)
+        ours, theirs = (urlsplit(url).netloc for url in (self.issuer, bridge.simulator.url))
+        self._begin({ours: door or network, theirs: network}, headers)
 
     async def open(self, url: str) -> Page:
         return await self._go("GET", urljoin(self.issuer, url), None, "none")

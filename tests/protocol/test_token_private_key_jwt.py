@@ -170,7 +170,7 @@ async def test_wrong_claims(house: TestHouse, signer: Signer, claims: dict[str, 
 async def test_times(house: TestHouse, signer: Signer, shifts: dict[str, int], status: int) -> None:
     """TK-17: clocks may differ by 10 seconds, not by 60 (FAPI 2.0 §5.3.2.1)."""
     claims = {name: house.clock.now() + shift for name, shift in shifts.items()}
-    assert (await send(house, signer.assertion(house, None, **claims))).status_code == status
+    assert (await send(house, signer.assertion(house, **claims))).status_code == status
 
 
 @on_sqlite

@@ -77,6 +77,7 @@ attempts = st.builds(
     st.sampled_from([state.value for state in AttemptState]),
     st.sampled_from(SHOWS),
     handle=st.sampled_from([None, "h"]),
+    returned_code=st.sampled_from(["", "0000"]),
     why=st.sampled_from([None, *Heard, *flow.ENDINGS.values()]),
     asked_at=times,
 )
@@ -89,7 +90,8 @@ WAYS: list[tuple[str, VerificationAttempt | None, int, Step]] = [
     ("push", attempt(), NOW, Step.WAIT),
     ("qr", attempt(shows="scan"), NOW, Step.SCAN),
     ("left", attempt(shows="leave", handle=None), NOW, Step.LEAVE),
-    ("came back", attempt(shows="leave"), NOW, Step.WAIT),
+    ("left, known by its handle", attempt(shows="leave"), NOW, Step.LEAVE),
+    ("came back", attempt(shows="leave", returned_code="0000"), NOW, Step.WAIT),
     ("last second", attempt(), ENDS - 1, Step.WAIT),
     ("time over", attempt(), ENDS, Step.EXPIRED),
     ("approved", attempt("approved"), NOW, Step.APPROVED),
@@ -143,9 +145,10 @@ def test_every_page_of_a_failure_has_its_reason(row: VerificationAttempt, now: i
 
 @given(attempts, times)
 def test_what_is_worth_asking(row: VerificationAttempt, now: int) -> None:
-    """The upstream is asked about undecided attempts that it knows, never for ever, and only once
-    after their time."""
+    """The upstream is asked about undecided attempts that it knows and whose browser is not away
+    there, never for ever, and only once after their time."""
     if flow.worth_asking(row, now):
+        assert row.returned_code or row.shows != "leave"
         assert (row.state, row.handle) == (AttemptState.PENDING, "h")
         assert now < ENDS + GRACE
         assert now < ENDS or not flow.worth_asking(replace(row, asked_at=now), now)

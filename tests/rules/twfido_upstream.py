@@ -99,4 +99,7 @@ def verifier(upstream: Upstream | httpx.AsyncBaseTransport, **changes: Any) -> T
     book = Book(changes.pop("of", {}), changes.pop("named", {}))
     monotonic = changes.pop("monotonic", Stopwatch())
     transport = httpx.MockTransport(upstream) if isinstance(upstream, Upstream) else upstream
-    return TwFido(settings(**changes), Ports(transport, Numbers(), book, monotonic))
+    return TwFido(
+        settings(**changes),
+        Ports(transport, Numbers(), book, monotonic, lambda: 0, "https://id.test"),
+    )

@@ -7,20 +7,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
-from urllib.parse import urlsplit
 
 import httpx
 from starlette.applications import Starlette
 
+from idp.verify.simulated.control import Control, refuse_production
+from idp.verify.simulated.pages import Pages
+from idp.verify.simulated.phone import Face, Phone
+from idp.verify.simulated.weather import Sleep
 from idp.verify.twfido.simulator.browser import Browser
 from idp.verify.twfido.simulator.callbacks import Courier
-from idp.verify.twfido.simulator.control import Control
-from idp.verify.twfido.simulator.faults import Conditions, Sleep
-from idp.verify.twfido.simulator.grammar import is_loopback
+from idp.verify.twfido.simulator.faults import INTERFACES, Conditions, Fault
+from idp.verify.twfido.simulator.grammar import UUID
 from idp.verify.twfido.simulator.interfaces import Interfaces
-from idp.verify.twfido.simulator.pages import Pages
-from idp.verify.twfido.simulator.phone import Phone
-from idp.verify.twfido.simulator.world import SimulatedSystem, World
+from idp.verify.twfido.simulator.personas import PERSONAS
+from idp.verify.twfido.simulator.reading import MESSAGES
+from idp.verify.twfido.simulator.world import SYSACTION, SimulatedSystem, World
 
 
 def create_simulator(
@@ -35,8 +37,9 @@ def create_simulator(
 ) -> Starlette:
     """A pretend TW FidO that knows `systems`. `clock` in seconds since 1970; `sleep` makes slow
     answers slow; `transport` carries its callbacks. ValueError beside a production issuer."""
-    _refuse_production(beside_issuer)
-    world, conditions, pages = World(systems, clock), Conditions(sleep), Pages()
+    refuse_production(beside_issuer)
+    world, pages = World(systems, clock), Pages("TW FidO")
+    conditions = Conditions(Fault, INTERFACES, sleep)
     courier = Courier(world, conditions, transport)
 
     @asynccontextmanager
@@ -47,8 +50,8 @@ def create_simulator(
     rooms = (
         Interfaces(world, conditions, courier),
         Browser(world, conditions, pages, return_method),
-        Phone(world, pages, public_url.rstrip("/")),
-        Control(world, conditions, courier),
+        Phone(world, pages, public_url.rstrip("/"), face(world)),
+        Control(world, conditions, "qrid", world.register, courier.recall),
         pages,
     )
     app = Starlette(routes=[r for room in rooms for r in room.routes()], lifespan=lifespan)
@@ -56,12 +59,20 @@ def create_simulator(
     return app
 
 
-def _refuse_production(issuer: str | None) -> None:
-    # Anybody can approve anything here: beside real tokens that would be a skeleton key.
-    if issuer is None:
-        return
-    url = urlsplit(issuer)
-    if url.scheme == "https" and not is_loopback(url.hostname or ""):
-        raise ValueError(
-            f"the TW FidO simulator does not run beside the production issuer {issuer}"
-        )
+def face(world: World) -> Face:
+    """The app of TW FidO. What a QR code carries is the bridge's template: only the qrid in it
+    counts."""
+
+    def scanned(content: str) -> str | None:
+        qrid = UUID.search(content)
+        return qrid[0] if qrid else None
+
+    return Face(
+        action=lambda _: SYSACTION,
+        scanned=scanned,
+        kind=lambda t: ("QR Code", "") if t.interface == "FEXCH-01" else ("推播", "Push"),
+        people=PERSONAS.values,
+        systems=lambda: [(s.name, s.syscode) for s in world.systems.values()],
+        malformed=("9003", MESSAGES["9003"]),
+        unknown=("2002", "查無此交易"),
+    )

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from idp.verify.simulated.numbers import masked, typed_pid, valid_pid
+from idp.verify.simulated.pages import Pages
+from idp.verify.simulated.weather import spoil
 from idp.verify.twfido.simulator import reading
-from idp.verify.twfido.simulator.faults import Conditions, seal, spoil
-from idp.verify.twfido.simulator.grammar import masked, typed_pid, valid_pid
-from idp.verify.twfido.simulator.pages import Pages
+from idp.verify.twfido.simulator.faults import Conditions, seal
 from idp.verify.twfido.simulator.personas import PERSONAS, Outcome, persona
 from idp.verify.twfido.simulator.reading import DONGLE, MESSAGES, WEB, Interface, Refused
 from idp.verify.twfido.simulator.world import LIFETIME, Transaction, World
@@ -66,7 +67,7 @@ class Browser:
         seconds = max(0, min(LIFETIME - 1, math.ceil(left)))
         return self._pages.show(
             "web.html" if transaction.interface == WEB.name else "dongle.html",
-            qrid=transaction.qrid,
+            handle=transaction.qrid,
             sysname=transaction.system.name,
             pid=masked(transaction.pid),
             personas=PERSONAS.values(),
@@ -126,4 +127,6 @@ class Browser:
         if self._return_method == "get":
             joint = "&" if "?" in url else "?"
             return RedirectResponse(f"{url}{joint}{urlencode(fields)}", 303)
-        return self._pages.show("return.html", url=url, fields=fields, rcode=rcode)
+        return self._pages.show(
+            "return.html", url=url, fields=fields, rcode=rcode, msg=fields["msg"]
+        )

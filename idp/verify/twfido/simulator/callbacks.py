@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from idp.verify.twfido.simulator.faults import Conditions, seal, to_json
+from idp.verify.simulated.weather import to_json
+from idp.verify.twfido.simulator.faults import Conditions, seal
 from idp.verify.twfido.simulator.reading import MESSAGES
 from idp.verify.twfido.simulator.world import Transaction, World
 
@@ -33,9 +34,8 @@ class Courier:
 
     async def announce(self, transaction: Transaction) -> None:
         """Before the opening answer, for the persona whose callback overtakes it."""
-        if transaction.interface == "FEXCH-01":
-            for _ in range(transaction.persona.callbacks_before):
-                await self._send(transaction, "0000")
+        if transaction.interface == "FEXCH-01" and transaction.persona.early:
+            await self._send(transaction, "0000")
 
     def decided(self, transaction: Transaction) -> None:
         # Not before the opening answer has left: only `announce` may overtake it.
@@ -86,7 +86,7 @@ class Courier:
         self._world.settle(transaction)
 
     async def _deliver(self, transaction: Transaction) -> None:
-        for _ in range(transaction.persona.callbacks_after):
+        for _ in range(2 if transaction.persona.early else 1):
             await self._send(transaction, self._world.result(transaction))
 
     async def _send(self, transaction: Transaction, rcode: str) -> None:

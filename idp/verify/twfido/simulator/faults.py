@@ -1,15 +1,11 @@
-"""Lies and accidents on demand: what can be made to go wrong, per interface."""
+"""Lies on demand: the accidents that every service has, and fields that are not true."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from starlette.responses import Response, StreamingResponse
-
+from idp.verify.simulated import weather
 from idp.verify.twfido.simulator.checksum import checksum
 from idp.verify.twfido.simulator.personas import OTHER_PERSON
 
@@ -17,81 +13,18 @@ INTERFACES = (
     *("FWEB-01", "CTAP-01", "FEXCH-01", "FEXCH-02", "FATH-01", "FATH-02"),
     *("REG-01", "QUE-01", "QUE-02"),
 )
-EVERYWHERE = "*"
-HUGE = 10 * 1024 * 1024
-_CHUNK = 64 * 1024
-_GARBAGE = "<!doctype html><title>502</title><p>系統維護中 Bad gateway"
-Sleep = Callable[[float], Awaitable[None]]
 
 
-class Fault(BaseModel):
-    """Combinable. `status`: HTTP status; `garbage`: HTML for JSON; `cut`: half the JSON; `huge`:
-    10 MiB; `hang`: seconds; the others falsify a field. `every` nth call only."""
+class Fault(weather.Fault):
+    """Beside the accidents: each of these falsifies a field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    status: int | None = Field(None, ge=200, le=599)
-    garbage: bool = False
-    cut: bool = False
-    huge: bool = False
-    hang: float = Field(0, ge=0, le=3600)
     bad_checksum: bool = False
     wrong_transeq: bool = False
     other_pid: bool = False
-    every: int = Field(1, ge=1)
 
 
+Conditions = weather.Conditions[Fault]
 NO_FAULT = Fault()
-
-
-def _shorthand(value: object) -> object:
-    """503 for {"status": 503}, "cut" for {"cut": true}."""
-    if isinstance(value, int):
-        return {"status": value}
-    return {value: True} if isinstance(value, str) else value
-
-
-class State(BaseModel):
-    """What `/control` reads and writes: `clock_offset` and `latency` in seconds, `faults` by
-    interface ("FATH-02", or "*" for all)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    clock_offset: float = Field(0, allow_inf_nan=False, ge=-(10**9), le=10**9)
-    latency: float = Field(0, ge=0, le=3600)
-    faults: dict[str, Annotated[Fault, BeforeValidator(_shorthand)]] = {}
-
-
-class Conditions:
-    """The weather in which every interface answers. `sleep` is handed in."""
-
-    def __init__(self, sleep: Sleep) -> None:
-        self.sleep = sleep
-        self.reset()
-
-    def reset(self) -> None:
-        self.latency = 0.0
-        self.set_faults({})
-
-    def set_faults(self, faults: Mapping[str, Fault]) -> None:
-        """ValueError for an interface that there is not. Counting starts again."""
-        unknown = set(faults) - {*INTERFACES, EVERYWHERE}
-        if unknown:
-            raise ValueError(f"no such interface: {', '.join(sorted(unknown))}")
-        self.faults = dict(faults)
-        self._calls: Counter[str] = Counter()
-
-    def strike(self, interface: str) -> Fault:
-        """The fault that befalls this call."""
-        fault = self.faults.get(interface) or self.faults.get(EVERYWHERE)
-        if fault is None:
-            return NO_FAULT
-        self._calls[interface] += 1
-        return NO_FAULT if self._calls[interface] % fault.every else fault
-
-    async def pause(self, seconds: float) -> None:
-        if seconds + self.latency > 0:
-            await self.sleep(seconds + self.latency)
 
 
 def seal(
@@ -109,27 +42,3 @@ def seal(
     if fault.bad_checksum and value:
         value = f"{int(value, 16) ^ 1:016X}"
     return {**sealed, "chksum": value}
-
-
-def spoil(body: bytes, media_type: str, fault: Fault) -> Response:
-    """The HTTP answer, as damaged as the fault demands."""
-    status = fault.status or 200
-    if status in (204, 304):  # HTTP gives them no body
-        return Response(status_code=status)
-    if fault.huge:
-        # No Content-Length: a reader must count what it reads.
-        return StreamingResponse(_padded(body), status, media_type=media_type)
-    if fault.garbage:
-        return Response(_GARBAGE, status, media_type="text/html")
-    return Response(body[: len(body) // 2] if fault.cut else body, status, media_type=media_type)
-
-
-async def _padded(body: bytes) -> AsyncIterator[bytes]:
-    """White space after it: still the same JSON, only too much of it."""
-    yield body
-    for _ in range(HUGE // _CHUNK):
-        yield b" " * _CHUNK
-
-
-def to_json(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()

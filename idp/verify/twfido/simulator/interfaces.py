@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from idp.verify.simulated.weather import spoil, to_json
 from idp.verify.twfido.simulator import reading, records
 from idp.verify.twfido.simulator.callbacks import Courier
-from idp.verify.twfido.simulator.faults import Conditions, seal, spoil, to_json
+from idp.verify.twfido.simulator.faults import Conditions, seal
 from idp.verify.twfido.simulator.personas import persona
 from idp.verify.twfido.simulator.reading import MESSAGES, Call, Interface, Refused
 from idp.verify.twfido.simulator.world import SYSACTION, SimulatedSystem, Transaction, World
@@ -57,7 +58,7 @@ def open_for(interface: str) -> Decide:
 def result(world: World, call: Call) -> Reply:
     """FATH-02 answers for the qrid of every method; the pid only with a success."""
     qrid = call.fields["qrid"]
-    transaction = world.find(qrid, call.system.syscode)
+    transaction = world.of_system(qrid, call.system.syscode)
     rcode = "2002" if transaction is None else world.poll(transaction)
     pid = transaction.named if transaction and rcode == "0000" else ""
     world.record(

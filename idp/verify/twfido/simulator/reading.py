@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from idp.verify.simulated import bodies
 from idp.verify.twfido.simulator.checksum import checksum, same
 from idp.verify.twfido.simulator.grammar import well_formed
 from idp.verify.twfido.simulator.world import SimulatedSystem, World
 
-MAX_BODY = 64 * 1024
 MESSAGES = {
     "0000": "成功",
     "1002": "失敗：查無此系統代碼",
@@ -79,45 +77,12 @@ class Refused(Exception):
     tran_seq: str = ""
 
 
-async def read_body(request: Request) -> bytes:
-    """Refused (9003) over 64 KiB."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Refused("9003")
-    return bytes(body)
-
-
 async def read_fields(request: Request) -> dict[str, str]:
-    """The query of a GET, else JSON or a form. Refused (9003) if it is none of them."""
-    if request.method == "GET":
-        return _pairs(request.url.query)
-    body = await read_body(request)
+    """Refused (9003) if they cannot be read."""
     try:
-        if _media_type(request) == "application/x-www-form-urlencoded":
-            return _pairs(body.decode())
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
+        return await bodies.read_fields(request)
+    except bodies.Unreadable:
         raise Refused("9003") from None
-    if not isinstance(fields, dict):
-        raise Refused("9003")
-    return {name: value for name, value in fields.items() if isinstance(value, str)}
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _pairs(text: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=50)
-    except ValueError:
-        raise Refused("9003") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):  # the same field twice: two readers, two meanings
-        raise Refused("9003")
-    return fields
 
 
 def read_call(world: World, interface: Interface, fields: Mapping[str, str]) -> Call:

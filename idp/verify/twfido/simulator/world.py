@@ -4,26 +4,20 @@ in and can be shifted. Time decides lazily: whoever looks at a transaction settl
 from __future__ import annotations
 
 import uuid
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from idp.verify.simulated import world
+from idp.verify.simulated.world import MEMORY
 from idp.verify.twfido.simulator.checksum import checksum
 from idp.verify.twfido.simulator.grammar import well_formed
-from idp.verify.twfido.simulator.personas import (
-    ANYBODY,
-    OTHER_PERSON,
-    Outcome,
-    Persona,
-    persona,
-)
+from idp.verify.twfido.simulator.personas import PERSONAS, Outcome
 
 LIFETIME = 180  # seconds in which a person can decide
-MEMORY = 3600  # seconds after which a transaction and a tranSeq are forgotten
-LEDGER_ROWS = 100_000
-TRANSACTIONS = 100_000
-TRANSEQS = 200_000  # per system
+TRANSEQS = 200_000  # per system, for an hour
+MAX_SYSTEMS = 10_000
 BY_PHONE = ("FEXCH-01", "FATH-01")
 SYSACTION = "您是否正在嘗試登入"
 
@@ -71,72 +65,44 @@ class LedgerRow:
     result: str
 
 
-@dataclass(slots=True)
-class Transaction:
-    """`pid` is the number it was opened with ("" for FWEB-01), `person` who decided."""
-
-    qrid: str
+@dataclass(slots=True, kw_only=True)
+class Transaction(world.Transaction):
     system: SimulatedSystem
-    interface: str
     tranSeq: str
-    pid: str
-    opened: float
-    outcome: Outcome = Outcome.PENDING
-    person: str = ""
-    waits: int = 0
-    answered: bool = False  # the opening answer has left
 
     @property
-    def persona(self) -> Persona:
-        return persona(self.person or self.pid)
-
-    @property
-    def acts_alone(self) -> Persona:
-        """The persona that decides without a click; behind a browser page there is none."""
-        return persona(self.pid) if self.interface in BY_PHONE else ANYBODY
-
-    @property
-    def named(self) -> str:
-        """Whom the result names."""
-        return OTHER_PERSON if self.persona.names_other else self.person or self.pid
+    def qrid(self) -> str:
+        return self.handle
 
 
-_POLLED = {
-    Outcome.PENDING: "2001",
-    Outcome.APPROVED: "0000",
-    Outcome.DENIED: "9004",
-    Outcome.FAILED: "2002",
-    Outcome.BROKEN: "9999",
-    Outcome.EXPIRED: "2003",
-}
-
-
-class World:
-    """`decided` is called once for each transaction that somebody or time has decided."""
+class World(world.World[Transaction]):
+    codes: ClassVar = {
+        Outcome.PENDING: "2001",
+        Outcome.APPROVED: "0000",
+        Outcome.DENIED: "9004",
+        Outcome.FAILED: "2002",
+        Outcome.BROKEN: "9999",
+        Outcome.EXPIRED: "2003",
+    }
 
     def __init__(self, systems: Sequence[SimulatedSystem], clock: Callable[[], float]) -> None:
-        self._clock = clock
         self._first_systems = {system.syscode: system for system in systems}
         if len(self._first_systems) != len(systems):
             raise ValueError("two simulated systems have the same syscode")
-        self.decided: Callable[[Transaction], None] = lambda _: None
-        self.reset()
+        super().__init__(clock)
 
     def reset(self) -> None:
-        """As on the first day."""
+        super().reset()
         self.systems = dict(self._first_systems)
-        self.clock_offset = 0.0
-        self.transactions: dict[str, Transaction] = {}
-        self._rows: deque[LedgerRow] = deque(maxlen=LEDGER_ROWS)
         self._used: dict[str, dict[str, float]] = {}
 
-    @property
-    def ledger(self) -> list[LedgerRow]:
-        """Oldest first."""
-        return list(self._rows)
-
-    def now(self) -> float:
-        return self._clock() + self.clock_offset
+    def register(self, described: dict[str, Any]) -> dict[str, str]:
+        """A known syscode gets its new key and addresses. ValueError, TypeError."""
+        system = SimulatedSystem(**described)
+        if len(self.systems) >= MAX_SYSTEMS and system.syscode not in self.systems:
+            raise ValueError(f"at most {MAX_SYSTEMS} systems")
+        self.systems[system.syscode] = system
+        return {"syscode": system.syscode}
 
     def use(self, syscode: str, tran_seq: str) -> bool:
         """Spend a tranSeq; False if the system has used it before (within the last hour)."""
@@ -150,78 +116,32 @@ class World:
         return True
 
     def open(self, interface: str, system: SimulatedSystem, tran_seq: str, pid: str) -> Transaction:
-        self._forget()
-        transaction = Transaction(
-            str(uuid.uuid4()), system, interface, tran_seq, pid, opened=self.now()
+        opened = Transaction(
+            handle=str(uuid.uuid4()),
+            interface=interface,
+            name=system.name,
+            pid=pid,
+            opened=self.now(),
+            lifetime=LIFETIME,
+            by_phone=interface in BY_PHONE,
+            people=PERSONAS,
+            system=system,
+            tranSeq=tran_seq,
         )
-        self.transactions[transaction.qrid] = transaction
-        self._record(transaction, "opened", "0000")
-        return transaction
+        return self.keep(opened, "0000")
 
-    def find(self, qrid: str, syscode: str | None = None) -> Transaction | None:
+    def of_system(self, qrid: str, syscode: str) -> Transaction | None:
         """The transaction as it stands now, if it belongs to `syscode`."""
-        transaction = self.transactions.get(qrid)
-        if transaction is None or syscode not in (None, transaction.system.syscode):
-            return None
-        self.settle(transaction)
-        return transaction
-
-    def pending(self, pid: str) -> list[Transaction]:
-        """What this person's phone shows, newest first."""
-        mine = [
-            t
-            for t in reversed(self.transactions.values())
-            if t.pid == pid and t.interface in BY_PHONE
-        ]
-        for transaction in mine:
-            self.settle(transaction)
-        return [t for t in mine if t.outcome is Outcome.PENDING]
-
-    def settle(self, transaction: Transaction) -> None:
-        """Let time and the persona decide what they have decided by now."""
-        if transaction.outcome is not Outcome.PENDING:
-            return
-        age, alone = self.now() - transaction.opened, transaction.acts_alone
-        if alone.decides is not None and age >= alone.after:
-            self._decide(transaction, alone.decides, transaction.pid)
-        elif age >= LIFETIME:
-            self._decide(transaction, Outcome.EXPIRED, transaction.pid)
-
-    def settle_all(self) -> None:
-        for transaction in list(self.transactions.values()):
-            self.settle(transaction)
-
-    def approve(self, qrid: str, pid: str | None = None) -> None:
-        """Approve by hand. `pid` overrides who does; FWEB-01 needs it. The caller may thereby
-        let a stranger approve: that is a test's power, the phone page has it not.
-        LookupError: unknown qrid; ValueError: no longer pending, or nobody to approve."""
-        self.decide(qrid, Outcome.APPROVED, pid)
-
-    def deny(self, qrid: str) -> None:
-        """Deny by hand. Raises as `approve`."""
-        self.decide(qrid, Outcome.DENIED)
-
-    def decide(self, qrid: str, outcome: Outcome, pid: str | None = None) -> None:
         transaction = self.find(qrid)
-        if transaction is None:
-            raise LookupError(f"no transaction {qrid}")
-        if transaction.outcome is not Outcome.PENDING:
-            raise ValueError(f"{qrid} is already {transaction.outcome}")
-        person = transaction.pid if pid is None else pid
-        if outcome is Outcome.APPROVED and not well_formed("pid", person):
-            raise ValueError("a valid pid is needed: who approves?")
-        self._decide(transaction, outcome, person)
+        mine = transaction is not None and transaction.system.syscode == syscode
+        return transaction if mine else None
 
     def poll(self, transaction: Transaction) -> str:
         """What FATH-02 says now; 9000 wears off by being asked."""
         if transaction.outcome is Outcome.APPROVED and transaction.waits > 0:
             transaction.waits -= 1
             return "9000"
-        return _POLLED[transaction.outcome]
-
-    def result(self, transaction: Transaction) -> str:
-        """The rcode of the decision."""
-        return _POLLED[transaction.outcome]
+        return self.result(transaction)
 
     def record(
         self,
@@ -235,30 +155,15 @@ class World:
         result: str = "",
     ) -> None:
         row = LedgerRow(self.now(), event, interface, syscode, qrid, tran_seq, pid, result)
-        self._rows.append(row)
+        self.rows.append(row)
 
-    def _decide(self, transaction: Transaction, outcome: Outcome, person: str) -> None:
-        transaction.outcome, transaction.person = outcome, person
-        transaction.waits = transaction.persona.waits
-        self._record(transaction, outcome.value, _POLLED[outcome])
-        self.decided(transaction)
-
-    def _record(self, t: Transaction, event: str, result: str) -> None:
+    def note(self, transaction: Transaction, event: str, result: str) -> None:
         self.record(
             event,
-            t.interface,
-            syscode=t.system.syscode,
-            qrid=t.qrid,
-            tran_seq=t.tranSeq,
-            pid=t.person or t.pid,
+            transaction.interface,
+            syscode=transaction.system.syscode,
+            qrid=transaction.qrid,
+            tran_seq=transaction.tranSeq,
+            pid=transaction.person or transaction.pid,
             result=result,
         )
-
-    def _forget(self) -> None:
-        horizon = self.now() - MEMORY
-        while self.transactions:
-            oldest = next(iter(self.transactions.values()))
-            if oldest.opened >= horizon and len(self.transactions) < TRANSACTIONS:
-                return
-            self.settle(oldest)
-            del self.transactions[oldest.qrid]

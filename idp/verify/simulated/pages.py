@@ -22,17 +22,20 @@ STATIC = {"simulator.css": "text/css", "simulator.js": "text/javascript"}
 
 def templates_folder() -> Path:
     """In an installed package beside the code, in the repository at its top."""
-    package = Path(__file__).resolve().parents[3]
+    package = Path(__file__).resolve().parents[2]
     installed = package / "_templates" / "simulator"
     return installed if installed.is_dir() else package.parent / "templates" / "simulator"
 
 
 class Pages:
-    def __init__(self) -> None:
+    """`service` is what the pretend service is called."""
+
+    def __init__(self, service: str) -> None:
         self._folder = templates_folder()
         self._templates = Environment(
             loader=FileSystemLoader(self._folder), autoescape=True, undefined=StrictUndefined
         )
+        self._templates.globals["service"] = service
 
     def show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         html = self._templates.get_template(template).render(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp.verify.twfido.breaker import Breaker
+from idp.verify.breaker import Breaker
 
 
 def opened_at(now: float) -> Breaker:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from idp.verify.twfido.simulator import reading
-from idp.verify.twfido.simulator.grammar import UUID, typed_pid, valid_pid
-from idp.verify.twfido.simulator.pages import Pages
-from idp.verify.twfido.simulator.personas import ANYBODY, PERSONAS, Outcome
-from idp.verify.twfido.simulator.reading import MESSAGES, Refused
-from idp.verify.twfido.simulator.world import BY_PHONE, SYSACTION, Transaction, World
+from idp.verify.simulated.bodies import Unreadable, read_fields
+from idp.verify.simulated.numbers import typed_pid, valid_pid
+from idp.verify.simulated.pages import Pages
+from idp.verify.simulated.people import ANYBODY, Outcome, Persona
+from idp.verify.simulated.world import Transaction, World
 
 # In two languages, as all that the simulator says.
 _DONE = {
@@ -26,25 +28,41 @@ _BAD_QR = ("這個 QR Code 不正確，或請求已經結束。", "A wrong QR co
 _NOT_YOURS = ("這個請求是給另一位使用者的。", "This request is for somebody else.")
 
 
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What the app of one service shows and reads. `action`: the words above the name; `scanned`:
+    the handle in a QR code, or None; `kind`: how a request arrived; `malformed` and `unknown`: a
+    code and its words; `systems`: name and id of everybody who is connected."""
+
+    action: Callable[[Transaction], str]
+    scanned: Callable[[str], str | None]
+    kind: Callable[[Transaction], tuple[str, str]]
+    people: Callable[[], Collection[Persona]]
+    systems: Callable[[], Collection[tuple[str, str]]]
+    malformed: tuple[str, str]
+    unknown: tuple[str, str]
+
+
 class Phone:
-    def __init__(self, world: World, pages: Pages, public_url: str) -> None:
+    def __init__(self, world: World[Any], pages: Pages, public_url: str, face: Face) -> None:
         self._world = world
         self._pages = pages
         self._public_url = public_url
+        self._face = face
 
     def routes(self) -> list[Route]:
         return [
             Route("/", self._front),
             Route("/phone", self._phone),
-            Route("/phone/{qrid}", self._decide, methods=["POST"]),
+            Route("/phone/{handle}", self._decide, methods=["POST"]),
         ]
 
     async def _front(self, _: Request) -> Response:
         return self._pages.show(
             "front.html",
-            personas=PERSONAS.values(),
+            personas=self._face.people(),
             anybody=ANYBODY,
-            systems=self._world.systems.values(),
+            systems=self._face.systems(),
             public_url=self._public_url,
         )
 
@@ -59,8 +77,7 @@ class Phone:
             qr=qr,
             problem=problem,
             done=_DONE.get(request.query_params.get("done", "")),
-            requests=requests,
-            sysaction=SYSACTION,
+            requests=[(t, self._face.action(t), self._face.kind(t)) for t in requests],
         )
 
     def _shown(self, pid: str, qr: str) -> tuple[tuple[str, str] | None, list[Transaction]]:
@@ -69,10 +86,9 @@ class Phone:
             return _BAD_PID, []
         if not qr:
             return None, self._world.pending(pid) if pid else []
-        # The content of a QR code is the bridge's template; only the qrid in it counts.
-        qrid = UUID.search(qr)
-        found = self._world.find(qrid[0]) if qrid else None
-        if found is None or found.interface not in BY_PHONE or found.outcome != Outcome.PENDING:
+        handle = self._face.scanned(qr)
+        found = self._world.find(handle) if handle else None
+        if found is None or not found.by_phone or found.outcome != Outcome.PENDING:
             return _BAD_QR, []
         # An attacker shows a code that was opened for himself: this phone is not his.
         if pid and found.pid != pid:
@@ -80,20 +96,20 @@ class Phone:
         return None, [found]
 
     async def _decide(self, request: Request) -> Response:
-        qrid = request.path_params["qrid"]
+        handle = request.path_params["handle"]
         try:
-            fields = await reading.read_fields(request)
-        except Refused as refused:
-            return self._pages.problem(refused.rcode, MESSAGES[refused.rcode])
-        transaction = self._world.find(qrid)
+            fields = await read_fields(request)
+        except Unreadable:
+            return self._pages.problem(*self._face.malformed)
+        transaction = self._world.find(handle)
         pid, decision = fields.get("pid", ""), fields.get("decision", "")
         if transaction is None or not pid or transaction.pid != pid:
-            return self._pages.problem("2002", "查無此交易", 404)
+            return self._pages.problem(*self._face.unknown, 404)
         outcome = {"approve": Outcome.APPROVED, "deny": Outcome.DENIED}.get(decision)
         if outcome is None:
-            return self._pages.problem("9003", MESSAGES["9003"])
+            return self._pages.problem(*self._face.malformed)
         try:
-            self._world.decide(qrid, outcome)
+            self._world.decide(handle, outcome)
         except ValueError:
             decision = "late"
         return RedirectResponse(f"/phone?{urlencode({'pid': pid, 'done': decision})}", 303)

@@ -13,13 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from idp.verify.twfido.simulator.callbacks import Courier
-from idp.verify.twfido.simulator.faults import Conditions, State
-from idp.verify.twfido.simulator.grammar import is_loopback
-from idp.verify.twfido.simulator.reading import Refused, read_body
-from idp.verify.twfido.simulator.world import SimulatedSystem, World
+from idp.verify.simulated.bodies import Unreadable, media_type, read_body
+from idp.verify.simulated.numbers import is_loopback
+from idp.verify.simulated.weather import Conditions, State
+from idp.verify.simulated.world import World
 
-MAX_SYSTEMS = 10_000
 Endpoint = Callable[[Request], Awaitable[Response]]
 Act = Callable[[dict[str, Any]], Response]
 
@@ -51,18 +49,40 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
+def refuse_production(issuer: str | None) -> None:
+    """ValueError beside an issuer that real people use: anybody can approve anything here, so
+    beside real tokens that would be a skeleton key."""
+    if issuer is None:
+        return
+    url = urlsplit(issuer)
+    if url.scheme == "https" and not is_loopback(url.hostname or ""):
+        raise ValueError(f"a simulator does not run beside the production issuer {issuer}")
+
+
 class Control:
-    def __init__(self, world: World, conditions: Conditions, courier: Courier) -> None:
+    """`handle` is what the service calls a transaction's id; `register` describes one more
+    connected system (ValueError, TypeError); `recall` drops what is under way."""
+
+    def __init__(
+        self,
+        world: World[Any],
+        conditions: Conditions[Any],
+        handle: str,
+        register: Callable[[dict[str, Any]], dict[str, str]],
+        recall: Callable[[], None] = lambda: None,
+    ) -> None:
         self._world = world
         self._conditions = conditions
-        self._courier = courier
+        self._handle = handle
+        self._register = register
+        self._recall = recall
 
     def routes(self) -> list[Route]:
         posts: dict[str, Act] = {
             "/control": self._set,
             "/control/approve": self._approve,
             "/control/deny": self._deny,
-            "/control/systems": self._register,
+            "/control/systems": self._add,
             "/control/reset": self._reset,
         }
         return [
@@ -76,20 +96,19 @@ class Control:
 
     def _post(self, act: Act) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if media_type != "application/json":
+            if media_type(request) != "application/json":
                 return _refusal(415, "application/json only")
             try:
                 return act(_object(await read_body(request)))
-            except Refused:
+            except Unreadable:
                 return _refusal(413, "too large")
             except (ValueError, TypeError) as error:
                 return _refusal(400, str(error))
 
         return endpoint
 
-    def _state(self) -> State:
-        return State(
+    def _state(self) -> State[Any]:
+        return self._conditions.state(
             clock_offset=self._world.clock_offset,
             latency=self._conditions.latency,
             faults=dict(self._conditions.faults),
@@ -108,7 +127,7 @@ class Control:
 
     def _set(self, body: dict[str, Any]) -> Response:
         """What is not named stays as it was; nothing changes if anything is wrong."""
-        wanted = State.model_validate(body)
+        wanted = self._conditions.state.model_validate(body)
         if "faults" in body:
             self._conditions.set_faults(wanted.faults)
         if "latency" in body:
@@ -119,31 +138,27 @@ class Control:
         return self._shown()
 
     def _approve(self, body: dict[str, Any]) -> Response:
-        return self._decide(body, lambda qrid: self._world.approve(qrid, body.get("pid")))
+        return self._decide(body, lambda handle: self._world.approve(handle, body.get("pid")))
 
     def _deny(self, body: dict[str, Any]) -> Response:
         return self._decide(body, self._world.deny)
 
     def _decide(self, body: dict[str, Any], decide: Callable[[str], None]) -> Response:
-        qrid = str(body.get("qrid"))
+        handle = str(body.get(self._handle))
         try:
-            decide(qrid)
+            decide(handle)
         except LookupError as error:
             return _refusal(404, str(error.args[0]))
         except ValueError as error:
             return _refusal(409, str(error))
-        return JSONResponse({"qrid": qrid, "outcome": self._world.transactions[qrid].outcome})
+        outcome = self._world.transactions[handle].outcome
+        return JSONResponse({self._handle: handle, "outcome": outcome})
 
-    def _register(self, body: dict[str, Any]) -> Response:
-        """A known syscode gets its new key and addresses."""
-        system = SimulatedSystem(**body)
-        if len(self._world.systems) >= MAX_SYSTEMS and system.syscode not in self._world.systems:
-            raise ValueError(f"at most {MAX_SYSTEMS} systems")
-        self._world.systems[system.syscode] = system
-        return JSONResponse({"syscode": system.syscode}, 201)
+    def _add(self, body: dict[str, Any]) -> Response:
+        return JSONResponse(self._register(body), 201)
 
     def _reset(self, _: dict[str, Any]) -> Response:
-        self._courier.recall()
+        self._recall()
         self._conditions.reset()
         self._world.reset()
         return self._shown()

@@ -1,0 +1,263 @@
+"""What a hostile client, visitor or holder of somebody's token tries; and what it costs us."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+from sqlalchemy import update
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+
+from idp.kernel import stored
+from idp.kernel.tables import authorizations, clients, logins
+from idp.registry.metadata import ClientMetadata
+from idp.registry.registration import Registration
+from tests.actors import Browser, Service, log_in, verify
+from tests.asking import (
+    ALICE,
+    SQLITE,
+    another,
+    is_sent_back,
+    logged_in,
+    open_authorization,
+    rows,
+)
+from tests.deeds import allow, refused
+from tests.house import CALLBACK, HOME, Registered, TestHouse
+from tests.logins import rung
+
+pytestmark = SQLITE
+
+
+# ── what an operator takes away is gone ─────────────────────────────────────────────────────────
+
+
+async def take(service: Service, *scopes: str) -> None:
+    """The operator leaves the client these scopes."""
+    house, client_id = service.house, service.registered.id
+    known = await house.house.clients.find(client_id)
+    assert known
+    fields = known.metadata.model_dump() | {"scopes": scopes}
+    await house.registrar.update(client_id, Registration.model_validate(fields))
+
+
+async def test_a_scope_that_was_taken_away(house: TestHouse, service: Service) -> None:
+    """Neither refresh, nor userinfo, nor introspection, nor the ID token gives it any more."""
+    tokens = await (await allow(service, scope="openid profile twid")).tokens()
+    before = (await service.userinfo(tokens["access_token"])).json()
+    assert before["twid"] == ALICE
+    await take(service, "openid", "profile")
+    told = (await service.userinfo(tokens["access_token"])).json()
+    assert "twid" not in told and told["twid_masked"]
+    form = {"token": tokens["access_token"]}
+    answer = await service.http.post("/introspect", data=form, auth=service.auth())
+    assert answer.json()["scope"] == "openid profile"
+    again = (await service.refresh(tokens["refresh_token"])).json()
+    assert again["scope"] == "openid profile"
+    assert "twid" not in await service.verified(again["id_token"])
+    assert "twid" not in (await service.userinfo(again["access_token"])).json()
+
+
+async def test_a_claim_asked_for_by_itself(house: TestHouse, browser: Browser) -> None:
+    """It goes with its scope."""
+    service = await another(house, "asker", scopes=("openid", "twid"))
+    wish = json.dumps({"userinfo": {"twid": None}})
+    tokens = (
+        await service.redeem(await log_in(browser, service, scope="openid", claims=wish))
+    ).json()
+    assert (await service.userinfo(tokens["access_token"])).json()["twid"] == ALICE
+    await take(service, "openid")
+    assert "twid" not in (await service.userinfo(tokens["access_token"])).json()
+
+
+async def test_openid_taken_away(service: Service) -> None:
+    """Without it nothing about the person is released."""
+    tokens = await (await allow(service)).tokens()
+    await without_openid(service)
+    refused(await service.userinfo(tokens["access_token"]), 403, "insufficient_scope")
+
+
+async def without_openid(service: Service) -> None:
+    """A row of today's store that no registration allows any more."""
+    client = await service.house.house.clients.find(service.registered.id)
+    assert client
+    metadata = client.metadata.model_copy(update={"scopes": ("profile",)})
+    change = update(clients).values(metadata=stored.dump(ClientMetadata(**metadata.model_dump())))
+    await service.house.services.database.run(change)
+    service.house.house.clients.forget()
+
+
+async def test_taken_away_while_the_person_decides(
+    house: TestHouse, browser: Browser, service: Service
+) -> None:
+    """The consent page is already open: what is granted is what the client may have now."""
+    await log_in(browser, service, scope="openid")
+    await browser.open(service.url(scope="openid profile email"))
+    await take(service, "openid", "profile")
+    page = await browser.press("allow")
+    answer = await service.redeem(page)
+    assert answer.json()["scope"] == "openid profile"
+
+
+async def test_offline_access_taken_away(house: TestHouse, service: Service) -> None:
+    """The grant ends with its session again (OIDC Core §11)."""
+    browser = await logged_in(house, service)
+    await browser.open(service.url(scope="openid offline_access"))
+    tokens = (await service.redeem(await browser.press("allow"))).json()
+    hint = {"id_token_hint": tokens["id_token"]}
+    await browser.open("/logout?" + urlencode(hint))
+    assert (await service.refresh(tokens["refresh_token"])).status_code == 200
+    await take(service, "openid", "profile")
+    refused(await service.refresh(tokens["refresh_token"]), 400, "invalid_grant")
+
+
+async def test_an_address_taken_away(house: TestHouse, browser: Browser, service: Service) -> None:
+    """A redirect URI that is not registered any more gets no answer, not even an error."""
+    await browser.open(service.url())
+    authorization = await open_authorization(house)
+    known = service.registered.client.metadata.model_dump()
+    fields = known | {"redirect_uris": ("https://service.test/new",)}
+    await house.registrar.update("service", Registration.model_validate(fields))
+    for path in (f"/authorize/{authorization}", f"/authorize/{authorization}/cancelled"):
+        page = await browser.open(path)
+        assert (page.status, page.url) == (400, f"https://id.test{path}")
+
+
+async def test_apps_do_not_share_people(house: TestHouse) -> None:
+    """Every app has http://127.0.0.1: it makes no sector, so two of them see two subjects."""
+    subjects = set()
+    for name in ("one", "two"):
+        registered = await house.register(
+            name,
+            token_endpoint_auth_method="none",
+            application_type="native",
+            redirect_uris=("http://127.0.0.1/callback", "com.example.app:/cb"),
+        )
+        assert registered.client.metadata.sector == name
+        service = Service(house, registered, "http://127.0.0.1/callback")
+        tokens = await (await allow(service)).tokens()
+        subjects.add((await service.verified(tokens["id_token"]))["sub"])
+    assert len(subjects) == 2
+    shared = await house.register("web", redirect_uris=("http://localhost/cb", "https://a.test/cb"))
+    assert shared.client.metadata.sector == "a.test"
+
+
+# ── secrets in addresses, tokens of others ──────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
+@pytest.mark.parametrize(
+    "name", ["client_secret", "client_assertion", "code", "refresh_token", "token", "code_verifier"]
+)
+async def test_secrets_in_the_query(house: TestHouse, path: str, name: str) -> None:
+    """RFC 6749 §2.3.1: refused, so that whoever does it notices before the logs are read."""
+    registered = await house.register_program(client_id="bus")
+    form = {"grant_type": "client_credentials", "token": "x"}
+    auth = ("bus", registered.secret or "")
+    http = house.http()
+    answer = await http.post(f"{path}?{name}=x", data=form, auth=auth)
+    refused(answer, 400, "invalid_request")
+    assert name in answer.json()["error_description"]
+    assert (await http.post(f"{path}?tenant=x", data=form, auth=auth)).status_code == 200
+
+
+async def test_a_spent_code_again_and_again(service: Service) -> None:
+    """The first replay ends the family and is audited; three hundred more are not written."""
+    deed = await allow(service)
+    await deed.tokens()
+    for _ in range(30):
+        refused(await service.redeem(deed.code), 400, "invalid_grant")
+    assert len(await service.house.events("token.code_reused")) == 1
+    assert await deed.revoked()
+
+
+async def test_a_refresh_token_of_another_client(service: Service) -> None:
+    """It leaves a trace: somebody has a token that was not given to them."""
+    deed = await allow(service)
+    tokens = await deed.tokens()
+    other = Service(deed.house, await deed.house.register("other"))
+    refused(await other.refresh(tokens["refresh_token"]), 400, "invalid_grant")
+    (event,) = await deed.house.events("token.refresh_of_another")
+    assert (event["client_id"], event["person_id"]) == ("other", deed.person_id)
+    assert (await service.refresh(tokens["refresh_token"])).status_code == 200
+
+
+# ── what a visitor can make us store ────────────────────────────────────────────────────────────
+
+
+async def test_what_is_kept_of_a_request_has_an_end(house: TestHouse, service: Service) -> None:
+    """Every parameter as long as a request can be: what is stored stays small."""
+    long, many = "x" * 20_000, " ".join("urn:" + "y" * 300 for _ in range(100))
+    fields = {
+        "acr_values": many,
+        "login_hint": long,
+        "ui_locales": long,
+        "claims": json.dumps({"id_token": {"sub": {"value": "x" * 7000}}}),
+        "display": long,
+    }
+    http = house.http(HOME)
+    answer = await http.post("/authorize", data=service.params(**fields))
+    assert answer.status_code == 303
+    wishes = json.dumps({"id_token": {"acr": {"values": [v + "z" for v in many.split()[:20]]}}})
+    answer = await http.post("/authorize", data=service.params(claims=wishes, acr_values=None))
+    assert answer.status_code == 303
+    for row in await rows(house, authorizations):
+        assert len(row["request"]) < 2000
+
+
+async def test_how_fast_a_visitor_fills_the_store(house: TestHouse, service: Service) -> None:
+    """By GET or POST, with a session or without: so many rows in a minute, and then 429."""
+    await logged_in(house, service)
+    most = house.settings.login.starts_per_minute
+    browser = await logged_in(house, service)
+    before = await house.count(authorizations)
+    statuses = []
+    for _ in range(most + 5):
+        page = await browser.open(service.url(prompt="consent"))
+        statuses.append(page.status)
+    assert statuses[-1] == 429
+    assert await house.count(authorizations) <= before + most
+
+
+async def test_a_client_whose_secret_has_expired(house: TestHouse) -> None:
+    """Nobody's phone rings for a code that cannot be redeemed; the developer of a test client is
+    told why."""
+    for name, told in (("old", False), ("test", True)):
+        registration = Registration(client_name=name, redirect_uris=(CALLBACK,), sandbox=told)
+        client, secret = await house.registrar.create(registration, name, life=60)
+        service = Service(house, Registered(client, secret))
+        house.clock.pass_(61)
+        calls = rung(house)
+        page = await Browser(house).open(service.url())
+        assert page.status == 400
+        assert ("every secret of the client has expired" in page.html) == told
+        assert rung(house) == calls
+        assert await house.count(logins) == 0
+
+
+# ── time, and what the log says ─────────────────────────────────────────────────────────────────
+
+
+async def test_a_login_that_grew_old_on_the_consent_page(
+    house: TestHouse, browser: Browser, service: Service
+) -> None:
+    """max_age is met by the login at the moment of the code, not at that of the page."""
+    page = await browser.open(service.url(max_age="300"))
+    assert "continue" in page.buttons()
+    await verify(browser, "qr", ALICE)
+    house.clock.pass_(301)
+    page = await browser.press("allow")
+    assert "code" not in page.query
+    assert "continue" in page.buttons()
+
+
+async def test_refusals_are_logged_with_their_client(house: TestHouse, service: Service) -> None:
+    """One line, with client and description, for whoever looks after the client."""
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        page = await Browser(house).open(service.url(response_type="token"))
+    is_sent_back(page.url, "unsupported_response_type", service.state)
+    (line,) = [line for line in lines if line["event"] == "refused"]
+    assert line["client"] == "service"
+    assert line["description"] == page.query["error_description"]
