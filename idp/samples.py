@@ -189,6 +189,7 @@ def _login(
     problem: IdpError | None = None,
     fault: str = "",
     typed: str = "",
+    returned: str = "",
 ) -> Callable[[Studio, Request], Response]:
     """A login `age` seconds after its attempt was opened by `method`."""
 
@@ -207,7 +208,7 @@ def _login(
             number_sealed=studio.sealing.number(NUMBER),
             drawing=_drawing(studio, method, app_link),
             sole_relying_party="",
-            returned_code="",
+            returned_code=returned,
             state=state,
             why=why,
             opened_at=now - age,
@@ -245,7 +246,7 @@ def logins() -> Iterator[Sample]:
     yield Sample("scan", "phone", _login("qr", app_link="tw.gov.moi:x"), agent=PHONE)
     yield Sample("leave", "web", _login("web", handle=None))
     yield Sample("leave-dongle", "", _login("dongle", handle=None))
-    yield Sample("returned", "", _login("web"))
+    yield Sample("returned", "", _login("web", returned="0"))
     yield Sample("approved", "", _login("qr", state=AttemptState.APPROVED))
     yield Sample("confirm", "web", _login("web", state=AttemptState.APPROVED))
     yield Sample("expired", "push", _login("push", age=200))

@@ -276,7 +276,7 @@ class SecretExpired(PageError):
     code = "TF-1004"
     error = "invalid_client"
     description = "the client cannot log anybody in at the moment"
-    title = "服務的設定有誤"
+    title = "服務目前無法讓人登入"
     advice = "請回到原本的網站並通知該網站。"
     operator = "its only secret has expired: `idp client rotate-secret`"
     reportable = True

@@ -53,6 +53,12 @@ class App(Protocol):
     def register_url(self) -> str: ...
 
 
+class _Nameless:
+    """Until the schemes are known (`name_app`)."""
+
+    name = name_en = register_url = ""
+
+
 class Templates:
     def __init__(self, brand: BrandSettings, directory: Path | None = None) -> None:
         self.directory = directory or template_directory()
@@ -80,6 +86,7 @@ class Templates:
             brand=self.brand,
             brand_name=self.brand.name if language == SOURCE else self.brand.name_en,
             language=language,
+            **self.app_words(_Nameless(), language),
             html_lang=HTML_LANG.get(language, language),
             languages=self.languages,
             brand_files=sorted(self.brand.files),

@@ -94,7 +94,9 @@ class AttemptPoller:
         except errors.UpstreamAway as away:
             client_id = attempt.relying_party
             who = journal.under(attempt, who)
-            journal.line("login.upstream_away", who, client_id, away.code, detail=away.detail)
+            method = self._schemes.method(attempt.method)
+            which = {**(method.labels if method else {}), "detail": away.detail}
+            journal.line("login.upstream_away", who, client_id, away.code, **which)
             return False  # still pending; the next poll asks again until the time is up
         await self._take(attempt, outcome, who)
         return True

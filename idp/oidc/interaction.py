@@ -95,6 +95,7 @@ def _weaker_than_wished(scene: Scene, session: Session) -> bool:
     return rank < wish and any(method.rank >= wish for method in possible(scene))
 
 
+READING_SECONDS = 60
 OTHER_PERSON = "another person is expected"  # asking again cannot help: a hint logs nobody in
 
 
@@ -105,8 +106,10 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     # max_age=0 means prompt=login (OIDC Core §3.1.2.1)
     again = bool({"login", "select_account"} & set(request.prompt)) or request.max_age == 0
     again = again or scene.client.metadata.kiosk  # the one before may have been anybody
-    # 0 is met by any login since; others are compared again after each page
-    too_old = bool(request.max_age) and scene.now - session.auth_time > (request.max_age or 0)
+    # compared again after each page; who was just verified has time to read it, or a short
+    # max_age would never end
+    most = max(request.max_age or 0, READING_SECONDS if scene.fresh else 0)
+    too_old = request.max_age is not None and scene.now - session.auth_time > most
     everybody_or_this = ("", scene.client.client_id)
     polite = scene.silent or scene.fresh
     return [

@@ -88,9 +88,13 @@ class Tokens:
 
     def read_access_token(self, text: str) -> dict[str, Any]:
         """The claims of an access token of ours that has not expired. Raises InvalidToken."""
-        claims = self._read(text, ACCESS, PLAIN)
-        if not isinstance(claims.get("client_id"), str):
+        claims, typ = self._read(text, ACCESS, PLAIN)
+        client_id = claims.get("client_id")
+        if not isinstance(client_id, str):
             raise InvalidToken(detail="an ID token")
+        # only a program's token may say JWT; it is its own subject (RFC 9068 §2.2)
+        if typ == PLAIN and claims["sub"] != client_id:
+            raise InvalidToken(detail="another type")
         if claims["exp"] <= self.clock.now():
             raise InvalidToken(detail="expired")
         return claims
@@ -125,7 +129,7 @@ class Tokens:
 
     def read_id_token(self, text: str) -> dict[str, Any]:
         """Of ours, however old: a hint, never a proof. Raises InvalidToken."""
-        claims = self._read(text, PLAIN)
+        claims, _ = self._read(text, PLAIN)
         if "client_id" in claims:  # a program's access token may say JWT too
             raise InvalidToken(detail="an access token")
         return claims
@@ -154,8 +158,9 @@ class Tokens:
     def _sign(self, alg: str, typ: str, claims: dict[str, Any]) -> str:
         return self.keyring.signer(alg).sign(typ, claims)
 
-    def _read(self, text: str, *types: str) -> dict[str, Any]:
-        """Signed by a published key of ours, for our issuer. Raises InvalidToken."""
+    def _read(self, text: str, *types: str) -> tuple[dict[str, Any], str]:
+        """(claims, type) of what a published key of ours signed, for our issuer. Raises
+        InvalidToken."""
         if len(text) > MOST_BYTES or not text.isascii():
             raise InvalidToken(detail="oversized or not ASCII")
         try:
@@ -174,7 +179,7 @@ class Tokens:
             raise InvalidToken(detail="another issuer")
         if not isinstance(claims.get("exp"), int) or not isinstance(claims.get("sub"), str):
             raise InvalidToken(detail="incomplete")
-        return claims
+        return claims, str(header["typ"])
 
 
 def _half_hash(text: str) -> str:

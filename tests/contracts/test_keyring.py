@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from idp.kernel.clock import iso
 from idp.kernel.connect import connect
 from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
@@ -129,7 +130,7 @@ async def test_one_rotation_at_a_time(ring: KeyRing, clock: StillClock) -> None:
     """While one is under way another is refused, and told until when."""
     await ring.rotate(LEAD, KEEP)
     for hurry in (False, True):
-        with pytest.raises(RotationRefused, match=str(START + LEAD)):
+        with pytest.raises(RotationRefused, match=iso(START + LEAD)):
             await ring.rotate(LEAD, KEEP, immediately=hurry)
     clock.pass_(LEAD)
     await ring.rotate(LEAD, KEEP)

@@ -177,7 +177,9 @@ async def test_the_token_in_the_body(house: TestHouse, token: str) -> None:
     """RFC 6750 §2.2: a form may carry it. Authlib 1.9.9 does not read it."""
     answer = await house.http().post("/userinfo", data={"access_token": token})
     assert answer.status_code == 200
-    invalid(await house.http().post("/userinfo", data={"access_token": ""}))
+    empty = await house.http().post("/userinfo", data={"access_token": ""})
+    # a parameter without a value was not sent (RFC 6749 §3.2): no token, so no error code
+    assert (empty.status_code, empty.json()) == (401, {})
     headers = {"authorization": f"Bearer {token}"}
     assert (await house.http().post("/userinfo", headers=headers)).status_code == 200
 
@@ -188,7 +190,6 @@ async def test_two_ways_at_once(house: TestHouse, token: str) -> None:
     bearer = ("authorization", f"Bearer {token}")
     for headers, data in (
         ([bearer], {"access_token": token}),
-        ([bearer], {"access_token": ""}),
         ([bearer, bearer], None),
         ([bearer, ("authorization", "Basic eDp5")], None),
     ):

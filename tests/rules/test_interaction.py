@@ -68,6 +68,7 @@ STEPS: dict[str, tuple[Scene, Next | type[ProtocolError]]] = {
     "max_age passed": (scene(max_age=10, now=1011), Next.LOGIN),
     "max_age passed, silent": (scene(max_age=10, now=1011, prompt=("none",)), LoginRequired),
     "max_age passed while consenting": (scene(NEW, max_age=10, now=1011), Next.FINISH),
+    "max_age long passed while consenting": (scene(NEW, max_age=10, now=1061), Next.LOGIN),
     "max_age=0": (scene(max_age=0), Next.LOGIN),
     "max_age=0, silent": (scene(max_age=0, prompt=("none",)), LoginRequired),
     "max_age=0, done": (scene(NEW, max_age=0), Next.FINISH),
