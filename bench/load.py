@@ -62,10 +62,10 @@ def install_wrk() -> None:
     """From Debian's packages, where we may; without it our own client does."""
     if shutil.which("wrk") or not shutil.which("apt-get") or os.geteuid() != 0:
         return
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in ("update -q", "install -qy --no-install-recommends wrk"):
-        subprocess.run(["apt-get", *command.split()], env=environment, **quiet)  # type: ignore[call-overload]
+        install = ["apt-get", *command.split()]
+        subprocess.run(install, env=environment, capture_output=True, check=False)
 
 
 async def saturate(port: int, requests: Sequence[bytes], seconds: float) -> Sent:

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from idp import health
-from idp.house import build
+from idp.house import House, build
 from idp.jobs import flush, jobs
 from idp.kernel import logs
 from idp.kernel.answers import Answers, Endpoint
-from idp.kernel.clock import Clock
 from idp.kernel.edge import Edge
 from idp.kernel.errors import IdpError
 from idp.kernel.housekeeping import follow_database_clock, running
-from idp.kernel.keyring import MakeKey, generate_key
 from idp.kernel.services import make_services
 from idp.kernel.settings import BrandSettings
 from idp.oidc.cors import Cors
 from idp.oidc.routes import cors_paths
 from idp.settings import Settings, read_settings
-from idp.verify import Verifier
 
 CONFIG_VARIABLE = "IDP_CONFIG_FILES"
 
@@ -44,18 +40,14 @@ def create() -> ASGIApp:
     return create_app(settings)
 
 
-def create_app(
-    settings: Settings,
-    *,
-    clock: Clock | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
-    further: Sequence[Verifier] = (),
-    make_key: MakeKey = generate_key,
-) -> ASGIApp:
-    """The bridge. `transport` replaces the network to the upstreams, `further` schemes are
-    offered before the configured ones."""
-    services = make_services(settings, clock, make_key)
-    house = build(services, settings, transport, further)
+def create_app(settings: Settings) -> ASGIApp:
+    """The bridge, as its settings describe it. Raises BadSettings."""
+    return app_for(build(make_services(settings), settings))
+
+
+def app_for(house: House) -> ASGIApp:
+    """What a server serves; its lifespan opens and closes the house."""
+    services = house.services
     answers = Answers(services.templates)
 
     @contextlib.asynccontextmanager
@@ -68,12 +60,7 @@ def create_app(
             await flush(house)
 
     app = Starlette(
-        routes=[  # the busiest first, since they are tried in order
-            *house.routes(answers),
-            *health.routes(services),
-            Route("/brand/{name}", branded(settings.brand), methods=["GET"]),
-            Mount("/static", StaticFiles(directory=services.templates.directory / "static")),
-        ],
+        routes=routes(house, answers),
         exception_handlers={
             HTTPException: answers.on_http,
             IdpError: answers.on_idp_error,
@@ -82,9 +69,19 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.house = house
-    cors = Cors(app, house.allows_origin, cors_paths(settings.oidc))
-    return Edge(cors, settings.issuer, settings.web)
+    cors = Cors(app, house.allows_origin, cors_paths(house.settings.oidc))
+    return Edge(cors, house.settings.issuer, house.settings.web)
+
+
+def routes(house: House, answers: Answers) -> list[BaseRoute]:
+    """The busiest first, since they are tried in order."""
+    static = StaticFiles(directory=house.services.templates.directory / "static")
+    return [
+        *house.routes(answers),
+        *health.routes(house.services),
+        Route("/brand/{name}", branded(house.settings.brand), methods=["GET"]),
+        Mount("/static", static),
+    ]
 
 
 def branded(brand: BrandSettings) -> Endpoint:

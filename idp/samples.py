@@ -30,7 +30,7 @@ from idp.kernel.keyring import KeyRing
 from idp.kernel.services import Services
 from idp.kernel.settings import BrandSettings
 from idp.kernel.templates import Templates
-from idp.kernel.throttle import Throttle
+from idp.kernel.throttle import Throttle, windows_at
 from idp.kernel.vault import Vault
 from idp.kernel.web import Cookies
 from idp.login.budgets import Budgets
@@ -91,7 +91,7 @@ class Studio:
             database=none,
             vault=self.vault,
             trail=Trail(none, self.vault, self.clock),
-            throttle=Throttle(None),
+            throttle=Throttle(windows_at(None)),
             keyring=KeyRing(none, self.vault, self.clock),
             forms=Forms(Cookies(secure=True), ISSUER, self.vault.secrets("forms")),
             templates=self.templates,

@@ -4,78 +4,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import secrets
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx
+from bs4 import BeautifulSoup, Tag
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from starlette.types import ASGIApp
 
-from tests.house import CALLBACK, HOME, ISSUER, Registered, TestHouse
+from tests.house import CALLBACK, HOME, ISSUER, SIMULATOR, Registered, TestHouse
 
 
-@dataclass
 class Form:
-    action: str
-    method: str
-    fields: dict[str, str] = field(default_factory=dict)
-    buttons: list[dict[str, str]] = field(default_factory=list)
+    """Where it sends what, and its buttons."""
+
+    def __init__(self, found: Tag) -> None:
+        self.action, self.method = _said(found, "action"), _said(found, "method") or "get"
+        self.fields: dict[str, str] = {}
+        self.buttons = [
+            {key: _said(button, key) for key in button.attrs}
+            for button in found.select("button:not([type=button])")
+        ]
+        for field in found.select(_FIELDS):
+            chosen = field.select_one("option[selected]") or field.select_one("option") or field
+            self.fields[_said(field, "name")] = _said(chosen, "value")
 
 
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.forms: list[Form] = []
-        self.ids: dict[str, str] = {}
-        self.links: dict[str, str] = {}
-        self._open: list[tuple[str, str]] = []
-        self._select = ""
-        self.title = ""
-        self.lang = ""
+_FIELDS = "select[name], input[name]:not([type=radio]), input[name][checked]"
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {k: v or "" for k, v in attrs}
-        if tag == "html":
-            self.lang = found.get("lang", "")
-        if tag == "a" and found.get("id"):
-            self.links[found["id"]] = found.get("href", "")
-        if tag == "form":
-            self.forms.append(Form(found.get("action", ""), found.get("method", "get")))
-        elif tag == "input" and self.forms and found.get("name"):
-            self._input(found)
-        elif tag == "select" and self.forms:
-            self._select = found.get("name", "")
-        elif tag == "option" and self.forms and self._select:
-            first = self._select not in self.forms[-1].fields
-            if first or "selected" in found:
-                self.forms[-1].fields[self._select] = found.get("value", "")
-        elif tag == "button" and self.forms and found.get("type") != "button":
-            self.forms[-1].buttons.append(found)
-        if tag not in ("input", "meta", "link", "br", "img"):
-            self._open.append((tag, found.get("id", "")))
-            if found.get("id"):
-                self.ids[found["id"]] = ""
 
-    def _input(self, found: dict[str, str]) -> None:
-        if found.get("type") == "radio" and "checked" not in found:
-            return
-        self.forms[-1].fields[found["name"]] = found.get("value", "")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open:
-            if self._open.pop()[0] == tag:
-                break
-
-    def handle_data(self, data: str) -> None:
-        for tag, name in self._open:
-            if name:
-                self.ids[name] += data
-            if tag == "title":
-                self.title += data
+def _said(found: Tag, attribute: str) -> str:
+    return str(found.get(attribute, ""))
 
 
 class Page:
@@ -84,11 +46,12 @@ class Page:
     def __init__(self, response: httpx.Response, url: str) -> None:
         self.response, self.url = response, url
         self.status, self.headers, self.html = response.status_code, response.headers, response.text
-        reader = _Reader()
-        reader.feed(self.html)
-        self.forms, self.title, self.lang = reader.forms, reader.title, reader.lang
-        self.links = reader.links
-        self.texts = {key: html.unescape(text).strip() for key, text in reader.ids.items()}
+        found = BeautifulSoup(self.html, "html.parser")
+        self.forms = [Form(form) for form in found("form")]
+        self.title = found.title.get_text() if found.title else ""
+        self.lang = _said(found.html, "lang") if found.html else ""
+        self.links = {_said(link, "id"): _said(link, "href") for link in found.select("a[id]")}
+        self.texts = {_said(named, "id"): named.get_text().strip() for named in found(id=True)}
 
     @property
     def error_code(self) -> str:
@@ -114,20 +77,26 @@ class Browser:
 
     def __init__(self, house: TestHouse, address: str = HOME, **headers: str) -> None:
         self.house = house
-        self.cookies: dict[str, dict[str, str]] = {}
-        self._headers = {"accept": "text/html", "accept-language": "zh-TW", **headers}
-        apps = {**house.upstreams, urlsplit(ISSUER).netloc: house.app}
-        self._hosts: dict[str, httpx.AsyncBaseTransport] = {
+        apps: dict[str, ASGIApp] = {**house.upstreams, urlsplit(ISSUER).netloc: house.app}
+        hosts = {
             host: httpx.ASGITransport(app, client=(address, 4711)) for host, app in apps.items()
         }
-        self.page: Page | None = None
+        self._begin(hosts, headers)
+
+    def _begin(
+        self, hosts: Mapping[str, httpx.AsyncBaseTransport], headers: Mapping[str, str]
+    ) -> None:
+        self._hosts = hosts
+        self._headers = {"accept": "text/html", "accept-language": "zh-TW", **headers}
+        self.cookies: dict[str, dict[str, str]] = {}
+        self.answers: list[httpx.Response] = []  # redirects too
+        self.page = Page(httpx.Response(200, text=""), "about:blank")
 
     async def open(self, url: str) -> Page:
         return await self._go("GET", urljoin(ISSUER, url), None, "none")
 
     async def press(self, button: str, **typed: str) -> Page:
         """Presses the button with this id on the page that is open."""
-        assert self.page is not None
         form, pressed = self.page.form_with(button)
         fields = {**form.fields, **typed}
         if pressed.get("name"):
@@ -141,6 +110,11 @@ class Browser:
     async def send(self, path: str, fields: dict[str, str], **headers: str) -> Page:
         """A POST that no page offered."""
         return await self._go("POST", urljoin(ISSUER, path), fields, "same-origin", headers)
+
+    async def arrive(self, path: str, fields: dict[str, str], site: str = SIMULATOR) -> Page:
+        """A form of another site sends this browser to the bridge."""
+        self.page = Page(httpx.Response(200, text=""), site + "/")
+        return await self._go("POST", urljoin(ISSUER, path), fields, "cross-site")
 
     async def _go(
         self,
@@ -173,11 +147,12 @@ class Browser:
         jar = {} if (site == "cross-site" and method == "POST") else self.cookies.get(host, {})
         if jar:
             headers["cookie"] = "; ".join(f"{k}={v}" for k, v in jar.items())
-        if method == "POST" and site == "cross-site" and self.page:
+        if method == "POST" and site == "cross-site":
             headers["origin"] = _origin(self.page.url)
         headers.update(extra)
         async with httpx.AsyncClient(transport=self._hosts[host]) as client:
             response = await client.request(method, url, data=fields, headers=headers)
+        self.answers.append(response)
         self._remember(host, response)
         return response
 
@@ -223,9 +198,10 @@ class Service:
     def url(self, **changes: str | None) -> str:
         return f"{ISSUER}/authorize?{urlencode(self.params(**changes))}"
 
-    def auth(self) -> tuple[str, str] | None:
+    def auth(self) -> httpx.Auth:
+        """HTTP Basic; nothing for a public client."""
         secret = self.registered.secret
-        return (self.registered.id, secret) if secret else None
+        return httpx.BasicAuth(self.registered.id, secret) if secret else httpx.Auth()
 
     async def redeem(self, page: Page | str, **changes: str | None) -> httpx.Response:
         """Answers the token response for the code that a browser brought."""
@@ -247,10 +223,9 @@ class Service:
 
     async def token(self, **fields: str | None) -> httpx.Response:
         form = {k: v for k, v in fields.items() if v is not None}
-        auth = self.auth()
-        if auth is None:
+        if self.registered.secret is None:
             form.setdefault("client_id", self.registered.id)
-        return await self.http.post("/token", data=form, auth=auth)
+        return await self.http.post("/token", data=form, auth=self.auth())
 
     async def userinfo(self, access_token: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {access_token}"}

@@ -78,7 +78,8 @@ async def allow(service: Service, number: str = PERSON, **changes: Any) -> Deed:
 
     async def work(tx: Transaction) -> None:
         person = await login.persons.meet(tx, number)
-        verified = Verified(number, "twfido:qr", "urn:twfido:qr", ("user",), "", now)
+        method = house.house.schemes.methods["twfido:qr"]
+        verified = Verified(number, method.id, method.acr, method.amr, "", now)
         session, _ = await login.sessions.begin(tx, person.id, verified, None)
         owner.update(person=person.id, session=session.id)
         asked = AuthorizationRequest(

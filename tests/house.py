@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+from asgi_lifespan import LifespanManager
+from limits.aio.storage import Storage
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from idp.app import create_app
-from idp.house import House, registrar_of
-from idp.kernel import schema
+from idp.app import app_for
+from idp.house import House, build, registrar_of
+from idp.kernel import metrics, schema
 from idp.kernel.clock import Clock
 from idp.kernel.keyring import generate_key
+from idp.kernel.services import make_services
+from idp.kernel.throttle import Throttle, windows_at
 from idp.registry.changes import Registrar
 from idp.registry.clients import Client
 from idp.registry.registration import Registration
@@ -93,7 +99,7 @@ class Registered:
 class Line(httpx.AsyncBaseTransport):
     """The wire to the upstreams, by host: counts the calls that go through, and can be cut."""
 
-    def __init__(self, far_ends: dict[str, ASGIApp]) -> None:
+    def __init__(self, far_ends: Mapping[str, ASGIApp]) -> None:
         self._far_ends = {host: httpx.ASGITransport(app) for host, app in far_ends.items()}
         self.cut = False
         self.calls: list[str] = []
@@ -114,11 +120,10 @@ class TestHouse:
     app: ASGIApp
     house: House
     clock: StillClock
-    simulator: Any
-    simulator_app: ASGIApp
     settings: Settings
     line: Line
-    upstreams: dict[str, ASGIApp] = field(default_factory=dict)  # by host, as browsers see them
+    windows: Storage  # of the request rates
+    upstreams: dict[str, Starlette]  # by host, as browsers see them
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -131,9 +136,14 @@ class TestHouse:
         return registrar_of(self.services, self.house.clients)
 
     @property
+    def simulator(self) -> Any:
+        """The world of the pretend TW FidO."""
+        return self.upstreams["fido.test"].state.simulator
+
+    @property
     def successor(self) -> Any:
         """The world of the pretend SP-API, where the house has that section."""
-        return self.upstreams["moica.test"].state.simulator  # type: ignore[attr-defined]
+        return self.upstreams["moica.test"].state.simulator
 
     @property
     def twfido(self) -> TwFido:
@@ -181,6 +191,11 @@ class TestHouse:
 
         row = await self.services.database.one(select(func.count().label("n")).select_from(table))
         return int(row["n"])
+
+
+def alarms(kind: str) -> float:
+    """How often operators were alarmed so far."""
+    return metrics.registry.get_sample_value("idp_alarms_total", {"kind": kind}) or 0.0
 
 
 def settings_for(database_url: str, **changes: Any) -> Settings:
@@ -244,16 +259,16 @@ async def running(
         api_key=API_KEY,
         name=SYSTEM_NAME,
         success_url=ISSUER + RETURN_PATH,
-        callback_url=ISSUER + settings.twfido.callback_path,
+        callback_url=ISSUER + settings.twfido.callback_path if settings.twfido else None,
     )
     simulator = create_simulator(
         [system],
         public_url=SIMULATOR,
         clock=clock.precise,
         sleep=sleep,
-        transport=_Forward(call_back),
+        transport=httpx.MockTransport(call_back),
     )
-    upstreams: dict[str, ASGIApp] = {"fido.test": simulator}
+    upstreams = {"fido.test": simulator}
     if settings.spapi:
         service = SimulatedService(
             SP_SERVICE, SP_KEY, SYSTEM_NAME, ISSUER + settings.spapi.return_path
@@ -262,11 +277,13 @@ async def running(
             [service], public_url=SUCCESSOR, clock=clock.precise, sleep=sleep, authority=AUTHORITY
         )
     line = Line(upstreams)
-    app = create_app(settings, clock=clock, transport=line, further=further, make_key=quick_key)
+    windows = windows_at(settings.web.redis_url)
+    services = replace(make_services(settings, clock, quick_key), throttle=Throttle(windows))
+    house = build(services, settings, line, further)
+    app = app_for(house)
     bridge.append(app)
-    async with _lifespan(app) as house:
-        world = simulator.state.simulator
-        found = TestHouse(app, house, clock, world, simulator, settings, line, upstreams)
+    async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60):
+        found = TestHouse(app, house, clock, settings, line, windows, upstreams)
         try:
             yield found
         finally:
@@ -274,52 +291,22 @@ async def running(
                 await client.aclose()
 
 
-class _Forward(httpx.AsyncBaseTransport):
-    def __init__(self, act: Callable[[httpx.Request], Any]) -> None:
-        self._act = act
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        answer: httpx.Response = await self._act(request)
-        return answer
-
-
-@asynccontextmanager
-async def _lifespan(app: ASGIApp) -> AsyncIterator[House]:
-    """Start-up and shutdown as a server would drive them."""
-    inbox: asyncio.Queue[Any] = asyncio.Queue()
-    outbox: asyncio.Queue[Any] = asyncio.Queue()
-    scope: dict[str, Any] = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    task = asyncio.create_task(app(scope, inbox.get, outbox.put))
-    await inbox.put({"type": "lifespan.startup"})
-    started = await outbox.get()
-    if started["type"] != "lifespan.startup.complete":
-        await task
-        raise AssertionError(started)
-    try:
-        yield scope["app"].state.house
-    finally:
-        await inbox.put({"type": "lifespan.shutdown"})
-        await outbox.get()
-        await task
-
-
 def empty_database(kind: str, folder: Path, postgres: Callable[[], Postgres]) -> str:
     """The URL of a database with the newest schema and nothing in it."""
-    if kind == "postgres":
-        server = postgres()
-        return server.create_database(template=server.template("migrated", schema.upgrade))
-    made = _sqlite_template(folder)
+    if kind == "sqlite":
+        return empty_sqlite(folder)
+    server = postgres()
+    return server.create_database(template=server.template("migrated", schema.upgrade))
+
+
+def empty_sqlite(folder: Path) -> str:
     file = folder / f"{secrets.token_hex(6)}.sqlite3"
-    shutil.copy(made, file)
+    shutil.copy(_sqlite_template(folder), file)
     return f"sqlite:///{file}"
 
 
-_TEMPLATES: dict[str, Path] = {}
-
-
+@functools.cache
 def _sqlite_template(folder: Path) -> Path:
-    if "made" not in _TEMPLATES:
-        file = folder / "template.sqlite3"
-        schema.upgrade(f"sqlite:///{file}")
-        _TEMPLATES["made"] = file
-    return _TEMPLATES["made"]
+    file = folder / "template.sqlite3"
+    schema.upgrade(f"sqlite:///{file}")
+    return file

@@ -58,7 +58,7 @@ class Signer:
         return {k: v for k, v in (known | changes).items() if v is not None}
 
     def assertion(
-        self, house: TestHouse, header: dict[str, Any] | None = None, **claims: Any
+        self, house: TestHouse, header: dict[str, Any] | None = None, /, **claims: Any
     ) -> str:
         known = {"alg": self.alg, **({"kid": self.kid} if self.kid else {})}
         text = json.dumps(self.claims(house, **claims))

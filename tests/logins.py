@@ -14,9 +14,10 @@ from sqlalchemy import select
 
 from idp.kernel.tables import attempts, logins, sessions
 from idp.verify.simulated.numbers import valid_pid
+from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator.checksum import checksum
 from tests.actors import Browser, Page, Service
-from tests.house import API_KEY, CALLBACK, MINISTRY, SIMULATOR, SYSCODE, TestHouse
+from tests.house import API_KEY, CALLBACK, MINISTRY, SYSCODE, TestHouse
 
 HAND = "A123456789"  # decides on the phone page
 AT_ONCE = "A100000010"
@@ -46,9 +47,8 @@ def tab(browser: Browser) -> Browser:
     return other
 
 
-def path_of(page: Page | None) -> str:
+def path_of(page: Page) -> str:
     """/login/{id}, whatever button was pressed there."""
-    assert page is not None
     return "/".join(httpx.URL(page.url).path.split("/")[:3])
 
 
@@ -83,7 +83,7 @@ async def approved(house: TestHouse) -> None:
 
 async def forget_rates(house: TestHouse) -> None:
     """Request rates go by real time; this is a second later."""
-    await house.services.throttle._limiter.storage.reset()
+    await house.windows.reset()
 
 
 def let_in(browser: Browser, page: Page) -> bool:
@@ -157,7 +157,7 @@ def rung(house: TestHouse) -> int:
 
 async def weather(house: TestHouse, **faults: Any) -> None:
     """What befalls the upstream's interfaces from now on (FATH_02 for FATH-02)."""
-    transport = httpx.ASGITransport(house.simulator_app)
+    transport = httpx.ASGITransport(house.upstreams["fido.test"])
     named = {name.replace("_", "-"): fault for name, fault in faults.items()}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as control:
         answer = await control.post("/control", json={"faults": named})
@@ -190,7 +190,4 @@ def carried(qrid: str, pid: str = HAND, rcode: str = "0000", key: str = API_KEY)
 
 async def land(browser: Browser, fields: dict[str, str]) -> Page:
     """A form of another site sends this browser to our return address."""
-    if browser.page is None:
-        browser.page = Page(httpx.Response(200, text=""), SIMULATOR + "/")
-    url = "https://id.test/twfido/return"
-    return await browser._go("POST", url, fields, "cross-site")
+    return await browser.arrive(RETURN_PATH, fields)

@@ -12,19 +12,14 @@ import pytest
 import pytest_asyncio
 
 from tests.actors import Service
-from tests.house import TestHouse, empty_database, running, settings_for
+from tests.house import TestHouse, empty_sqlite, running, settings_for
 
 LOOP = pytest.mark.asyncio(loop_scope="module")
 
 
-def _no_server() -> None:
-    raise AssertionError("SQLite has no server")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestHouse]:
-    folder = tmp_path_factory.getbasetemp()
-    async with running(settings_for(empty_database("sqlite", folder, _no_server))) as found:  # type: ignore[arg-type]
+    async with running(settings_for(empty_sqlite(tmp_path_factory.getbasetemp()))) as found:
         yield found
 
 

@@ -16,13 +16,15 @@ from cogapp import Cog
 from starlette.routing import Mount, Route
 
 from docs import generate
-from idp.kernel import schema
+from idp.app import routes
+from idp.house import build
 from idp.kernel.answers import Answers
 from idp.kernel.audit import CATALOGUE
 from idp.kernel.errors import IdpError, all_errors
+from idp.kernel.services import make_services
 from idp.kernel.settings import load
 from idp.settings import Settings, unsafe
-from tests.house import running, settings_for
+from tests.house import settings_for
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), ROOT / "keys/README.md", *(ROOT / "docs").rglob("*.md")])
@@ -122,20 +124,12 @@ def test_example_configurations_load(file: Path, tmp_path: Path) -> None:
 # ── routes, events, errors, metrics, commands ───────────────────────────────────────────────────
 
 
-@pytest.fixture
-async def paths(tmp_path: Path) -> list[str]:
-    """The path of every route of the application, built in process."""
-    url = f"sqlite:///{tmp_path}/idp.sqlite3"
-    schema.upgrade(url)
-    async with running(settings_for(url)) as house:
-        answers = Answers(house.services.templates)
-        edge: Any = house.app
-        routes = [*edge._app._app.routes, *house.house.routes(answers)]
-        return [route.path for route in routes if isinstance(route, Route | Mount)]
-
-
-async def test_every_route_is_described(paths: list[str]) -> None:
+def test_every_route_is_described() -> None:
     """Each route of the application is in the table of endpoints."""
+    settings = settings_for("sqlite:///nothing-is-opened.sqlite3")
+    house = build(make_services(settings), settings)
+    found = routes(house, Answers(house.services.templates))
+    paths = [route.path for route in found if isinstance(route, Route | Mount)]
     told = {path for name in ROUTE_PAGES for path in re.findall(r"`(/[^` ]*)`", page(name))}
     made = {path.replace("/TDXConnect/", "/{realm}/") for path in paths}
     assert len(made) > 30

@@ -16,7 +16,7 @@ from idp.kernel.tables import metadata
 
 def upgrade(url: str) -> None:
     """To the newest schema. Safe to run twice at once."""
-    with_connection(url, lambda connection: command.upgrade(_config(connection), "head"))
+    with_connection(url, lambda connection: command.upgrade(config_for(connection), "head"))
 
 
 def differences(url: str) -> list[str]:
@@ -33,10 +33,13 @@ def differences(url: str) -> list[str]:
 
 def revise(url: str, message: str) -> None:
     """Write the migration from the database's schema to tables.py (developers only)."""
-    with_connection(url, lambda c: command.revision(_config(c), message=message, autogenerate=True))
+    with_connection(
+        url, lambda c: command.revision(config_for(c), message=message, autogenerate=True)
+    )
 
 
-def _config(connection: Connection | None) -> Config:
+def config_for(connection: Connection) -> Config:
+    """What Alembic's commands work with."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")

@@ -18,7 +18,7 @@ from idp.kernel.keyring import KeyRing, MakeKey, generate_key
 from idp.kernel.root import load_root
 from idp.kernel.settings import BadSettings, KernelSettings
 from idp.kernel.templates import Templates
-from idp.kernel.throttle import Throttle
+from idp.kernel.throttle import Throttle, windows_at
 from idp.kernel.vault import Vault, master_key_from_directory, parse_master_key
 from idp.kernel.web import Cookies
 
@@ -55,14 +55,13 @@ def make_services(
     clock = clock or Clock()
     vault = Vault(*master_keys(settings))
     database = database_at(settings.database.url, settings.database.pool_size)
-    redis = settings.web.redis_url
     return Services(
         settings=settings,
         clock=clock,
         database=database,
         vault=vault,
         trail=Trail(database, vault, clock),
-        throttle=Throttle(redis.get_secret_value() if redis else None),
+        throttle=Throttle(windows_at(settings.web.redis_url)),
         keyring=KeyRing(database, vault, clock, make_key),
         forms=Forms(
             Cookies(secure=settings.issuer.startswith("https:")),

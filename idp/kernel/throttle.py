@@ -11,6 +11,7 @@ import time
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
+from pydantic import SecretStr
 
 from idp.kernel.errors import Unavailable
 from idp.rates import MemoryWindows
@@ -19,17 +20,22 @@ PerMinute = RateLimitItemPerMinute
 PerSecond = RateLimitItemPerSecond
 
 
+def windows_at(redis_url: SecretStr | None) -> Storage:
+    """Where calls are counted: in Redis, or without one in the memory of this process."""
+    if redis_url:
+        url = f"async+{redis_url.get_secret_value()}"
+        return RedisStorage(url, implementation="redispy")
+    return MemoryWindows()
+
+
 class Throttle:
-    def __init__(self, redis_url: str | None = None) -> None:
-        storage: Storage = MemoryWindows()
-        if redis_url:
-            storage = RedisStorage(f"async+{redis_url}", implementation="redispy")
-        self._limiter = FixedWindowRateLimiter(storage)
+    def __init__(self, windows: Storage) -> None:
+        self._windows, self._limiter = windows, FixedWindowRateLimiter(windows)
 
     async def check(self) -> None:
         """Raises Unavailable while nothing can be counted."""
         try:
-            good = await self._limiter.storage.check()
+            good = await self._windows.check()
         except Exception as away:  # the redis client raises many kinds
             raise Unavailable(detail=f"rate counters: {type(away).__name__}") from away
         if not good:

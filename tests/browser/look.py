@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Page
 
@@ -87,8 +87,10 @@ def faults(page: Page, axe: str) -> list[str]:
 
 def _seen_by_axe(page: Page) -> list[str]:
     found: list[str] = []
-    for theme, rules in (("light", None), ("dark", ["color-contrast"])):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    themes: list[tuple[Literal["light", "dark"], list[str] | None]]
+    themes = [("light", None), ("dark", ["color-contrast"])]
+    for theme, rules in themes:
+        page.emulate_media(color_scheme=theme)
         violations: Any = page.evaluate(_AXE, [WCAG, rules])
         found += [f"{theme} {line}" for line in violations]
     page.emulate_media(color_scheme="light")

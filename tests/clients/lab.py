@@ -18,13 +18,11 @@ from tests.services.process import Missing
 HERE = Path(__file__).parent
 
 
-class Lab:
-    """`issuer` and what an operator can do beside it."""
+class Installation:
+    """A running bridge, and what an operator can do beside it."""
 
-    def __init__(self, dev: Dev) -> None:
-        self.dev = dev
-        self.issuer = dev.bridge
-        self.config = dev.state / "idp.toml"
+    def __init__(self, issuer: str, state: Path) -> None:
+        self.issuer, self.config = issuer, state / "idp.toml"
 
     def idp(self, *arguments: str) -> str:
         """One command beside the running bridge; what it printed."""
@@ -46,6 +44,14 @@ class Lab:
 
     def person(self, **who: str) -> Person:
         return Person(self.issuer, **who)
+
+
+class Lab(Installation):
+    """`idp dev`, with its simulator and its demo application."""
+
+    def __init__(self, dev: Dev) -> None:
+        super().__init__(dev.bridge, dev.state)
+        self.dev = dev
 
 
 def installed(family: str, *marks: str) -> Path:
@@ -76,7 +82,7 @@ def runtime(name: str) -> str:
     return found
 
 
-def run(argv: Sequence[str | Path], folder: Path, seconds: int = 120, **variables: str) -> str:
+def run(argv: Sequence[str | Path], folder: Path, seconds: int = 120, /, **variables: str) -> str:
     """One program to its end, which must be a good one; what it printed."""
     done = subprocess.run(
         [str(a) for a in argv],

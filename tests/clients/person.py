@@ -35,6 +35,10 @@ class Person:
         self.pages: list[Page] = []  # every page seen, the newest last
         self._http.cookies = _LoopbackJar()
 
+    @property
+    def cookies(self) -> dict[str, str]:
+        return dict(self._http.cookies)
+
     def open(self, url: str) -> Page:
         """Only follows redirects; presses nothing."""
         return self._send("GET", url)

@@ -12,7 +12,7 @@ import httpx
 
 from tests.actors import Page
 from tests.clients.blocks import Recipe, pasted
-from tests.clients.lab import HERE, Lab, installed, run
+from tests.clients.lab import HERE, Installation, installed, run
 from tests.services.bridge import environment
 from tests.services.fixtures import needs
 from tests.services.process import LOOPBACK, Service, free_port
@@ -33,7 +33,7 @@ class Site(Service):
         self.changes |= {f"--port {said}": f"--port {self.port}"}
         self.variables: dict[str, str] = {}
 
-    def register(self, lab: Lab, containing: str = "client create") -> None:
+    def register(self, lab: Installation, containing: str = "client create") -> None:
         """As the page says; the program finds what came of it in its environment."""
         block = self.page.block("Register", "sh", containing)
         words = self.page.registration(self.filled(block), containing=containing)
@@ -81,7 +81,7 @@ class Django(Site):
         super().__init__(page, said)
         run([BIN / "django-admin", "startproject", "mysite", "."], self.folder)
 
-    def serve(self, lab: Lab) -> Self:
+    def serve(self, lab: Installation) -> Self:
         self.register(lab)
         return self.run("manage.py", "--noreload")
 
@@ -93,7 +93,7 @@ def shown(page: Page) -> dict[str, Any]:
     return found
 
 
-def program_token(lab: Lab, client: tuple[str, str]) -> str:
+def program_token(lab: Installation, client: tuple[str, str]) -> str:
     """What the bridge gives a program for its own id and secret."""
     form = {"grant_type": "client_credentials"}
     answer = httpx.post(f"{lab.issuer}/token", data=form, auth=client, trust_env=False)
@@ -102,5 +102,5 @@ def program_token(lab: Lab, client: tuple[str, str]) -> str:
 
 def call(url: str, token: str = "") -> httpx.Response:
     """A call of an API, with a token or without one."""
-    headers = {"authorization": f"Bearer {token}".encode()} if token else {}
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     return httpx.get(url, headers=headers, trust_env=False, timeout=20)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def user(page: Page) -> str:
     return page.texts["login_widget"].split()[0]
 
 
-def server(person: Person, hub: Site) -> dict[str, object]:
+def server(person: Person, hub: Site) -> dict[str, Any]:
     """What the person's own server says of who they are, once it has started."""
     page = person.open(hub.url + "/hub/spawn")
     deadline = time.monotonic() + 60

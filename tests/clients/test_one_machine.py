@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.clients.blocks import Recipe, pasted
-from tests.clients.lab import HERE, Lab, run
+from tests.clients.lab import HERE, Installation, run
 from tests.clients.person import STRANGER
 from tests.clients.site import BIN, Site, shown
 from tests.services.bridge import IDP, environment
@@ -68,23 +68,23 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 
 @pytest.fixture(scope="module")
-def lab(machine: Machine) -> Iterator[Lab]:
+def lab(machine: Machine) -> Iterator[Installation]:
     """With everything running, each in a terminal of its own."""
     with ExitStack() as terminals:
         terminals.enter_context(machine.terminal("Start", "simulate", "8100"))
         terminals.enter_context(machine.terminal("Start", "serve", "8000"))
         terminals.enter_context(machine.terminal("Start", "nginx -e", "8443", "8080"))
-        yield Lab(machine)
+        yield Installation(machine.bridge, machine.state)
 
 
-def test_the_lines_to_try_it_work(lab: Lab, machine: Machine) -> None:
+def test_the_lines_to_try_it_work(lab: Installation, machine: Machine) -> None:
     """curl trusts the CA and finds the issuer; a client can be made."""
     printed = machine.type("Try it", "curl")
     assert f'"issuer":"{lab.issuer}"' in printed.replace(" ", "")
     assert "client_secret" in printed
 
 
-def test_a_person_logs_in_over_tls(lab: Lab, machine: Machine) -> None:
+def test_a_person_logs_in_over_tls(lab: Installation, machine: Machine) -> None:
     """The application of flask.md runs with the variables that the page names."""
     with Site(Recipe("flask"), 5000) as site:
         site.register(lab)
@@ -96,10 +96,12 @@ def test_a_person_logs_in_over_tls(lab: Lab, machine: Machine) -> None:
         assert person.press(person.pages[-1], "leave").url == site.url + "/"
 
 
-def test_the_page_names_the_variables_that_programs_need(lab: Lab, machine: Machine) -> None:
+def test_the_page_names_the_variables_that_programs_need(
+    lab: Installation, machine: Machine
+) -> None:
     """Each of these programs fails without its variable and succeeds with it."""
     url = f"{lab.issuer}/jwks"
-    programs = {
+    programs: dict[str, list[str | Path]] = {
         "REQUESTS_CA_BUNDLE": [BIN / "python", "-c", f"import requests; requests.get('{url}')"],
         "SSL_CERT_FILE": [BIN / "python", "-c", f"import httpx; httpx.get('{url}')"],
         "CURL_CA_BUNDLE": ["curl", "-sS", url],
@@ -111,7 +113,7 @@ def test_the_page_names_the_variables_that_programs_need(lab: Lab, machine: Mach
         run(argv, machine.folder, **{variable: machine.ca})
 
 
-def test_node_needs_its_own_variable(lab: Lab, machine: Machine, node: str) -> None:
+def test_node_needs_its_own_variable(lab: Installation, machine: Machine, node: str) -> None:
     """NODE_EXTRA_CA_CERTS."""
     argv = [node, "-e", f"await fetch('{lab.issuer}/jwks')", "--input-type=module"]
     with pytest.raises(AssertionError):
@@ -119,7 +121,7 @@ def test_node_needs_its_own_variable(lab: Lab, machine: Machine, node: str) -> N
     run(argv, machine.folder, NODE_EXTRA_CA_CERTS=machine.ca)
 
 
-def test_the_second_file_raises_the_limits(lab: Lab, machine: Machine) -> None:
+def test_the_second_file_raises_the_limits(lab: Installation, machine: Machine) -> None:
     """A program may fetch a token more often than the twenty times that are usual."""
     limits = PAGE.block("Automated tests", "toml")
     (machine.state / "limits.toml").write_text(limits)

@@ -16,7 +16,7 @@ RENAMED = {"openid-client-5": {"openid_client": "openid-client-5"}}
 
 @pytest.fixture(scope="module", params=[*REFRESHING, "passport-openidconnect"])
 def app(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Program]:
-    with Program(lab, request.param, **RENAMED.get(request.param, {})) as running:
+    with Program(lab, request.param, changes=None, **RENAMED.get(request.param, {})) as running:
         yield running
 
 

@@ -39,7 +39,7 @@ class PaperPassport:
 
     def __init__(self) -> None:
         self._tickets = count(1)
-        self._said: dict[str, bool] = {}
+        self.said: dict[str, bool] = {}
 
     def canonical_number(self, typed: str) -> str | None:
         number = typed.strip().upper()
@@ -54,7 +54,7 @@ class PaperPassport:
         return Challenge("desk-1", f"ticket-{next(self._tickets)}", "Desk 1", 600)
 
     async def poll(self, attempt: Attempt) -> Outcome:
-        said = self._said.get(attempt.handle or "")
+        said = self.said.get(attempt.handle or "")
         if said is None:
             return Outcome(State.PENDING)
         if said:
@@ -68,7 +68,7 @@ class PaperPassport:
         raise Disagreement(detail="officers do not call back")
 
     async def cancel(self, attempt: Attempt) -> None:
-        self._said[attempt.handle or ""] = False
+        self.said[attempt.handle or ""] = False
 
     async def aclose(self) -> None:
         """Nothing is open."""
@@ -80,7 +80,7 @@ class PaperPassport:
         raise ValueError("relying parties have no desks of their own")
 
     async def decide(self, handle: str, yes: bool) -> None:
-        self._said[handle] = yes
+        self.said[handle] = yes
 
 
 class CardCounter(PaperPassport):

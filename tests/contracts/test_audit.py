@@ -15,13 +15,12 @@ from idp.kernel.audit import SETTLED, Search, Trail, entry
 from idp.kernel.connect import connect
 from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
-from idp.kernel.metrics import ALARMS
 from idp.kernel.sqlite import sqlite_file
 from idp.kernel.tables import audit
 from idp.kernel.vault import Vault
 from tests.actors import Browser, Service, log_in
 from tests.deeds import on_sqlite, refused
-from tests.house import HOME, StillClock, TestHouse
+from tests.house import HOME, StillClock, TestHouse, alarms
 
 VAULT = Vault(bytes(32))
 NUMBER = "A100000010"
@@ -223,11 +222,11 @@ async def test_a_chain_that_goes_back_is_an_alarm(
     await without_triggers(database, database_url)
     await sql(database, "DELETE FROM audit_seals")
     await sql(database, "UPDATE audit SET event = 'forged'")
-    before = ALARMS.labels("audit_head")._value.get()
+    before = alarms("audit_head")
     await trail.note(entry("c.d"))
     await seal(trail, clock)
     assert await count(database, "audit_seals") == 0
-    assert ALARMS.labels("audit_head")._value.get() > before
+    assert alarms("audit_head") > before
 
 
 async def test_a_seal_that_is_known_from_elsewhere(

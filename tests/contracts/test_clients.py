@@ -13,6 +13,7 @@ from idp.jobs import Follower
 from idp.kernel.database import Conflict
 from idp.kernel.tables import client_secrets, upstream_accounts
 from idp.registry.accounts import Accounts
+from idp.registry.registration import Registration
 from idp.verify.twfido.settings import System
 from tests.house import TestHouse
 
@@ -119,11 +120,12 @@ async def test_ids_that_nobody_has(house: TestHouse, client_id: str) -> None:
 async def test_changing_the_way_to_authenticate(house: TestHouse) -> None:
     """A client that no longer has secrets keeps none."""
     registered = await house.register("service")
-    metadata = registered.client.metadata.model_copy(update={"token_endpoint_auth_method": "none"})
-    await house.registrar.update("service", metadata)
+    known = registered.client.metadata.model_dump()
+    changed = Registration.model_validate(known | {"token_endpoint_auth_method": "none"})
+    await house.registrar.update("service", changed)
     assert await house.count(client_secrets) == 0
     with pytest.raises(LookupError):
-        await house.registrar.update("nobody", metadata)
+        await house.registrar.update("nobody", changed)
 
 
 async def test_a_client_s_own_account_is_sealed(house: TestHouse) -> None:

@@ -9,7 +9,7 @@ import pytest
 from idp.kernel import counters
 from idp.kernel.connect import connect
 from idp.kernel.counters import Limit
-from idp.kernel.database import Database
+from idp.kernel.database import Database, Transaction
 
 NOW = 1_790_000_000
 BUDGET = Limit("push", most=3, seconds=600)
@@ -87,8 +87,8 @@ async def test_forgiven(database: Database) -> None:
 async def test_what_is_rolled_back_was_not_counted(database: Database) -> None:
     """An attempt and what depends on it are one transaction."""
 
-    async def work(tx: object) -> None:
-        await counters.take(tx, BUDGET, "s", NOW)  # type: ignore[arg-type]
+    async def work(tx: Transaction) -> None:
+        await counters.take(tx, BUDGET, "s", NOW)
         raise RuntimeError
 
     for _ in range(5):

@@ -74,12 +74,11 @@ async def test_of_many_swaps_one_wins(database: Database, other: Database) -> No
     """At once, from two processes: one."""
     await put(database, "a", 0)
     stores = [database, other] * 20
-    won = await asyncio.gather(
-        *(
-            store.write(lambda tx, n=n: tx.run(SWAP, id="a", before=0, after=n + 1))  # type: ignore[misc]
-            for n, store in enumerate(stores)
-        )
-    )
+
+    async def swap(store: Database, after: int) -> int:
+        return await store.write(lambda tx: tx.run(SWAP, id="a", before=0, after=after))
+
+    won = await asyncio.gather(*(swap(store, n + 1) for n, store in enumerate(stores)))
     assert sorted(won) == [0] * 39 + [1]
 
 

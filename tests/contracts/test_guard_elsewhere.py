@@ -18,7 +18,7 @@ from starlette.types import Message
 
 from idp.guard import INVALID, LACKING, NO_HEADER, USED_UP, Guard, Limits, Rule, gate
 from tests.agency import RULES, Api, served, token
-from tests.house import ISSUER, TestHouse, empty_database, running, settings_for
+from tests.house import ISSUER, TestHouse, empty_sqlite, running, settings_for
 from tests.services.fixtures import needs
 from tests.services.nginx import GuardedApi
 
@@ -26,7 +26,7 @@ from tests.services.nginx import GuardedApi
 @pytest.fixture
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestHouse]:
     """The guard does not touch the store: one kind is enough."""
-    url = empty_database("sqlite", tmp_path_factory.getbasetemp(), lambda: None)  # type: ignore[arg-type,return-value]
+    url = empty_sqlite(tmp_path_factory.getbasetemp())
     async with running(settings_for(url)) as found:
         yield found
 
@@ -74,7 +74,7 @@ async def test_before_fastapi(house: TestHouse) -> None:
 # ── WebSockets ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def open_socket(api: Api, good: str = "", **extensions: Any) -> list[Message]:
+async def open_socket(api: Api, good: str = "", /, **extensions: Any) -> list[Message]:
     """What the server is told when somebody opens a WebSocket at /v1/live."""
     told: list[Message] = []
     scope = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -197,7 +197,8 @@ async def lost_retiring(ring: KeyRing, clock: StillClock) -> str:
     return kid_of(ring, clock, KeyState.RETIRING)
 
 
-LOST = [
+Lose = Callable[[KeyRing, StillClock], Awaitable[str]]
+LOST: list[Lose] = [
     lost_active,
     lost_next,
     lost_active_amid_a_rotation,
@@ -208,12 +209,10 @@ LOST = [
 
 
 @pytest.mark.parametrize("lose", LOST, ids=[f.__name__ for f in LOST])
-async def test_removal(
-    ring: KeyRing, replica: KeyRing, clock: StillClock, lose: Callable[..., object]
-) -> None:
+async def test_removal(ring: KeyRing, replica: KeyRing, clock: StillClock, lose: Lose) -> None:
     """Whatever its state, the key is unpublished at once; at every later moment exactly one key
     signs, and another rotation is possible."""
-    lost = await lose(ring, clock)  # type: ignore[misc]
+    lost = await lose(ring, clock)
     assert ring.find(lost) is not None
     await ring.remove(lost)
     await replica.load()

@@ -41,7 +41,7 @@ def fill(connection: Connection, name: str, **values: Any) -> None:
 
 def store_before(vault: Vault) -> Any:
     def work(connection: Connection) -> None:
-        command.downgrade(schema._config(connection), BEFORE)
+        command.downgrade(schema.config_for(connection), BEFORE)
         sealed, index = vault.seal("system", DOCUMENT), vault.index("system", SYSCODE)
         fill(connection, "clients", client_id="own", system_sealed=sealed, system_index=index)
         fill(connection, "clients", client_id="plain", updated_at=7)
@@ -70,7 +70,7 @@ def test_methods_and_accounts_belong_to_twfido(database_url: str) -> None:
         found["accounts"] = read(connection, "upstream_accounts", "client_id", "scheme")
 
     def back(connection: Connection) -> None:
-        command.downgrade(schema._config(connection), BEFORE)
+        command.downgrade(schema.config_for(connection), BEFORE)
         found["back"] = [method for _, method in read(connection, "sessions", "id", "method")]
 
     with_connection(database_url, store_before(vault))

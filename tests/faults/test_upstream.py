@@ -103,7 +103,7 @@ async def test_a_result_cannot_be_read(hasty: TestHouse, fault: Any, code: str) 
     await browser.press("regenerate" if code else "check")
     if code:
         await browser.press("check")
-    assert "allow" in browser.page.buttons()  # type: ignore[union-attr]
+    assert "allow" in browser.page.buttons()
 
 
 async def test_a_button_does_not_wait_for_ever(hasty: TestHouse) -> None:

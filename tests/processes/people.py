@@ -27,13 +27,9 @@ class Browser(actors.Browser):
         self, bridge: Bridge, door: httpx.AsyncBaseTransport | None = None, **headers: str
     ) -> None:
         self.issuer = bridge.issuer
-        self.cookies: dict[str, dict[str, str]] = {}
-        self.page: Page | None = None
-        self._headers = {"accept": "text/html", "accept-language": "zh-TW", **headers}
-        self._hosts = {
-            urlsplit(self.issuer).netloc: door or httpx.AsyncHTTPTransport(),
-            urlsplit(bridge.simulator.url).netloc: httpx.AsyncHTTPTransport(),
-        }
+        network = httpx.AsyncHTTPTransport()
+        ours, theirs = (urlsplit(url).netloc for url in (self.issuer, bridge.simulator.url))
+        self._begin({ours: door or network, theirs: network}, headers)
 
     async def open(self, url: str) -> Page:
         return await self._go("GET", urljoin(self.issuer, url), None, "none")
@@ -41,12 +37,10 @@ class Browser(actors.Browser):
     @property
     def login_id(self) -> str:
         """Of the login page that is open."""
-        assert self.page is not None
         return urlsplit(self.page.url).path.split("/")[2]
 
     def pressing(self, button: str) -> httpx.Request:
         """The request that a press would send, for somebody else to send."""
-        assert self.page is not None
         form, pressed = self.page.form_with(button)
         url = urljoin(self.page.url, pressed.get("formaction") or form.action)
         jar = self.cookies[urlsplit(url).netloc]
@@ -75,10 +69,9 @@ class Service(actors.Service):
 
     def token_request(self, **fields: str) -> httpx.Request:
         """A token request that is not sent yet."""
-        auth = self.auth()
-        form = fields if auth else {**fields, "client_id": self.registered.id}
-        request = self.http.build_request("POST", "/token", data=form)
-        return next(httpx.BasicAuth(*auth).auth_flow(request)) if auth else request
+        public = {} if self.registered.secret else {"client_id": self.registered.id}
+        request = self.http.build_request("POST", "/token", data=fields | public)
+        return next(self.auth().auth_flow(request))
 
 
 async def web_client(bridge: Bridge, **fields: Any) -> Service:

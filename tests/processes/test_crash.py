@@ -164,7 +164,7 @@ async def begun(bridge: Bridge) -> tuple[Service, str, dict[str, str]]:
 
 async def refused_meanwhile(bridge: Bridge, service: Service, tokens: dict[str, str]) -> None:
     """Twice each of what needs the database, while the rest is asked for."""
-    calls = [
+    calls: list[Callable[[], Awaitable[httpx.Response]]] = [
         lambda: service.http.get(service.url()),
         lambda: service.userinfo(tokens["access_token"]),
         lambda: service.refresh(tokens["refresh_token"]),

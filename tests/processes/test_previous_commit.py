@@ -128,10 +128,9 @@ def test_a_login_under_way_is_shown_by_the_former(
     _, _, begin = registered(bridge)
     person = Person(bridge.issuer, number=DECIDES, method=method)
     page = person.press(person.open(begin), "continue", method=method, pid=DECIDES)
-    cookies = dict(person._http.cookies)
     path = httpx.URL(page.url).path
     for there in (path, f"{path}/status"):
-        answer = former.http.get(there, cookies=cookies)
+        answer = former.http.get(there, cookies=person.cookies)
         assert answer.status_code in (200, 303, 429), (there, answer.text)
 
 

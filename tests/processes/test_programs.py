@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -134,9 +135,9 @@ async def test_the_guards_of_the_page() -> None:
     heads = [("/v1/whoami", {}), ("/", {"x-original-uri": "/v1/x", "x-real-ip": "203.0.113.1"})]
     assert len(codes) == len(heads)
     for code, (path, headers) in zip(codes, heads, strict=True):
-        names: dict[str, object] = {}
+        names: dict[str, Any] = {}
         exec(code, names)  # noqa: S102
-        transport = httpx.ASGITransport(names["app"])  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(names["app"])
         async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as http:
             assert (await http.get(path, headers=headers)).status_code == 401
 

@@ -140,7 +140,7 @@ async def test_what_reached_the_phone_and_came_to_nothing(
             await visitor.press("cancel")
         elif ending != "late":
             getattr(house.simulator, ending)(qrids(house)[-1])
-            await visitor.open(f"{urlsplit(visitor.page.url).path}/status")  # type: ignore[union-attr]
+            await visitor.open(f"{urlsplit(visitor.page.url).path}/status")
         house.clock.pass_(1000)
     await chosen(Browser(house), service, "qr", BOB)
     browser = await home(house, BOB)
@@ -316,7 +316,7 @@ async def test_nobody_withdraws_for_another(house: TestHouse, service: Service) 
     await logged_in(house, service, BOB)
     browser = await home(house)
     assert urlsplit((await browser.open(f"{HERE}/withdraw?client=service")).url).path == HERE
-    fields = {**browser.page.forms[0].fields, "client": "service"}  # type: ignore[union-attr]
+    fields = {**browser.page.forms[0].fields, "client": "service"}
     await browser.send(f"{HERE}/withdraw", fields)
     assert await house.count(consents) == 1
     assert all(row["revoked_at"] is None for row in await rows(house, grants))
@@ -367,7 +367,7 @@ async def test_not_me_pauses_pushes_without_telling(house: TestHouse, service: S
     assert plain(refused) == plain(stranger)
     assert "check" in (await chosen(Browser(house), service, "qr", BOB)).buttons()
     browser = await home(house, BOB)
-    assert "手機推播已暫停" in browser.page.html  # type: ignore[union-attr]
+    assert "手機推播已暫停" in browser.page.html
     page = await browser.press("resume")
     assert page.texts["done"] == "已恢復手機推播。" and "paused" not in page.texts
     page = await chosen(Browser(house), service, "push", BOB)
@@ -394,7 +394,7 @@ async def test_no_link_says_that_all_is_over(house: TestHouse) -> None:
     """Only a page that we led to says what has been done, and in the browser that did it; a form's
     token is no such word."""
     browser = await home(house)
-    token = browser.page.forms[0].fields["csrf"]  # type: ignore[union-attr]
+    token = browser.page.forms[0].fields["csrf"]
     for word in ("not-me", "ended", "x", token):
         page = await browser.open(f"{HERE}/left?done={word}")
         assert page.title.startswith("沒有開啟登入紀錄")
@@ -439,7 +439,7 @@ async def test_another_site_presses_nothing(
     """CSRF: no token, another site, or a mark that we did not write: 403, and nothing changes."""
     await logged_in(house, service)
     browser = await home(house)
-    fields = dict(browser.page.forms[0].fields)  # type: ignore[union-attr]
+    fields = dict(browser.page.forms[0].fields)
     fields |= {"which": "others", "client": "service"}
     if kind == "no token":
         del fields["csrf"]
@@ -472,8 +472,8 @@ async def test_a_page_shown_to_another_person(house: TestHouse, service: Service
 async def test_a_session_handle_of_another_person(house: TestHouse, service: Service) -> None:
     """The name of somebody else's session ends nothing."""
     other = await home(house, BOB)
-    handle = other.page.form_with("end-1")[1]["value"]  # type: ignore[union-attr]
+    handle = other.page.form_with("end-1")[1]["value"]
     browser = await home(house)
-    fields = {**browser.page.forms[0].fields, "which": handle}  # type: ignore[union-attr]
+    fields = {**browser.page.forms[0].fields, "which": handle}
     await browser.send(f"{HERE}/sessions", fields)
     assert len(await live_sessions(house)) == 2

@@ -133,7 +133,7 @@ async def test_the_client_asks_for_a_subject(house: TestHouse, service: Service)
 
 # ── levels ──────────────────────────────────────────────────────────────────────────────────────
 
-LEVELS = {
+LEVELS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "client minimum": ({"minimum_acr": LEVEL + "dongle"}, {}),
     "client methods": ({"methods": ("dongle",)}, {}),
     "essential": ({}, {"claims": claims(acr={"essential": True, "value": LEVEL + "dongle"})}),
@@ -155,7 +155,7 @@ async def test_a_session_of_another_level(house: TestHouse, service: Service, ki
     assert [name for name in page.texts if name.startswith("help-")] == [f"help-{asked}"]
 
 
-IMPOSSIBLE = {
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "essential below the minimum": (
         {"minimum_acr": LEVEL + "web"},
         {"claims": claims(acr={"essential": True, "value": LEVEL + "push"})},

@@ -18,7 +18,7 @@ from tests.keys import form as signed
 
 pytestmark = SQLITE
 
-NO_PKCE = {"code_challenge": None, "code_challenge_method": None}
+NO_PKCE: dict[str, Any] = {"code_challenge": None, "code_challenge_method": None}
 PUBLIC = {"token_endpoint_auth_method": "none"}
 
 

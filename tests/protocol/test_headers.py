@@ -6,12 +6,13 @@ import base64
 import re
 from typing import Any
 
+import httpx
 import pytest
 
 from idp.kernel.database import Database
 from tests.actors import Browser, Page, Service, verify
 from tests.asking import ALICE, FORM, SQLITE, Answer, bare, form, logged_in
-from tests.house import HOME, TestHouse
+from tests.house import HOME, ISSUER, TestHouse
 
 pytestmark = SQLITE
 
@@ -221,8 +222,8 @@ async def test_a_crash_tells_nothing(
 
     monkeypatch.setattr(type(house.services.database), "one", broken)
     monkeypatch.setattr(type(house.services.database), "all", broken)
-    http = house.http()
-    http._transport.raise_app_exceptions = False  # type: ignore[attr-defined]
+    transport = httpx.ASGITransport(house.app, raise_app_exceptions=False)
+    http = httpx.AsyncClient(transport=transport, base_url=ISSUER)
     for path in ("/authorize/x", "/login/x", service.url(client_id="other")):
         answer = await http.get(path)
         assert answer.status_code == 500

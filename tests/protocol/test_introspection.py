@@ -62,7 +62,7 @@ async def test_an_active_token(service: Service, deed: Deed) -> None:
         "scope": "openid profile",
         "auth_time": START,
         "acr": "urn:twfido:qr",
-        "amr": ["user"],
+        "amr": ["swk", "user", "mca"],
     }
 
 

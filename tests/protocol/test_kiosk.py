@@ -53,7 +53,7 @@ async def test_the_next_person_verifies_again(house: TestHouse, counter: Service
     silently, here or at another service, and the next person is the next person."""
     browser = Browser(house)
     await browser.open(counter.url(**SCOPE) + "&ui_locales=en")
-    await browser.open(f"{browser.page.url.partition('?')[0]}?lang=en")  # type: ignore[union-attr]
+    await browser.open(f"{browser.page.url.partition('?')[0]}?lang=en")
     page = await verify(browser)
     assert SESSION_COOKIE in kept(browser)
     page = await browser.press("allow")

@@ -9,11 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from idp.kernel import metrics
 from idp.kernel.tables import audit, logins
 from tests.actors import Browser, Service
 from tests.asking import SQLITE
-from tests.house import API_KEY, HOME, MINISTRY, TestHouse
+from tests.house import API_KEY, HOME, MINISTRY, TestHouse, alarms
 from tests.logins import (
     AT_ONCE,
     HAND,
@@ -33,7 +32,8 @@ TEST_KEY = "59C55AAD2AEADF8A87EC55317CA148E7"  # printed in the slides
 ACKNOWLEDGED = {"rcode": "0000", "msg": "OK"}
 UNSIGNED = {"error": "unauthorized"}
 NEVER_SEEN = "00000000-0000-4000-8000-000000000000"
-REFUSED_CALLS = [
+FULL_WIDTH = str.maketrans("0123456789ABCDEF", "０１２３４５６７８９ＡＢＣＤＥＦ")
+REFUSED_CALLS: list[tuple[str, dict[str, Any]]] = [
     ("FD-01 absent", {"chksum": None}),
     ("FD-01 empty", {"chksum": ""}),
     ("FD-01 wrong", {"chksum": "0" * 16}),
@@ -53,7 +53,6 @@ REFUSED_CALLS = [
     ("unknown syscode", {"syscode": "9" * 20}),
     ("half a pid", {"pid": "A12345678"}),
 ]
-FULL_WIDTH = str.maketrans("0123456789ABCDEF", "０１２３４５６７８９ＡＢＣＤＥＦ")
 
 
 async def waiting(
@@ -67,10 +66,6 @@ async def waiting(
 def spoilt(good: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     made = {k: v(good[k]) if callable(v) else v for k, v in changes.items()}
     return {k: v for k, v in (good | made).items() if v is not None}
-
-
-def alarms(kind: str) -> float:
-    return metrics.ALARMS.labels(kind)._value.get()
 
 
 # ── callbacks that are not believed ─────────────────────────────────────────────────────────────
@@ -229,16 +224,12 @@ async def test_a_callback_for_another_system(
     house: TestHouse, browser: Browser, service: Service
 ) -> None:
     """A qrid belongs to the account that opened it: another account's key wakes nobody."""
-    from idp.verify.twfido.settings import System
-
-    theirs = System("9" * 20, (TEST_KEY,))
+    theirs = "9" * 20
+    await house.register("owner")
+    account = house.twfido.account_document(theirs, [TEST_KEY], "自己的服務")
+    await house.house.accounts.set("owner", "twfido", theirs, account)
     good = await waiting(house, browser, service)
-
-    async def by_syscode(_: str) -> System:
-        return theirs
-
-    house.twfido._named = by_syscode  # type: ignore[attr-defined]
-    fields = signed(good["qrid"], key=TEST_KEY, syscode=theirs.syscode)
+    fields = signed(good["qrid"], key=TEST_KEY, syscode=theirs)
     assert (await call_back(house, fields)).json() == ACKNOWLEDGED
     assert asked_for(house) == 0
 

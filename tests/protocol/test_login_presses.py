@@ -141,7 +141,7 @@ async def test_a_login_of_another_browser(
     page = await chosen(browser, service, "qr", AT_ONCE)
     thief = Browser(house)
     await chosen(thief, service, "qr", HAND)
-    form = thief.page.form_with("check")[0].fields  # type: ignore[union-attr]
+    form = thief.page.form_with("check")[0].fields
     for button in ("check", "cancel", "other", "regenerate"):
         seen = await thief.send(f"{path_of(page)}/{button}", form)
         assert (seen.status, seen.error_code) == (403, "TF-3001")

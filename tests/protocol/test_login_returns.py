@@ -105,7 +105,7 @@ async def test_returns_that_are_nonsense(
     assert before == await rows(house)
     assert not await rows(house, handles)
     await again_at(browser, before[0]["login_id"])
-    assert "go" in browser.page.buttons()  # type: ignore[union-attr]
+    assert "go" in browser.page.buttons()
 
 
 @SQLITE

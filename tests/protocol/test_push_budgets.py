@@ -287,8 +287,8 @@ async def test_refusals_are_limited_too(house: TestHouse, service: Service) -> N
     browser = at(house)
     await chosen(browser, service, "push", HAND)
     found = [(await again(house, browser)).status for _ in range(3)]
-    page, form = browser.page, browser.page.form_with("check")[0].fields  # type: ignore[union-attr]
-    path = page.url.rsplit("/", 1)[0]  # type: ignore[union-attr]
+    page, form = browser.page, browser.page.form_with("check")[0].fields
+    path = page.url.rsplit("/", 1)[0]
     found += [(await browser.send(f"{path}/regenerate", form)).status for _ in range(20)]
     assert set(found) == {200, 429}
     assert len(await house.events("login.limited")) < 20
@@ -369,5 +369,5 @@ async def test_sending_again_in_many_tabs_at_once(house: TestHouse, service: Ser
         for tab in tabs:
             tab.cookies, tab.page = browser.cookies, browser.page
         await asyncio.gather(*(tab.press("regenerate") for tab in tabs))
-        await browser.open("/".join(browser.page.url.split("/")[:5]))  # type: ignore[union-attr]
+        await browser.open("/".join(browser.page.url.split("/")[:5]))
     assert rung(house) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -92,19 +93,12 @@ async def test_what_the_cookie_is(house: TestHouse, service: Service) -> None:
 @SQLITE
 async def test_how_cookies_are_set(house: TestHouse, service: Service) -> None:
     """NIST SP 800-63B-4 §5.1: __Host-, Secure, HttpOnly, Lax; every one, also mere tastes."""
-    seen: list[str] = []
     browser = Browser(house)
-    remember = browser._remember
-
-    def look(host: str, response: object) -> None:
-        if host == HOST:
-            seen.extend(response.headers.get_list("set-cookie"))  # type: ignore[attr-defined]
-        remember(host, response)  # type: ignore[arg-type]
-
-    browser._remember = look  # type: ignore[method-assign,assignment]
     page = await browser.open(service.url())
     await browser.open(page.url + "?lang=en")
     await verify(browser)
+    ours = [answer for answer in browser.answers if answer.url.host == HOST]
+    seen = [header for answer in ours for header in answer.headers.get_list("set-cookie")]
     names = {header.split("=")[0] for header in seen}
     assert {SESSION_COOKIE, BROWSER_COOKIE} < names
     for header in seen:
@@ -117,7 +111,7 @@ async def test_how_cookies_are_set(house: TestHouse, service: Service) -> None:
         assert "domain" not in low, header
 
 
-GARBAGE = {
+GARBAGE: dict[str, Callable[[str], str]] = {
     "tampered": lambda good: good[:-1] + ("A" if good[-1] != "A" else "B"),
     "truncated": lambda good: good[:-1],
     "longer": lambda good: good + "A",

@@ -6,12 +6,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from idp.kernel.tables import grants
+from idp.kernel.tables import codes, grants, sessions
+from idp.kernel.vault import digest
 from idp.login import endings
 from idp.login.endings import Ending
 from idp.oidc import store
-from tests.actors import Service
+from tests.actors import Browser, Service, log_in
+from tests.asking import code_in
 from tests.deeds import (
     PERSON,
     Deed,
@@ -29,6 +32,33 @@ from tests.house import Registered, TestHouse
 @pytest.fixture
 async def deed(service: Service) -> Deed:
     return await allow(service)
+
+
+# ── what the tests of the token endpoint stand on ───────────────────────────────────────────────
+
+
+async def rows_of(house: TestHouse, code: str) -> list[dict[str, Any]]:
+    """The code, its grant and the session that both came from."""
+    joined = codes.join(grants, codes.c.grant_id == grants.c.id)
+    joined = joined.join(sessions, grants.c.session_id == sessions.c.id)
+    found = []
+    for table in (codes, grants, sessions):
+        query = select(table).select_from(joined).where(codes.c.digest == digest(code))
+        found.append(dict(await house.services.database.one(query)))
+    return found
+
+
+async def test_a_deed_is_what_a_login_leaves(
+    house: TestHouse, browser: Browser, service: Service
+) -> None:
+    """`allow` writes the rows that a person writes who logs in and agrees, but for what is random
+    and the browser."""
+    by_login = await rows_of(house, code_in(await log_in(browser, service)))
+    by_allow = await rows_of(house, (await allow(service)).code)
+    drawn = {"id", "digest", "grant_id", "session_id", "root", "agent"}
+    for real, written in zip(by_login, by_allow, strict=True):
+        assert real.keys() == written.keys()
+        assert {k for k in real if real[k] != written[k]} <= drawn
 
 
 async def other_service(house: TestHouse) -> Service:

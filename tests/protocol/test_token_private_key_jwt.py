@@ -291,6 +291,7 @@ def _hmac(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
 def _rs256(header: dict[str, Any], claims: str, key: RSAKey) -> str:
     """By hand: no library would write these."""
     signed = f"{_part(header)}.{_part(claims)}"
+    assert key.private_key is not None
     mark = key.private_key.sign(signed.encode(), PKCS1v15(), SHA256())
     return f"{signed}.{base64.urlsafe_b64encode(mark).decode().rstrip('=')}"
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, select, update
 
-from idp.kernel.metrics import registry
 from idp.kernel.tables import members
 from idp.members import codes, passwords
+from tests.house import alarms
 from tests.wecard import (
     ALICE,
     APP_KEY,
@@ -144,16 +144,13 @@ async def test_an_expired_member_is_refused(organisation: Organisation) -> None:
 async def test_the_same_body_is_alarmed(organisation: Organisation) -> None:
     """A body seen within 24 hours is counted and alarmed; a day later it is new again."""
 
-    def alarms() -> float:
-        return registry.get_sample_value("idp_alarms_total", {"kind": "card_repeated"}) or 0
-
-    before = alarms()
+    before = alarms("card_repeated")
     content = body(sealed(plaintext()))
     for _ in range(3):
         await organisation.post(content)
     assert await organisation.counted("card-body") == [3]
     assert len(await organisation.events("card.repeated")) == 2
-    assert alarms() == before + 2
+    assert alarms("card_repeated") == before + 2
     organisation.clock.at += 86_400
     await organisation.post(content)
     assert len(await organisation.events("card.repeated")) == 2

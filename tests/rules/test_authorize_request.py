@@ -42,7 +42,7 @@ def client(**fields: Any) -> Client:
     return Client("c", ClientMetadata.model_validate(known | fields), (), disabled=False)
 
 
-def understood(registered: Client | None = None, **changes: str) -> AuthorizationRequest:
+def understood(registered: Client | None = None, /, **changes: str) -> AuthorizationRequest:
     params = Params({**GOOD, **changes}).given()
     return reading.check(params, registered or client(), URI, RULES)
 

@@ -28,7 +28,7 @@ def made(**fields: Any) -> Registration:
     return Registration.model_validate(LOGIN | fields)
 
 
-def refused(base: dict[str, Any] = LOGIN, **fields: Any) -> str:
+def refused(base: dict[str, Any] = LOGIN, /, **fields: Any) -> str:
     with pytest.raises(ValidationError) as fault:
         Registration.model_validate(base | fields)
     return str(fault.value)
@@ -371,7 +371,7 @@ def test_scopes_that_are_none(scope: str) -> None:
 def test_it_does_not_change() -> None:
     """What was registered is replaced as a whole, or not at all."""
     with pytest.raises(ValidationError):
-        made().client_name = "x"  # type: ignore[misc]
+        made().client_name = "x"  # type: ignore[misc]  # it is frozen: that is tested
 
 
 def test_it_survives_the_store() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from limits import RateLimitItemPerSecond
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from idp import rates
 from idp.rates import MemoryWindows
 
 
@@ -14,7 +15,7 @@ from idp.rates import MemoryWindows
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which only the test moves."""
     at = [1000.0]
-    monkeypatch.setattr(rates.time, "time", lambda: at[0])
+    monkeypatch.setattr(time, "time", lambda: at[0])
     return at
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography import x509
 
 from idp.verify.spapi.evidence import Evidence, Found, examine, issuers_of
 from tests.rules.certificates import NOW, certificate, der, elliptic, key, pem, signature
@@ -57,10 +58,10 @@ CHAINS = {
 
 
 @pytest.mark.parametrize("case", CHAINS.values(), ids=CHAINS)
-def test_chains_that_fail(case: tuple[object, list[object]]) -> None:
+def test_chains_that_fail(case: tuple[x509.Certificate, list[x509.Certificate]]) -> None:
     """A certificate of another issuer, out of its time or signed by nobody's CA fails."""
     leaf, issuers = case
-    found = examine(WORDS, SIGNED, der(leaf), issuers, NOW)  # type: ignore[arg-type]
+    found = examine(WORDS, SIGNED, der(leaf), issuers, NOW)
     assert found.chain is FAILED
     assert not found.complete
 

@@ -235,7 +235,8 @@ def test_lies(answer: dict[str, Any]) -> None:
 
 def test_an_error_without_a_result() -> None:
     """An error may come unsigned, with and without a result: it never approves."""
-    for empty in ({}, {"result": None}, {"result": {}}, {"result": ""}):
+    nothing: list[dict[str, Any]] = [{}, {"result": None}, {"result": {}}, {"result": ""}]
+    for empty in nothing:
         found = answers.result({"error_code": "SPTKT_OVD", **empty}, PROOF)
         assert (found.code, found.success) == ("SPTKT_OVD", False)
         assert answers.opened("ATH-03", {"error_code": "SPSVCID_NF", **empty}, PROOF).ticket is None

@@ -14,6 +14,7 @@ import pytest
 
 from idp.kernel.errors import Disagreement, UpstreamAway, VerificationError
 from idp.verify import Attempt, Order
+from idp.verify.twfido.client import Client
 from tests.rules.twfido_upstream import (
     PID,
     QRID,
@@ -22,6 +23,7 @@ from tests.rules.twfido_upstream import (
     Stopwatch,
     Upstream,
     opened,
+    settings,
     verifier,
 )
 
@@ -94,15 +96,14 @@ async def test_every_call_has_its_own_number() -> None:
 @pytest.mark.parametrize("number", ["1", SYSCODE, "x" * 20, "1" * 21])
 async def test_a_bad_reservation_is_our_own_fault(number: str) -> None:
     """A number that is not 20 digits, or that is the syscode itself, is never sent."""
-    upstream = Upstream(lambda *_: opened())
-    ours = verifier(upstream)
+    upstream, known = Upstream(lambda *_: opened()), settings()
 
     async def reserve(_: str) -> str:
         return number
 
-    ours.client._reserve = reserve
+    client = Client(known, httpx.MockTransport(upstream), reserve)
     with pytest.raises((ValueError, Disagreement)):
-        await ours.start(ORDER)
+        await client.open("FATH-01", known.own_system, PID)
     assert upstream.seen == []
 
 

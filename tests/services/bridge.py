@@ -223,7 +223,7 @@ class Bridge(Service):
 
     def cli(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command with the bridge's own configuration."""
-        return idp("-c", self.config, *arguments, **variables)
+        return idp("-c", self.config, *arguments, cwd=None, **variables)
 
     def create_client(self, *arguments: str | Path) -> dict[str, str]:
         """`idp client create`: its client_id and client_secret."""
@@ -235,7 +235,12 @@ class Bridge(Service):
     def http(self, **options: Any) -> httpx.AsyncClient:
         """A bare client that leaves no connection behind."""
         limits = httpx.Limits(max_keepalive_connections=0)
-        known = {"base_url": self.issuer, "limits": limits, "trust_env": False, "timeout": 20}
+        known: dict[str, Any] = {
+            "base_url": self.issuer,
+            "limits": limits,
+            "trust_env": False,
+            "timeout": 20,
+        }
         return httpx.AsyncClient(**(known | options))
 
     @asynccontextmanager

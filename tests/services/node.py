@@ -131,11 +131,11 @@ class RelyingParty:
     async def finish(self, callback_url: str | None = None) -> dict[str, dict[str, Any]]:
         """Hand over the URL the browser was sent back to; the events of the whole login."""
         if callback_url is not None:
-            await self._tell({"callback": callback_url})
+            await self.tell({"callback": callback_url})
         await self._until("done")
         return self.events
 
-    async def _tell(self, line: Mapping[str, Any]) -> None:
+    async def tell(self, line: Mapping[str, Any]) -> None:
         assert self.child.stdin is not None
         self.child.stdin.write(json.dumps(line).encode() + b"\n")
         await self.child.stdin.drain()
@@ -167,7 +167,7 @@ async def relying_party(ca: Path | None = None, **wanted: Any) -> AsyncIterator[
     )
     party = RelyingParty(child)
     try:
-        await party._tell(wanted)
+        await party.tell(wanted)
         yield party
     finally:
         if child.returncode is None:

@@ -78,7 +78,7 @@ async def test_the_desk_is_told_that_nobody_waits_any_more(
     browser, _ = begun
     ticket = await handle(office)
     page = await browser.press(button)
-    assert desk._said == {ticket: False}
+    assert desk.said == {ticket: False}
     assert "replaced" in await states(office)
     assert refused(page) == (button == "cancel")
 

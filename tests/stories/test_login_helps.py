@@ -123,9 +123,9 @@ async def test_too_late_leads_home(house: TestHouse) -> None:
     at_home = Service(house, await house.register("homely", client_uri=HOME))
     browser = Browser(house)
     await browser.open(at_home.url())
-    login = browser.page.url  # type: ignore[union-attr]
+    login = browser.page.url
     await verify(browser)
-    consent = browser.page.url  # type: ignore[union-attr]
+    consent = browser.page.url
     await browser.press("allow")
     for url in (login, consent):
         page = await browser.open(url)
@@ -134,7 +134,7 @@ async def test_too_late_leads_home(house: TestHouse) -> None:
         page = await Browser(house).open(url)
         assert "home" not in page.links and "館藏服務" not in page.html
     await browser.open(at_home.url(prompt="login"))
-    cancelled = browser.page.url  # type: ignore[union-attr]
+    cancelled = browser.page.url
     await browser.press("cancel")
     assert (await browser.open(cancelled)).links["home"] == HOME
     page = await browser.open("/logout?client_id=homely")

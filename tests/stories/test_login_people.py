@@ -119,13 +119,13 @@ async def test_nobody_learns_who_is_registered_from_the_words(
 ) -> None:
     """Not registered, a number that is nobody's, and any refusal that the slides do not know give
     the same bytes, and no number stands in them."""
-    from idp.verify.twfido.simulator import interfaces
+    from idp.verify.twfido.simulator import faults, interfaces
     from idp.verify.twfido.simulator.personas import PERSONAS, Persona
 
     pages = [plain(await chosen(Browser(house), service, method, STRANGER))]
     monkeypatch.setitem(PERSONAS, "B222222228", Persona("B222222228", registered=False))
     pages.append(plain(await chosen(Browser(house), service, method, "B222222228")))
-    seal = interfaces.seal
+    seal = faults.seal
 
     def sealed(fields: dict[str, Any], *rest: Any) -> dict[str, Any]:
         return seal({**fields, "rcode": "9003"} if fields["rcode"] == "4002" else fields, *rest)

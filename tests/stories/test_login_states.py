@@ -131,7 +131,7 @@ async def test_every_page_leads_on_and_stays_the_same_when_reloaded(
     assert plain(page) == plain(await again(browser))
     assert calls == len(house.line.calls)
     assert refused(await browser.press("cancel"))
-    assert browser.page is not None and browser.page.query["state"] == service.state
+    assert browser.page.query["state"] == service.state
     assert await nobody_is_in(house)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from idp.kernel.tables import attempts, logins, metadata, sessions
+from idp.settings import Settings
 from tests.actors import Browser, Service
 from tests.asking import SQLITE, disable
-from tests.house import SYSTEM_NAME, TestHouse
+from tests.house import SYSTEM_NAME, TestHouse, running
 from tests.logins import (
     AT_ONCE,
     HAND,
@@ -47,7 +48,7 @@ async def test_approving_races_cancelling(house: TestHouse, service: Service) ->
         presses = ["check", "cancel"] if round_ % 2 else ["cancel", "check"]
         pages = await asyncio.gather(*(tab(browser).press(p) for p in presses))
         outcome = dict(zip(presses, pages, strict=True))
-        login = next(r for r in await rows(house, logins) if r["id"] in str(browser.page.url))  # type: ignore[union-attr]
+        login = next(r for r in await rows(house, logins) if r["id"] in str(browser.page.url))
         assert login["finished_at"] is not None
         assert (login["session_id"] is None) == refused(outcome["cancel"])
         assert let_in(browser, outcome["check"]) == (login["session_id"] is not None)
@@ -124,7 +125,6 @@ async def test_the_wrong_browser(
     before = await the_login(house), await rows(house)
     thief = Browser(house)
     await thief.open(service.url())
-    assert thief.page is not None
     fields = thief.page.forms[0].fields | {"method": "qr", "pid": HAND}
     post = path not in ("", "/status")
     seen = await (thief.send(page.url + path, fields) if post else thief.open(page.url + path))
@@ -226,15 +226,16 @@ async def test_an_opening_that_never_came_back(
 
 @SQLITE
 async def test_a_method_that_is_switched_off_meanwhile(
-    house: TestHouse, browser: Browser, service: Service, monkeypatch: pytest.MonkeyPatch
+    house: TestHouse, browser: Browser, service: Service
 ) -> None:
     """A login that was waiting by a method which no longer exists goes back to the choice."""
     await chosen(browser, service, "push")
-    schemes, twfido = house.house.schemes, house.twfido
-    left = {k: m for k, m in twfido.methods.items() if m.name != "push"}
-    monkeypatch.setattr(schemes, "methods", left)
-    monkeypatch.setattr(twfido, "_methods", left)
-    page = await again(browser)
+    known = house.settings.model_dump()
+    known["twfido"]["methods"] = [m for m in known["twfido"]["methods"] if m != "push"]
+    async with running(Settings.model_validate(known)) as restarted:
+        later = Browser(restarted)
+        later.cookies, later.page = browser.cookies, browser.page
+        page = await again(later)
     assert "continue" in page.buttons() and "method-push" not in page.html
 
 

@@ -17,7 +17,7 @@ from idp.kernel.metrics import exposition
 from idp.kernel.tables import attempts
 from tests.actors import Browser, Page, Service, log_in
 from tests.contracts.paper_passport import CardCounter, PaperPassport
-from tests.house import CALLBACK, HOME, ISSUER, SYSCODE, TestHouse, running, settings_for
+from tests.house import CALLBACK, HOME, SYSCODE, TestHouse, running, settings_for
 from tests.logins import (
     AT_ONCE,
     HAND,
@@ -193,24 +193,20 @@ async def left_for(office: TestHouse, browser: Browser, method: str) -> dict[str
     return await last(office)
 
 
-async def land_at(browser: Browser, path: str, fields: dict[str, str]) -> Page:
-    return await browser._go("POST", ISSUER + path, fields, "cross-site")
-
-
 async def test_returns_do_not_cross(office: TestHouse, browser_there: Browser) -> None:
     """What one scheme's upstream signed opens nothing at the other's address, though the browser
     is the one that left."""
     attempt = await left_for(office, browser_there, "web")
     (qrid,) = qrids(office)
     for fields in (carried(qrid), {**carried(qrid), "ticket": qrid}):
-        page = await land_at(browser_there, "/idcard/return", fields)
+        page = await browser_there.arrive("/idcard/return", fields)
         assert (page.status, page.error_code) == (403, "TF-3001")
     assert (await last(office))["handle"] is None
     other = Browser(office)
     await left_for(office, other, "counter")
     page = await land(other, {"ticket": "ticket-9"})
     assert (page.status, page.error_code) == (403, "TF-3001")
-    page = await land_at(other, "/idcard/return", {"ticket": "ticket-9"})
+    page = await other.arrive("/idcard/return", {"ticket": "ticket-9"})
     assert page.status == 200
     assert [row["handle"] for row in await rows(office) if row["id"] != attempt["id"]] == [
         "ticket-9"

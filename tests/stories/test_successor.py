@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from idp.kernel.tables import person_aliases
+from idp.registry.registration import Registration
 from tests.actors import Browser, Page, Service, log_in
 from tests.house import (
     AUTHORITY,
-    ISSUER,
     SUCCESSOR,
     SYSTEM_NAME,
     WITH_SUCCESSOR,
@@ -220,18 +220,15 @@ async def test_accidents_are_survived(
 
 async def carried(victim: Browser, page: Page, number: str) -> dict[str, str]:
     """What the ministry's page would send back, had it not been caught before."""
-    form, _ = page.form_with("go")
     victim.page = page
-    await victim._go("POST", form.action, form.fields, "cross-site")
+    await victim.press("go")
     back = await victim.press("approve", pid=number)
     found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', back.html)
     return {name: html.unescape(value) for name, value in found}
 
 
 async def return_to(browser: Browser, fields: dict[str, str]) -> Page:
-    if browser.page is None:
-        browser.page = Page(httpx.Response(200, text=""), SUCCESSOR + "/")
-    return await browser._go("POST", f"{ISSUER}/spapi/return", fields, "cross-site")
+    return await browser.arrive("/spapi/return", fields, SUCCESSOR)
 
 
 async def test_a_victim_who_is_lured_to_the_page_of_anothers_login(
@@ -395,8 +392,8 @@ async def switched(house: TestHouse, client_id: str, *schemes: str) -> None:
     """As `idp client update CLIENT --set schemes=…` does it."""
     client = await house.house.clients.find(client_id)
     assert client is not None
-    metadata = client.metadata.model_copy(update={"schemes": schemes})
-    await house.registrar.update(client_id, metadata)
+    registration = Registration.model_validate(client.metadata.model_dump() | {"schemes": schemes})
+    await house.registrar.update(client_id, registration)
 
 
 async def subject(service: Service, browser: Browser, method: str = "push") -> str:
