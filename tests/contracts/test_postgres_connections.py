@@ -20,7 +20,8 @@ LAST = """SELECT query FROM pg_stat_activity
 # What would stay on a connection after its transaction (asyncpg's reset removes it). "set" in small
 # letters is a word of sentences here.
 STAYS = re.compile(
-    r"^\s*((?-i:SET)(?! LOCAL)|RESET|LISTEN|PREPARE|DECLARE|DISCARD)\s|\bpg_(try_)?advisory_(?!xact_)",
+    r"^\s*((?-i:SET)(?! LOCAL)|RESET|LISTEN|PREPARE|DECLARE|DISCARD)\s"
+    r"|\bpg_(try_)?advisory_(?!xact_)",
     re.I,
 )
 
