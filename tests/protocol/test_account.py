@@ -147,10 +147,10 @@ async def test_what_reached_the_phone_and_came_to_nothing(
     lines = await shown(browser)
     assert [line.split(" ", 2)[2].replace("國家圖書館 ", "") for line in lines] == [
         "我的登入紀錄 驗證成功，沒有提供資料 ，方式：USB 安全金鑰（Dongle）",
-        "館藏服務 手機已確認，但沒有完成登入 ，方式：手機推播",
-        "館藏服務 超過時間，沒有登入 ，方式：手機推播",
-        "館藏服務 中途停止，沒有登入 ，方式：手機推播",
-        "館藏服務 在手機上拒絕 ，方式：手機推播",
+        "館藏服務 手機已確認，但沒有完成登入 ，方式：手機推播通知",
+        "館藏服務 超過時間，沒有登入 ，方式：手機推播通知",
+        "館藏服務 中途停止，沒有登入 ，方式：手機推播通知",
+        "館藏服務 在手機上拒絕 ，方式：手機推播通知",
     ]
     house.clock.pass_(1)
     await chosen(Browser(house), service, "push", BOB)
