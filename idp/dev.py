@@ -52,12 +52,14 @@ NO_LIMITS = """\
 # Written by `idp dev` and read without --limits: who tries things out is not slowed down.
 [oidc]
 token_calls_per_minute = 100000
+refresh_calls_per_minute = 100000
 failed_auth_per_minute = 100000
 
 [login]
 starts_per_minute = 100000
 failed_starts = 100000
 numbered_starts = 100000
+unfinished_starts = 100000
 numbers = 10
 
 [login.push]

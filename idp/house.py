@@ -140,21 +140,21 @@ def build(
         services.database, services.clock, services.forms.cookies, settings.login.session
     )
     login = Entrance(services, settings.login, schemes, persons, sessions)
-    pages, upstream = _login_doors(services, login, schemes)
+    pages, upstream = _login_doors(services, login, schemes, clients)
     directory = directory_of(services)
     return House(services, settings, clients, accounts, schemes, login, pages, upstream, directory)
 
 
 def _login_doors(
-    services: Services, login: Entrance, schemes: Schemes
+    services: Services, login: Entrance, schemes: Schemes, clients: Clients
 ) -> tuple[LoginPages, UpstreamRoutes]:
     """What a browser meets during a login, and where the upstream reaches us."""
     settings, persons, budgets = login.settings, login.persons, Budgets(login.settings)
     poller = AttemptPoller(services, settings, schemes, persons, budgets)
-    opener = AttemptOpener(services, settings, schemes, persons, budgets, poller)
+    opener = AttemptOpener(services, settings, schemes, persons, budgets, poller, clients)
     sealing, sessions = Sealing(services.vault), login.sessions
     completion = Completion(
-        services.database, services.trail, services.clock, persons, sessions, sealing
+        services.database, services.trail, services.clock, persons, sessions, sealing, budgets
     )
     offers = Offers(schemes, sealing, budgets)
     pages = LoginPages(services, login, offers, poller, opener, completion)

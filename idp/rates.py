@@ -44,10 +44,22 @@ def parse_address(text: str) -> Address:
 @functools.lru_cache(maxsize=4096)
 def source_of(address: str) -> str:
     """What limits count by. One IPv6 subscriber has a /64, so all of it is one source."""
+    return _prefix(address, 32, 64)
+
+
+@functools.lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """What wider limits count by, for who has many sources: one site is given up to a /48 (RFC
+    6177 §2), and a /24 is the least of IPv4 that is routed."""
+    return _prefix(address, 24, 48)
+
+
+def _prefix(address: str, v4: int, v6: int) -> str:
     try:
         parsed = parse_address(address)
     except ValueError:  # a socket's name
         return address
-    if parsed.version == 4:
+    length = v4 if parsed.version == 4 else v6
+    if length == 32:
         return str(parsed)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+    return str(ipaddress.ip_network(f"{parsed}/{length}", strict=False))

@@ -208,6 +208,7 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
             "realms": ("TDXConnect",),
             "scopes": ("api:read", "api:write"),
             "token_calls_per_minute": 10_000,
+            "refresh_calls_per_minute": 10_000,
             "failed_auth_per_minute": 10_000,
         },
         "login": {"starts_per_minute": 10_000, "asks_per_second": 10_000},

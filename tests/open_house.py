@@ -20,7 +20,7 @@ LOOP = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestHouse]:
     # many tests log in from one address while the clock stands still
-    login = {"numbered_starts": 10_000}
+    login = {"numbered_starts": 10_000, "unfinished_starts": 10_000}
     url = empty_sqlite(tmp_path_factory.getbasetemp())
     async with running(settings_for(url, login=login)) as found:
         yield found

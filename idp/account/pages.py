@@ -38,7 +38,7 @@ RESUMED = audit.event("account.push_resumed", "a person allowed pushes again")
 
 PATH = "/account"
 LEFT = f"{PATH}/left"
-PLACE = OwnPage(PATH, LEFT, "我的登入紀錄")
+PLACE = OwnPage(PATH, LEFT, "我的登入紀錄", parameters=("before", "client"))
 LINES = 20  # of the history, on one page
 DAY = 86_400
 DONE = ("ended", "others", "withdrawn", "resumed")  # what a page can say that it has done

@@ -9,7 +9,7 @@ import structlog
 from starlette.requests import Request
 
 from idp.kernel.audit import Entry
-from idp.rates import source_of
+from idp.rates import network_of, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Caller:
     def source(self) -> str:
         """What request limits count by."""
         return source_of(self.address)
+
+    @property
+    def network(self) -> str:
+        """What wider limits count by."""
+        return network_of(self.address)
 
     def entry(
         self, event: str, *, client_id: str = "", person_id: str = "", **detail: Any

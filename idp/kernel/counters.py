@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, case, delete, or_, select
+from sqlalchemy import bindparam, case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from idp.kernel.database import Reader, Transaction
@@ -57,6 +57,15 @@ _TAKE = (
 _RESET = delete(counters).where(
     _ROW.kind == bindparam("kind"), _ROW.subject == bindparam("subject")
 )
+_GIVE_BACK = (
+    update(counters)
+    .where(
+        _ROW.kind == bindparam("of_kind"),
+        _ROW.subject == bindparam("of_subject"),
+        _ROW.count > 0,
+    )
+    .values(count=_ROW.count - 1)
+)
 _PEEK = select(_ROW.count, _ROW.since).where(
     _ROW.kind == bindparam("kind"), _ROW.subject == bindparam("subject")
 )
@@ -83,6 +92,11 @@ async def peek(reader: Reader, limit: Limit, subject: str, now: int) -> int:
     if row is None or row["since"] <= now - limit.seconds:
         return 0
     return _wait(limit, row["count"] + 1, row["since"], now)
+
+
+async def give_back(tx: Transaction, limit: Limit, subject: str) -> None:
+    """One that was counted turned out to be none of those that the limit is about."""
+    await tx.run(_GIVE_BACK, of_kind=limit.kind, of_subject=subject)
 
 
 async def reset(tx: Transaction, limit: Limit, subject: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
@@ -61,6 +61,10 @@ def parse_urlencoded(
     pairs = [_pair(piece) for piece in pieces]
     if CONTROL.search("".join(k if k in opaque else k + v for k, v in pairs)):
         raise InvalidRequest("control characters are not allowed")
+    return _params(pairs)
+
+
+def _params(pairs: list[tuple[str, str]]) -> Params:
     params = Params(reversed(pairs))  # the first of several stays
     values = {name: tuple(v for k, v in pairs if k == name) for name, _ in pairs}
     params.repeated = {name: several for name, several in values.items() if len(several) > 1}
@@ -81,18 +85,51 @@ def _pair(piece: bytes) -> tuple[str, str]:
         raise InvalidRequest("the parameters cannot be read", detail=str(broken)) from None
 
 
+def plain_names(request: Request) -> set[str]:
+    """The names in the query as somebody may have meant them: in any case, and with the brackets
+    that PHP and Rails write (`client_secret[]`)."""
+    pieces = request.scope["query_string"].split(b"&")
+    return {_name(piece).lower().partition("[")[0].strip() for piece in pieces}
+
+
 def read_query(request: Request, known: Collection[str] | None = None) -> Params:
     return parse_urlencoded(request.scope["query_string"], known=known)
+
+
+def _check_kind(request: Request) -> None:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise InvalidRequest("the body must be application/x-www-form-urlencoded")
 
 
 async def read_form(
     request: Request, opaque: Collection[str] = (), known: Collection[str] | None = None
 ) -> Params:
     """The urlencoded body. Raises InvalidRequest for any other content type."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise InvalidRequest("the body must be application/x-www-form-urlencoded")
+    _check_kind(request)
     return parse_urlencoded(await request.body(), opaque, known)
+
+
+async def read_tolerantly(request: Request) -> Params:
+    """Query or form of a machine that we cannot correct, and whose words are not believed anyway:
+    what is not UTF-8 is kept as replacement characters. Raises InvalidRequest."""
+    if request.method == "GET":
+        return _tolerant(request.scope["query_string"])
+    _check_kind(request)
+    return _tolerant(await request.body())
+
+
+def _tolerant(raw: bytes) -> Params:
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii", "replace"),
+            keep_blank_values=True,
+            errors="replace",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError:
+        raise InvalidRequest("too many parameters") from None
+    return _params([(CONTROL.sub("\ufffd", k), CONTROL.sub("\ufffd", v)) for k, v in pairs])
 
 
 # ── forms of our own ────────────────────────────────────────────────────────────────────────────

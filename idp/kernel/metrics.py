@@ -55,7 +55,12 @@ CIRCUIT_OPEN = Gauge(
 ALARMS = Counter(
     "idp_alarms", "Contradictions that an operator should look at", ["kind"], registry=registry
 )
-
+AUDIT_LEFT_OUT = Counter(
+    "idp_audit_left_out",
+    "Audit entries not written because the same source had caused enough of them that minute",
+    ["event"],
+    registry=registry,
+)
 
 VERSION = Gauge(
     "idp_build_info",

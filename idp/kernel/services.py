@@ -9,7 +9,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from idp.kernel.audit import Trail
+from idp.kernel import metrics
+from idp.kernel.audit import Entry, Trail
 from idp.kernel.clock import Clock
 from idp.kernel.connect import database_at
 from idp.kernel.database import Database
@@ -18,9 +19,12 @@ from idp.kernel.keyring import KeyRing, MakeKey, generate_key
 from idp.kernel.root import load_root
 from idp.kernel.settings import BadSettings, KernelSettings
 from idp.kernel.templates import Templates
-from idp.kernel.throttle import Throttle, windows_at
+from idp.kernel.throttle import PerMinute, Throttle, windows_at
 from idp.kernel.vault import Vault, master_key_from_directory, parse_master_key
 from idp.kernel.web import Cookies
+from idp.rates import source_of
+
+SELDOM = 10  # audit entries in a minute of one kind, source and client
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,15 @@ class Services:
     keyring: KeyRing
     forms: Forms
     templates: Templates
+
+    async def seldom(self, entry: Entry) -> bool:
+        """Whether to write down what somebody can cause as often as they like: a few times a
+        minute for each source and client. What is left out is counted."""
+        subject = (entry.event, entry.client_id, source_of(entry.address))
+        if await self.throttle.hit(PerMinute(SELDOM), "audit", *subject):
+            metrics.AUDIT_LEFT_OUT.labels(entry.event).inc()
+            return False
+        return True
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ rolls its counts back, so nobody can spend another person's budget by being refu
 from __future__ import annotations
 
 from idp.kernel import counters
+from idp.kernel.caller import Caller
 from idp.kernel.counters import Limit
 from idp.kernel.database import Reader, Transaction
 from idp.login import attempts
@@ -32,6 +33,7 @@ class Budgets:
         self._denied = Limit("push-denied", 0, push.pause_after_denial, lockout=True)
         self._numbers = settings.numbers
         self._numbered = Limit("start-number", settings.numbered_starts, TEN_MINUTES)
+        self._unfinished = Limit("start-network", settings.unfinished_starts, TEN_MINUTES)
         self._failed = Limit("start-failed", settings.failed_starts, TEN_MINUTES)
 
     async def take(
@@ -40,9 +42,10 @@ class Budgets:
         method: Method,
         login: LoginTransaction,
         attempt: VerificationAttempt,
-        source: str,
+        who: Caller,
     ) -> int:
         """Seconds to wait, or 0 and it is counted. The caller rolls back if there is a wait."""
+        source = who.source
         index, now = attempt.number_index, attempt.opened_at
         if index is None or not probes(method):
             return 0
@@ -50,6 +53,7 @@ class Budgets:
         takes = [
             await self.failing(tx, method, source, now),
             await counters.take(tx, self._numbered, source, now),
+            await counters.take(tx, self._unfinished, who.network, now),
             await self._numbers_tried(tx, login, attempt),
         ]
         if method.disturbs:
@@ -77,6 +81,12 @@ class Budgets:
         ringing = await attempts.ringing(tx, attempt)
         others = [call.expires_at for call in ringing if call.browser != attempt.browser]
         return max(0, max(others, default=0) - attempt.opened_at)
+
+    async def finished(self, tx: Transaction, method: Method, network: str) -> None:
+        """Somebody was logged in from this network: that start listed nobody. So a carrier, whose
+        people log in by the thousand from one network, is not locked out by its size."""
+        if probes(method):
+            await counters.give_back(tx, self._unfinished, network)
 
     async def forgive(self, tx: Transaction, index: str) -> None:
         """Lifts the pause after a rejection: the person has asked for a longer one themselves."""

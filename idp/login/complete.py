@@ -10,6 +10,7 @@ from idp.kernel.caller import Caller
 from idp.kernel.clock import Clock
 from idp.kernel.database import Database, Transaction
 from idp.login import attempts, journal, store
+from idp.login.budgets import Budgets
 from idp.login.flow import GRACE, LoginTransaction, VerificationAttempt
 from idp.login.persons import Persons
 from idp.login.sealing import Sealing
@@ -55,9 +56,11 @@ class Completion:
         persons: Persons,
         sessions: Sessions,
         sealing: Sealing,
+        budgets: Budgets,
     ) -> None:
         self._database, self._trail, self._clock = database, trail, clock
         self._persons, self._sessions, self._sealing = persons, sessions, sealing
+        self._budgets = budgets
 
     async def complete(self, approval: Approval, taker: Taker) -> str | None:
         """The cookie of the new session, or None if another was first (a second tab, a cancel, a
@@ -101,6 +104,7 @@ class Completion:
         used = await store.finish_login(tx, login.id, attempt.id, session.id, verified.at)
         if not used or not await attempts.use_attempt(tx, attempt.id, verified.at - GRACE):
             raise _TakenAlready
+        await self._budgets.finished(tx, approval.method, taker.caller.network)
         entry = taker.caller.entry(
             COMPLETED, client_id=client_id, person_id=person.id, **approval.method.labels
         )

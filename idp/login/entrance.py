@@ -25,6 +25,8 @@ from idp.login.settings import LoginSettings
 from idp.verify import Method
 from idp.verify.schemes import Schemes
 
+SOURCES = 20  # of one network may do at once what one source may
+
 
 class Entrance:
     def __init__(
@@ -62,12 +64,16 @@ class Entrance:
         """“This was not me”: sessions and verifications end, and no push comes any more."""
         await pause.begin(tx, self._budgets, person, self._services.clock.now())
 
-    async def admit(self, request: Request, what: str) -> None:
-        """Counts something that leaves a row behind. Raises TooManyRequests."""
-        rate = PerMinute(self.settings.starts_per_minute)
-        wait = await self._services.throttle.hit(rate, what, caller_of(request).source)
-        if wait:
-            raise errors.TooManyRequests(retry_after=wait)
+    async def admit(self, request: Request, what: str, session_id: str = "") -> None:
+        """Counts something that leaves a row behind, by where it comes from or by the session.
+        Raises TooManyRequests."""
+        who, most = caller_of(request), self.settings.starts_per_minute
+        subjects = [(session_id, most)] if session_id else [(who.source, most)]
+        if not session_id and who.network != who.source:
+            subjects.append((who.network, most * SOURCES))
+        for subject, calls in subjects:
+            if wait := await self._services.throttle.hit(PerMinute(calls), what, subject):
+                raise errors.TooManyRequests(retry_after=wait)
 
     async def begin(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from idp.kernel import audit, errors, metrics
 from idp.kernel.caller import Caller
@@ -19,6 +20,7 @@ from idp.login import attempts, journal, store
 from idp.login.asking import AttemptPoller
 from idp.login.budgets import Budgets
 from idp.login.flow import AttemptState, Drawing, LoginTransaction, VerificationAttempt
+from idp.login.own_pages import is_own_page
 from idp.login.persons import Persons, push_paused
 from idp.login.sealing import Sealing
 from idp.login.settings import LoginSettings
@@ -44,6 +46,13 @@ class Opening:
     seen: int
 
 
+class RelyingParties(Protocol):
+    """Who asks for logins, as the rooms above know them."""
+
+    async def ready(self, client_id: str) -> object:
+        """Raises a PageError if nobody may be logged in for it now."""
+
+
 class _OutOfDate(Exception):
     """There are more attempts by now than on the page that asked: roll back."""
 
@@ -64,16 +73,20 @@ class AttemptOpener:
         persons: Persons,
         budgets: Budgets,
         poller: AttemptPoller,
+        asks: RelyingParties,
     ) -> None:
         self._services, self._settings = services, settings
         self._schemes, self._persons = schemes, persons
-        self._budgets, self._poller = budgets, poller
+        self._budgets, self._poller, self._asks = budgets, poller, asks
         self._sealing = Sealing(services.vault)
 
     async def open(self, opening: Opening) -> bool:
         """What goes wrong upstream becomes the ending of the attempt. False if the page was out
-        of date. Raises TooManyPushes, NotStarted, Maintenance."""
+        of date. Raises TooManyPushes, NotStarted, Maintenance; a PageError if nobody may be
+        logged in for this relying party any more."""
         method, who = opening.method, opening.caller
+        if not is_own_page(opening.login.relying_party):
+            await self._asks.ready(opening.login.relying_party)
         closed_until = self._schemes.closed_until(method)
         if closed_until > self._services.clock.now():
             raise errors.Maintenance(closed_until)
@@ -98,7 +111,8 @@ class AttemptOpener:
         kind = errors.TooManyPushes if method.disturbs else errors.NotStarted
         client_id = opening.login.relying_party
         entry = who.entry(LIMITED, client_id=client_id, **method.labels, wait=wait)
-        await self._services.trail.note(entry)
+        if await self._services.seldom(entry):
+            await self._services.trail.note(entry)
         journal.line(LIMITED, who, client_id, kind.code, **method.labels, wait=wait)
         return kind(retry_after=wait)
 
@@ -136,7 +150,7 @@ class AttemptOpener:
         most, seen, now = self._settings.attempts, opening.seen, attempt.opened_at
         if not await store.count_attempt(tx, attempt.login_id, attempt.id, seen, most, now):
             raise _OutOfDate
-        wait = await self._budgets.take(tx, method, opening.login, attempt, opening.caller.source)
+        wait = await self._budgets.take(tx, method, opening.login, attempt, opening.caller)
         if wait:
             raise _OverBudget(wait)
         paused = bool(method.disturbs and index and await push_paused(tx, index))

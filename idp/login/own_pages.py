@@ -43,6 +43,12 @@ class OwnPage:
     left: str
     service: str
     login_again: bool = False
+    parameters: tuple[str, ...] = ()  # of its queries; others are ignored
+
+
+def is_own_page(relying_party: str) -> bool:
+    """Whether a page of ours asks for the login: no client can be called like a path."""
+    return relying_party.startswith("/")
 
 
 class BeginsLogins(Protocol):
@@ -77,7 +83,7 @@ class OwnPages:
             session = await self._sessions.current(request)
             if session is None or not self._entitled(session):
                 return await self._begin(request)
-            return await show(request, session, read_query(request).once())
+            return await show(request, session, read_query(request, self._place.parameters).once())
 
         return endpoint
 

@@ -48,6 +48,12 @@ class LoginSettings(Section):
         description="starts from one address in 10 minutes that carry a number, whatever their"
         " outcome",
     )
+    unfinished_starts: int = Field(
+        300,
+        ge=1,
+        description="starts from one network (IPv6 /48, IPv4 /24) in 10 minutes that carry a number"
+        " and after which nobody was logged in",
+    )
     numbers: int = Field(3, ge=1, description="different numbers that are tried in one login")
     push: PushBudget = PushBudget()
     session: SessionSettings = SessionSettings()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from idp.kernel import errors, metrics
+from idp.kernel.audit import Entry
 from idp.kernel.caller import Caller
 from idp.kernel.database import Conflict, Transaction
 from idp.kernel.services import Services
@@ -116,7 +117,12 @@ class UpstreamReturns:
 
     async def _alarm(self, who: Caller, what: str, client_id: str = "") -> None:
         metrics.ALARMS.labels("return").inc()
-        await self._services.trail.note(who.entry(ALARM, client_id=client_id, alarm=what))
+        await self._note(who.entry(ALARM, client_id=client_id, alarm=what))
+
+    async def _note(self, entry: Entry) -> None:
+        """Whoever can bring or send the same thing again causes few entries a minute."""
+        if await self._services.seldom(entry):
+            await self._services.trail.note(entry)
 
     # ── the upstream calls ─────────────────────────────────────────────────────────────────────
 
@@ -129,7 +135,7 @@ class UpstreamReturns:
         method = self._schemes.method(attempt.method) if attempt else None
         theirs = method is not None and method.scheme == verifier.scheme
         if attempt is None or not theirs or attempt.system != wakeup.system:
-            await self._services.trail.note(who.entry(LATE, code=wakeup.code))
+            await self._note(who.entry(LATE, code=wakeup.code))
             return
         who, client_id = journal.under(attempt, who), attempt.relying_party
         index = self._persons.index(wakeup.number) if wakeup.number else None
@@ -137,11 +143,10 @@ class UpstreamReturns:
             metrics.ALARMS.labels("callback").inc()
             what = "the callback names another person"
             entry = who.entry(ALARM, client_id=client_id, alarm=what, code=wakeup.code)
-            await self._services.trail.note(entry)
+            await self._note(entry)
         open_until = attempt.expires_at if attempt.state is AttemptState.PENDING else 0
         if self._services.clock.now() < open_until:
             await self._poller.ask(attempt, who, woken=True)
         else:
             detail = {"code": wakeup.code, "state": attempt.state.value}
-            entry = who.entry(LATE, client_id=client_id, **detail)
-            await self._services.trail.note(entry)
+            await self._note(who.entry(LATE, client_id=client_id, **detail))

@@ -18,7 +18,7 @@ from idp.kernel import audit, errors, metrics
 from idp.kernel.answers import Answers
 from idp.kernel.caller import Caller, caller_of
 from idp.kernel.clock import token
-from idp.kernel.forms import read_form, read_query
+from idp.kernel.forms import read_tolerantly
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
 from idp.kernel.web import no_store, see_other, within
@@ -64,8 +64,7 @@ class UpstreamRoutes:
         wait = await self._services.throttle.hit(rate, "landing", caller_of(request).source)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
-        fields = read_query(request) if request.method == "GET" else await read_form(request)
-        text = json.dumps(dict(fields.once()))
+        text = json.dumps(dict((await read_tolerantly(request)).once()))
         if len(text) > MAX_FIELDS_BYTES:
             raise errors.TooLarge
         landing, now = token(16), self._services.clock.now()
@@ -98,7 +97,9 @@ class UpstreamRoutes:
             await self._returns.called(verifier, await request.body(), who)
         except errors.Disagreement as refusal:
             metrics.ALARMS.labels("callback-unsigned").inc()
-            await self._services.trail.note(who.entry(UNSIGNED, why=refusal.detail))
+            entry = who.entry(UNSIGNED, why=refusal.detail)
+            if await self._services.seldom(entry):
+                self._services.trail.gather(entry)
             return _answer({"error": "unauthorized"}, 401)
         return _answer(verifier.paths.acknowledgement, 200)
 

@@ -113,8 +113,9 @@ class Authorize:
         return await self._redirecting(request, pending, session)
 
     async def consent(self, request: Request) -> Response:
-        """POST /authorize/{id}/consent. The form names the session it was shown to: if somebody
-        else has logged in meanwhile, they are asked themselves."""
+        """POST /authorize/{id}/consent. The form names the session it was shown to, and what it
+        said: if somebody else has logged in meanwhile, or the client is to get something else, the
+        page is shown again."""
         form = (await read_form(request)).once()
         self._services.forms.check(request, form)
         session = await self._login.sessions.current(request)
@@ -229,6 +230,8 @@ class Authorize:
 
     async def _to_client(self, request: Request, agreed: Agreement) -> Response:
         """With a code. Raises LoginRequired, ConsentRequired, AlreadyFinished."""
+        if not agreed.pending.id:  # no page came between: nothing else counts it
+            await self._login.admit(request, "silent", agreed.session.id)
         ended = await self._endings.granted(agreed, self._login.sessions.presented(request))
         reply = answer(self._services, request, reply_to(agreed.pending), {"code": ended.code})
         return self._cleaned(request, agreed.pending, ended, reply)

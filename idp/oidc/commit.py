@@ -35,15 +35,16 @@ class Overtaken(Exception):
 async def commit(services: Services, effects: Effects) -> None:
     """A lost race raises InvalidGrant or InvalidClient after its own consequence (the family is
     revoked) has been committed; the token never left the process. Raises Overtaken too."""
+    wanted = [effect for effect in effects.wanted if await _worth_it(services, effect)]
     if not effects.changes:
-        for effect in effects.wanted:
+        for effect in wanted:
             if isinstance(effect, Record):
                 services.trail.gather(effect.entry)
         return
     now = services.clock.now()
 
     async def work(tx: Transaction) -> None:
-        for effect in effects.wanted:
+        for effect in wanted:
             await _apply(services, tx, effect, now)
 
     try:
@@ -52,6 +53,12 @@ async def commit(services: Services, effects: Effects) -> None:
         if lost.grant_id:
             await _revoke(services, lost.grant_id)
         raise lost.error(detail="lost the race") from None
+
+
+async def _worth_it(services: Services, effect: Effect) -> bool:
+    if isinstance(effect, Record) and effect.repeatable:
+        return await services.seldom(effect.entry)
+    return True
 
 
 async def _apply(services: Services, tx: Transaction, effect: Effect, now: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from idp.kernel.clock import moment
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Forms
 from idp.kernel.templates import Templates
+from idp.kernel.vault import digest
 from idp.kernel.web import origin_of
 from idp.login.browsers import browser_of
 from idp.login.persons import Person
@@ -18,6 +20,12 @@ from idp.login.session import Session
 from idp.oidc import scopes
 from idp.oidc.pending import Pending
 from idp.oidc.people import Mask, People
+
+# what the page says of the client
+_TOLD = {
+    *("client_name", "client_name_en", "agency", "purpose", "purpose_en"),
+    *("policy_uri", "client_uri", "kiosk"),
+}
 
 
 class ConsentPage:
@@ -48,18 +56,27 @@ class ConsentPage:
             long_lived="offline_access" in asked.scope,
             authorization_id=pending.id,
             csrf=self._forms.sign(pending.browser),
-            session=self._forms.sign(session.form_proof(pending.path)),
+            session=self._forms.sign(_proof(pending, session)),
         )
 
     def shown_to(self, form: Mapping[str, str], pending: Pending, session: Session | None) -> bool:
-        """Whether the form was shown to whoever is logged in now. Raises ForgedRequest if we
-        never showed it: who writes the field by hand wants a code without being asked."""
+        """Whether the form was shown to whoever is logged in now, and said what would be granted
+        now. Raises ForgedRequest if we never showed it: who writes the field by hand wants a code
+        without being asked."""
         proof = self._forms.signed(form.get("session", ""))
-        return session is not None and proof == session.form_proof(pending.path)
+        return session is not None and proof == _proof(pending, session)
 
     def _shown(self, name: str, value: object) -> str:
         """On a screen that others may see, the number is masked; what is given is the whole."""
         return self._mask(str(value)) if name in scopes.CLAIMS["twid"] else str(value)
+
+
+def _proof(pending: Pending, session: Session) -> str:
+    """Who was asked (the session), by whom and for what: what is granted is what was shown."""
+    client = pending.client.metadata.model_dump(include=_TOLD)
+    shown = [pending.client.client_id, pending.request.redirect_uri, client]
+    text = json.dumps([*shown, pending.request.consent_scope], sort_keys=True)
+    return f"{session.form_proof(pending.path)}:{digest(text)[:22]}"
 
 
 def allowed(form: Mapping[str, str]) -> bool:

@@ -61,13 +61,20 @@ class AuthlibGrant:
         return bool(client.client_id == self.grant.client_id)
 
 
-def record(request: TokenRequest, event: str, grant: Grant | None = None, **detail: str) -> None:
+def record(
+    request: TokenRequest,
+    event: str,
+    grant: Grant | None = None,
+    *,
+    repeatable: bool = False,
+    **detail: str,
+) -> None:
     """An audit entry among the effects."""
     known, person_id = request.preloaded, grant.person_id if grant else ""
     entry = known.caller.entry(
         event, client_id=known.client.client_id, person_id=person_id, **detail
     )
-    request.effects.add(Record(entry))
+    request.effects.add(Record(entry, repeatable))
 
 
 class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
@@ -130,7 +137,7 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
         if grant is None:
             return None
         if grant.client_id != self.request.client.client_id:
-            record(self.request, FOREIGN, grant)
+            record(self.request, FOREIGN, grant, repeatable=True)
             return None
         settings = self.server.tokens.settings
         idle = grant.refreshed_at + settings.refresh_idle_seconds <= now

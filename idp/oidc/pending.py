@@ -60,7 +60,7 @@ class Waiting:
 
     async def find(self, request: Request, session: Session | None) -> Pending:
         """The stored authorization of this path. Raises AlreadyFinished, WrongBrowser,
-        UnknownClient."""
+        UnknownClient, SecretExpired, RedirectUriMismatch."""
         found = await authorizations.find(self._database, request.path_params["id"])
         if found is None:
             raise errors.AlreadyFinished
@@ -68,9 +68,7 @@ class Waiting:
         if found.over(self._clock.now()):
             raise await self._finished(found, browser)
         asked = await self._claimed(found, browser, session)
-        client = await self._clients.active(found.client_id)
-        if client is None:
-            raise errors.UnknownClient
+        client = await self._clients.ready(found.client_id)
         if not redirect_uri_matches(client, asked.redirect_uri):  # it was registered at first
             raise errors.RedirectUriMismatch
         asked = asked.within(client)

@@ -111,9 +111,11 @@ class RevokeGrant:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An audit entry; written with the other effects if there are any, else in the next batch."""
+    """An audit entry; written with the other effects if there are any, else in the next batch.
+    `repeatable`: nothing else ends when it is caused, so a flood of it is not all written."""
 
     entry: Entry
+    repeatable: bool = False
 
 
 Effect = SpendCode | Refresh | SpendAssertion | RevokeGrant | Record

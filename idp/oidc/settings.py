@@ -37,6 +37,9 @@ class OidcSettings(Section):
     token_calls_per_minute: int = Field(
         20, ge=1, description="client_credentials calls per client and source address"
     )
+    refresh_calls_per_minute: int = Field(
+        30, ge=1, description="uses of the refresh tokens of one login by one client"
+    )
     failed_auth_per_minute: int = Field(
         60, ge=1, description="failed client authentications per source address"
     )

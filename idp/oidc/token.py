@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from idp.kernel import errors, metrics
 from idp.kernel.caller import caller_of
 from idp.kernel.errors import InvalidGrant, InvalidRequest, ProtocolError
-from idp.kernel.forms import Params, read_form, read_query
+from idp.kernel.forms import Params, plain_names, read_form
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
 from idp.kernel.web import no_store
@@ -22,19 +22,26 @@ from idp.oidc.core import Core, TokenRequest
 from idp.oidc.grants import GRANTS
 from idp.oidc.loading import Loader
 from idp.oidc.preload import Preloaded
+from idp.registry.clients import Client
 
 _OPAQUE = ("code", "refresh_token", "token")  # whatever is in them, it is simply not one of ours
-_SECRET = frozenset({
+SECRET = frozenset({
     *_OPAQUE, "client_secret", "client_assertion", "code_verifier", "password", "access_token",
+})  # fmt: skip
+# what the endpoints for programs know; anything else is ignored (RFC 6749 §3.2)
+PARAMETERS = frozenset({
+    *_OPAQUE, "grant_type", "redirect_uri", "code_verifier", "scope", "resource", "audience",
+    "client_id", "client_secret", "client_assertion", "client_assertion_type", "token_type_hint",
 })  # fmt: skip
 
 
 async def read_body(request: Request) -> Params:
     """The form of a request by a client. A secret in the address is refused: it stands in the
     logs of every machine on the way (RFC 6749 §2.3.1). Raises InvalidRequest."""
-    if in_query := _SECRET & read_query(request, known=_SECRET).keys():
+    if in_query := SECRET & plain_names(request):
         raise InvalidRequest(f"in the body, not in the query: {', '.join(sorted(in_query))}")
-    return (await read_form(request, _OPAQUE)).once("resource").given()  # RFC 8707 §2
+    form = await read_form(request, _OPAQUE, PARAMETERS)
+    return form.once("resource").given()  # RFC 8707 §2
 
 
 class TokenEndpoint:
@@ -43,7 +50,9 @@ class TokenEndpoint:
     ) -> None:
         self._services, self._core = services, core
         self._authenticator, self._loader = authenticator, loader
-        self._calls = PerMinute(core.tokens.settings.token_calls_per_minute)
+        self._tokens, settings = core.tokens, core.tokens.settings
+        self._calls = PerMinute(settings.token_calls_per_minute)
+        self._refreshes = PerMinute(settings.refresh_calls_per_minute)
 
     async def post(self, request: Request) -> Response:
         return no_store(JSONResponse(await self._answer(request)))
@@ -68,8 +77,7 @@ class TokenEndpoint:
 
     async def _redeem(self, request: Request, form: Params, grant: str) -> dict[str, Any]:
         proven = await self._authenticator.of(request, form)
-        if grant == "client_credentials":
-            await self._limit(request, proven)
+        await self._limit(request, form, grant, proven.client)
         async with self._authenticator.counting(request):
             for _ in range(2):
                 # two tabs refresh at once: the second looks again, and gets the same successor
@@ -94,9 +102,16 @@ class TokenEndpoint:
         await commit(self._services, asked.effects)
         return body
 
-    async def _limit(self, request: Request, proven: ProvenClient) -> None:
-        subject = (proven.client.client_id, caller_of(request).source)
-        wait = await self._services.throttle.hit(self._calls, "client-credentials", *subject)
+    async def _limit(self, request: Request, form: Params, grant: str, client: Client) -> None:
+        """What can be repeated for ever is counted: a program's calls by where it calls from, a
+        refresh by its family, since one address refreshes for all people of a web site. A code is
+        good once. Raises TooManyRequests."""
+        hit, wait = self._services.throttle.hit, 0
+        if grant == "client_credentials":
+            source = caller_of(request).source
+            wait = await hit(self._calls, "client-credentials", client.client_id, source)
+        elif family := self._tokens.read_refresh_token(form.get("refresh_token", "")):
+            wait = await hit(self._refreshes, "refresh", client.client_id, family[0])
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from idp.kernel import errors
 from idp.kernel.database import Database
 from idp.kernel.errors import InvalidRequest, InvalidToken, MissingToken
-from idp.kernel.forms import Params, read_form, read_query
+from idp.kernel.forms import Params, plain_names, read_form
 from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.people import People
@@ -26,13 +26,13 @@ CHALLENGE = 'Bearer realm="userinfo"'
 async def bearer(request: Request) -> str:
     """The one access token of a request (RFC 6750 §2). Raises MissingToken, InvalidRequest,
     InvalidToken."""
-    if "access_token" in read_query(request):
+    if "access_token" in plain_names(request):
         raise InvalidRequest("an access token must not be in the URL")  # RFC 9700 §4.3.2
     headers = [value for value in request.headers.getlist("authorization") if value]
     form = Params()
     kind = request.headers.get("content-type", "").lower()
     if request.method == "POST" and kind.startswith("application/x-www-form-urlencoded"):
-        form = (await read_form(request)).once().given()
+        form = (await read_form(request, known=("access_token",))).once().given()
     if len(headers) + ("access_token" in form) > 1:
         raise InvalidRequest("one access token, once")
     if "access_token" in form:

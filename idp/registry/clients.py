@@ -17,6 +17,7 @@ from sqlalchemy import and_, bindparam, select
 from idp.kernel import stored
 from idp.kernel.clock import Clock
 from idp.kernel.database import Database, Row
+from idp.kernel.errors import SecretExpired, UnknownClient
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.kernel.vault import Vault
 from idp.registry.metadata import CLIENT_ID, ClientMetadata
@@ -99,6 +100,15 @@ class Clients:
     async def active(self, client_id: str) -> Client | None:
         client = await self.find(client_id)
         return None if client is None or client.disabled else client
+
+    async def ready(self, client_id: str) -> Client:
+        """One for which people can log in now. Raises UnknownClient, SecretExpired."""
+        client = await self.active(client_id)
+        if client is None:
+            raise UnknownClient
+        if client.state(self._clock.now()) == "expired":
+            raise SecretExpired(told=client.metadata.sandbox)
+        return client
 
     async def all(self) -> list[Client]:
         now, secrets = self._clock.now(), defaultdict[str, list[Row]](list)

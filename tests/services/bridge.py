@@ -59,6 +59,7 @@ def configuration(issuer: str, database_url: str, simulator: int) -> dict[str, A
             "scopes": ["api:read", "api:write"],
             "jwks_seconds": 2,
             "token_calls_per_minute": PLENTY,
+            "refresh_calls_per_minute": PLENTY,
             "failed_auth_per_minute": PLENTY,
         },
         "login": {
@@ -67,6 +68,7 @@ def configuration(issuer: str, database_url: str, simulator: int) -> dict[str, A
             "starts_per_minute": PLENTY,
             "failed_starts": PLENTY,
             "numbered_starts": PLENTY,
+            "unfinished_starts": PLENTY,
             "numbers": PLENTY,
             "push": {
                 "per_ten_minutes": PLENTY,

@@ -34,6 +34,7 @@ def read_body(body: bytes) -> dict[str, str]:
     """The fields of a callback, whatever its Content-Type claims. Raises Disagreement."""
     if len(body) > MOST_BYTES:
         raise Disagreement(detail="FEXCH-02: over 64 KiB")
+    body = _utf8(body)
     is_json = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
     try:
         pairs = list(read_object(body).items()) if is_json else _form(body)
@@ -45,13 +46,23 @@ def read_body(body: bytes) -> dict[str, str]:
     return fields
 
 
+def _utf8(body: bytes) -> bytes:
+    """The message of another age may be in Big5; nothing under the checksum is, and nothing of the
+    message is believed."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body.decode("cp950", "replace").encode()
+    return body
+
+
 def _form(body: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(
             body.decode("ascii"),
             keep_blank_values=True,
             strict_parsing=True,
-            errors="strict",
+            errors="replace",
             max_num_fields=_MOST_FIELDS,
         )
     except ValueError:  # its message would quote the body
