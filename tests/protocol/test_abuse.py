@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode, urlsplit
 
 import pytest
 from sqlalchemy import update
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from idp.kernel import stored
-from idp.kernel.tables import authorizations, clients, logins
+from idp.kernel import metrics, stored
+from idp.kernel.tables import authorizations, client_secrets, clients, grants, logins
 from idp.registry.metadata import ClientMetadata
 from idp.registry.registration import Registration
 from tests.actors import Browser, Service, log_in, verify
@@ -26,7 +26,7 @@ from tests.asking import (
 )
 from tests.deeds import allow, refused
 from tests.house import CALLBACK, HOME, Registered, TestHouse
-from tests.logins import forget_rates, rung
+from tests.logins import HAND, forget_rates, people, rung
 
 pytestmark = SQLITE
 
@@ -92,12 +92,14 @@ async def without_openid(service: Service) -> None:
 async def test_taken_away_while_the_person_decides(
     house: TestHouse, browser: Browser, service: Service
 ) -> None:
-    """The consent page is already open: what is granted is what the client may have now."""
+    """The consent page is already open: it is shown again with what the client may have now, and
+    nothing but that is granted."""
     await log_in(browser, service, scope="openid")
     await browser.open(service.url(scope="openid profile email"))
     await take(service, "openid", "profile")
     page = await browser.press("allow")
-    answer = await service.redeem(page)
+    assert "claim-email" not in page.texts
+    answer = await service.redeem(await browser.press("allow"))
     assert answer.json()["scope"] == "openid profile"
 
 
@@ -149,17 +151,24 @@ async def test_apps_do_not_share_people(house: TestHouse) -> None:
 
 @pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
 @pytest.mark.parametrize(
-    "name", ["client_secret", "client_assertion", "code", "refresh_token", "token", "code_verifier"]
+    "name",
+    [
+        *("client_secret", "client_assertion", "code", "refresh_token", "token", "code_verifier"),
+        # not our names, but somebody's secret in every log all the same
+        *("CLIENT_SECRET", "client_secret[]", "client_secret%5B0%5D", "Client%5Fsecret", "+token"),
+    ],
 )
 async def test_secrets_in_the_query(house: TestHouse, path: str, name: str) -> None:
-    """RFC 6749 §2.3.1: refused, so that whoever does it notices before the logs are read."""
+    """RFC 6749 §2.3.1: refused however it is spelt, so that whoever does it notices before the
+    logs are read."""
     registered = await house.register_program(client_id="bus")
     form = {"grant_type": "client_credentials", "token": "x"}
     auth = ("bus", registered.secret or "")
     http = house.http()
     answer = await http.post(f"{path}?{name}=x", data=form, auth=auth)
     refused(answer, 400, "invalid_request")
-    assert name in answer.json()["error_description"]
+    plain = unquote_plus(name).lower().partition("[")[0].strip()
+    assert plain in answer.json()["error_description"]
     assert (await http.post(f"{path}?tenant=x", data=form, auth=auth)).status_code == 200
 
 
@@ -181,7 +190,89 @@ async def test_a_refresh_token_of_another_client(service: Service) -> None:
     refused(await other.refresh(tokens["refresh_token"]), 400, "invalid_grant")
     (event,) = await deed.house.events("token.refresh_of_another")
     assert (event["client_id"], event["person_id"]) == ("other", deed.person_id)
+    for _ in range(50):
+        refused(await other.refresh(tokens["refresh_token"]), 400, "invalid_grant")
+    # ten in a minute of the real clock, which may have ended meanwhile
+    assert len(await deed.house.events("token.refresh_of_another")) <= 20
+    left_out = {"event": "token.refresh_of_another"}
+    assert (metrics.registry.get_sample_value("idp_audit_left_out_total", left_out) or 0) >= 31
     assert (await service.refresh(tokens["refresh_token"])).status_code == 200
+
+
+@pytest.mark.parametrize("changed_settings", [{"oidc": {"refresh_calls_per_minute": 5}}])
+@pytest.mark.parametrize("method", ["none", "client_secret_basic"])
+async def test_refreshing_for_ever(house: TestHouse, method: str) -> None:
+    """One login is refreshed so often in a minute and then 429; another login of the client, from
+    the same address, goes on, and nobody else's calls count."""
+    service = Service(house, await house.register("app", token_endpoint_auth_method=method))
+    other = Service(house, await house.register("other"))
+    busy = await (await allow(service)).tokens()
+    for _ in range(20):
+        assert (await other.refresh(busy["refresh_token"])).status_code in (400, 429)
+    answers = []
+    for _ in range(15):
+        answers.append(await service.refresh(busy["refresh_token"]))
+        if answers[-1].status_code == 200:
+            busy = answers[-1].json()
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[:5] == [200] * 5
+    assert 429 in statuses
+    assert statuses.count(200) <= 10  # the minute may have ended meanwhile
+    slow = next(answer for answer in answers if answer.status_code == 429)
+    assert slow.json()["error"] == "slow_down"
+    assert 0 < int(slow.headers["retry-after"]) <= 60
+    fresh = await (await allow(service)).tokens()
+    assert (await service.refresh(fresh["refresh_token"])).status_code == 200
+
+
+@pytest.mark.parametrize("changed_settings", [{"login": {"starts_per_minute": 5}}])
+async def test_what_a_session_can_write(house: TestHouse) -> None:
+    """A request that is answered from the session, without a page, leaves a grant, a code and two
+    entries: so many in a minute for each session, and another session goes on."""
+    service = await another(house, "own", trusted=True)
+    browser, beside = await logged_in(house, service), await logged_in(house, service)
+    before = await house.count(grants)
+    pages = [await browser.open(service.url(prompt="none")) for _ in range(15)]
+    assert all("code" in page.query for page in pages[:5])
+    assert any(page.status == 429 for page in pages)
+    assert await house.count(grants) <= before + 10
+    assert "code" in (await beside.open(service.url(prompt="none"))).query
+
+
+@pytest.mark.parametrize("changed_settings", [{"login": {"starts_per_minute": 1}}])
+async def test_many_sources_of_one_network_fill_the_store(
+    house: TestHouse, service: Service
+) -> None:
+    """The /64s of one /48 leave no more rows in a minute than twenty of them may."""
+    statuses = []
+    for source in range(60):
+        page = await Browser(house, f"2001:db8:5:{source:x}::1").open(service.url())
+        statuses.append(page.status)
+    assert 429 in statuses
+    assert await house.count(logins) <= 40  # the minute may have ended meanwhile
+    assert (await Browser(house, "2001:db8:6::1").open(service.url())).status == 200
+
+
+async def test_presses_that_are_refused(house: TestHouse, service: Service) -> None:
+    """A button that a budget refuses is pressed again and again: the trail has a few of it."""
+    browser = Browser(house)
+    await browser.open(service.url())
+    for number in people(3):
+        await browser.press("continue", method="qr", pid=number)
+        await browser.press("other")
+    chooser = browser.page
+    for _ in range(40):
+        await forget_rates_of_presses(house)
+        browser.page = chooser
+        await browser.press("continue", method="qr", pid=HAND)
+    assert 1 <= len(await house.events("login.limited")) <= 20
+
+
+async def forget_rates_of_presses(house: TestHouse) -> None:
+    """The presses of one login are limited too; this is as if they came by many logins."""
+    windows = house.windows
+    for key in [key for key in getattr(windows, "storage", {}) if "login-" in key]:
+        await windows.clear(key)
 
 
 # ── what a visitor can make us store ────────────────────────────────────────────────────────────
@@ -250,6 +341,70 @@ async def test_a_client_whose_secret_has_expired(house: TestHouse) -> None:
         assert ("every secret of the client has expired" in page.html) == told
         assert rung(house) == calls
         assert await house.count(logins) == 0
+
+
+@pytest.mark.parametrize("fate", ["expired", "disabled"])
+@pytest.mark.parametrize("step", ["choose", "regenerate", "scan", "other method"])
+async def test_a_client_that_ends_while_a_page_is_open(
+    house: TestHouse, service: Service, fate: str, step: str
+) -> None:
+    """Every step that opens a verification looks at the client again: nobody's phone rings, and no
+    code is drawn, for a login that cannot be finished."""
+    browser = Browser(house)
+    await browser.open(service.url())
+    if step != "choose":
+        await browser.press("continue", method="push", pid=HAND)
+    if step == "other method":
+        await browser.press("other")
+    await ends(service, fate)
+    house.clock.pass_(61)  # the phone may ring again
+    calls = len(house.line.calls)
+    form = browser.page.forms[0]
+    fields = {**form.fields, "method": "push", "pid": HAND}
+    path = {"choose": "method", "other method": "method"}.get(step, step)
+    page = await browser.send(f"{login_path(browser)}/{path}", fields)
+    assert (page.status, page.error_code) == (400, "TF-1001" if fate == "disabled" else "TF-1004")
+    assert [call for call in house.line.calls[calls:] if call != "FATH-02"] == []
+
+
+@pytest.mark.parametrize("fate", ["expired", "disabled"])
+@pytest.mark.parametrize("when", ["waiting", "consent"])
+async def test_a_client_that_ends_before_the_code(
+    house: TestHouse, service: Service, fate: str, when: str
+) -> None:
+    """Whoever has approved by then gets the page that says so, and no code is made."""
+    browser = Browser(house)
+    await browser.open(service.url())
+    if when == "consent":
+        await verify(browser)
+        await ends(service, fate)
+        page = await browser.press("allow")
+    else:
+        await ends_while_verifying(browser, service, fate)
+        page = browser.page
+    assert (page.status, page.error_code) == (400, "TF-1001" if fate == "disabled" else "TF-1004")
+    assert await house.count(grants) == 0
+
+
+async def ends_while_verifying(browser: Browser, service: Service, fate: str) -> None:
+    await browser.press("continue", method="qr", pid=ALICE)
+    await ends(service, fate)
+    await browser.press("check")
+
+
+async def ends(service: Service, fate: str) -> None:
+    """The operator disables the client, or its only secret expires."""
+    house = service.house
+    if fate == "disabled":
+        await house.registrar.switch(service.registered.id, enabled=False)
+        return
+    soon = update(client_secrets).values(expires_at=house.clock.now() - 1)
+    await house.services.database.write(lambda tx: tx.run(soon))
+    house.house.clients.forget()
+
+
+def login_path(browser: Browser) -> str:
+    return "/".join(urlsplit(browser.page.url).path.split("/")[:3])
 
 
 # ── time, and what the log says ─────────────────────────────────────────────────────────────────

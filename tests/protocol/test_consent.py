@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from idp.kernel.tables import codes, consents, grants
+from idp.registry.registration import Registration
 from tests.actors import Browser, Page, Service, verify
 from tests.asking import (
     ALICE,
@@ -269,6 +270,54 @@ async def test_somebody_else_has_logged_in_meanwhile(house: TestHouse, service: 
     page = await browser.press("allow")
     claims = await service.verified((await service.redeem(page)).json()["id_token"])
     assert claims["acr"] == "urn:twfido:dongle"
+
+
+@SQLITE
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scopes": ("openid", "profile")},
+        {"client_name": "另一個服務"},
+        {"agency": "另一個機關"},
+        {"purpose": "行銷"},
+        {"policy_uri": "https://service.test/new"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_the_client_is_another_by_now(
+    house: TestHouse, service: Service, change: dict[str, object]
+) -> None:
+    """What is granted is what was shown: if the operator has changed what the page says, or what
+    the client may have, the press grants nothing and the page is shown again."""
+    browser, _ = await asked(house, service, scope="openid profile twid")
+    await changed(service, **change)
+    page = await browser.press("allow")
+    assert "allow" in page.buttons()
+    assert await house.count(consents) == await house.count(codes) == 0
+    code_in(await browser.press("allow"))
+
+
+@SQLITE
+async def test_a_page_that_showed_less(house: TestHouse, service: Service) -> None:
+    """A scope that the client did not have when the page was drawn is not granted by its button,
+    although the request has asked for it all along."""
+    browser = Browser(house)
+    await browser.open(service.url(scope="openid profile twid"))
+    await changed(service, scopes=("openid", "profile"))
+    page = await verify(browser)
+    assert "claim-twid" not in page.texts
+    await changed(service)
+    page = await browser.press("allow")
+    assert "claim-twid" in page.texts
+    assert await house.count(consents) == 0
+    is_sent_back((await browser.press("deny")).url, "access_denied", service.state)
+
+
+async def changed(service: Service, **fields: object) -> None:
+    """The operator changes the client to what it was registered with, and this."""
+    known = service.registered.client.metadata.model_dump() | fields
+    registration = Registration.model_validate(known)
+    await service.house.registrar.update(service.registered.id, registration)
 
 
 @SQLITE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -43,6 +44,52 @@ async def test_a_return_without_a_login(house: TestHouse, browser: Browser) -> N
     assert len(await house.events("login.alarm")) == 1
     assert (await land(Browser(house), carried(NEVER_SEEN))).status == 403
     assert len(await house.events("login.alarm")) == 1
+
+
+@SQLITE
+@pytest.mark.parametrize("way", ["GET", "POST"])
+@pytest.mark.parametrize("words", ["%B4%FA%A6%A1", "100%", "%00", "%B3%5C%22%7B"])
+async def test_a_return_in_big5(house: TestHouse, service: Service, words: str, way: str) -> None:
+    """The ministry's server may write its message in Big5, and broken: the fields that count are
+    read all the same, and the message is not believed."""
+    browser = Browser(house)
+    await chosen(browser, service, "web", "")
+    await browser.press("go")
+    page = await browser.press("approve", pid=AT_ONCE)
+    form, _ = page.form_with("return")
+    told = urlencode({name: value for name, value in form.fields.items() if name != "msg"})
+    body = f"{told}&msg={words}"
+    cookies = "; ".join(f"{k}={v}" for k, v in browser.cookies["id.test"].items())
+    http = house.http(headers={"cookie": cookies, "sec-fetch-site": "cross-site"})
+    if way == "GET":
+        answer = await http.get(f"/twfido/return?{body}")
+    else:
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        answer = await http.post("/twfido/return", content=body, headers=kind)
+    assert answer.status_code == 303, answer.text
+    page = await browser.open(answer.headers["location"])
+    assert "A1****0010" in page.html
+    assert "check" in page.buttons()
+
+
+@SQLITE
+async def test_a_result_of_another_browser_again_and_again(
+    house: TestHouse, service: Service
+) -> None:
+    """Somebody brings the result of a login that is not theirs for as long as they like: the alarm
+    is written a few times a minute."""
+    await chosen(Browser(house), service, "qr", HAND)
+    thief = Browser(house)
+    for _ in range(40):
+        await forget_landings(house)
+        await land(thief, carried(qrids(house)[0]))
+    assert 1 <= len(await house.events("login.alarm")) <= 20
+
+
+async def forget_landings(house: TestHouse) -> None:
+    """The landings of one address are limited too; this is as if they came over an hour."""
+    for key in [key for key in getattr(house.windows, "storage", {}) if "landing" in key]:
+        await house.windows.clear(key)
 
 
 @pytest.mark.parametrize("method", ["web", "dongle"])

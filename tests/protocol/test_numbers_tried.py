@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.actors import Browser, Page, Service
-from tests.asking import SQLITE
+from tests.actors import Browser, Page, Service, log_in
+from tests.asking import SQLITE, logged_in
 from tests.house import TestHouse
 from tests.logins import HAND, chosen, forget_rates, people, plain
 
@@ -81,6 +81,46 @@ async def test_many_numbers_at_once(house: TestHouse, service: Service) -> None:
     await forget_rates(house)
     pages = await asyncio.gather(*(chosen(at(house), service, "qr", n) for n in people(14)))
     assert sum(started(page) for page in pages) == 6
+
+
+NETWORK = {"login": {"unfinished_starts": 6, "numbers": 100}}
+
+
+@pytest.mark.parametrize("changed_settings", [NETWORK])
+@pytest.mark.parametrize("sources", ["2001:db8:7:{}::1", "198.51.100.{}"], ids=["IPv6", "IPv4"])
+async def test_many_sources_of_one_network(
+    house: TestHouse, service: Service, sources: str
+) -> None:
+    """Whoever has many addresses has them in one network (a /48, a /24), which has a budget of its
+    own. Another network goes on, and so does this one after ten minutes."""
+    crowd = people(9)
+    for address, number in enumerate(crowd[:6], 1):
+        page = await chosen(Browser(house, sources.format(address)), service, "qr", number)
+        assert started(page)
+    calls = len(house.line.calls)
+    for method, code in (("qr", NEUTRAL), ("push", OFTEN)):
+        page = await chosen(Browser(house, sources.format(7)), service, method, crowd[6])
+        assert page.error_code == code
+    assert calls == len(house.line.calls)
+    assert "go" in (await chosen(Browser(house, sources.format(7)), service, "web")).buttons()
+    assert started(await chosen(at(house), service, "qr", crowd[7]))
+    house.clock.pass_(601)
+    assert started(await chosen(Browser(house, sources.format(8)), service, "qr", crowd[8]))
+
+
+@pytest.mark.parametrize("changed_settings", [NETWORK])
+async def test_a_carrier_is_not_locked_out(house: TestHouse, service: Service) -> None:
+    """A start that ends with a login listed nobody and is given back: people of one network log in
+    by the thousand. A login without a number gives nothing back."""
+    for _ in range(12):
+        await forget_rates(house)
+        await logged_in(house, service)
+    for number in people(4):
+        await tried(house, service, number)
+    for _ in range(3):
+        await log_in(at(house), service, "web", "A100000010")
+    found = [started(await tried(house, service, number)) for number in people(8)[4:]]
+    assert found == [True, True, False, False]
 
 
 @SQLITE

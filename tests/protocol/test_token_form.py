@@ -6,7 +6,9 @@ Rows TK-01 to TK-08 and TK-46 of the refusals.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from idp.oidc import token
 from tests.actors import Service
 from tests.deeds import allow, challenged, not_allowed, on_sqlite, refused, stored
 from tests.house import CALLBACK, Registered, TestHouse
@@ -173,7 +176,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "TK-46-1.1-MiB-field": (b"grant_type=" + b"x" * 1_150_000, 413),
     "TK-46-20-MiB": (b"x" * 20_971_520, 413),
     "TK-46-bad-escape": (b"grant_type=client%zzcredentials", 400),
-    "TK-46-half-an-escape": (b"grant_type=client_credentials&x=%4", 400),
+    "TK-46-half-an-escape": (b"grant_type=client_credentials&scope=%4", 400),
     "TK-46-bad-utf-8": (b"grant_type=%ff%fe", 400),
     "TK-46-overlong-utf-8": (b"grant_type=%c0%80", 400),
     "TK-46-raw-bytes": (b"grant_type=\xff\xfe", 400),
@@ -186,6 +189,43 @@ BODIES: dict[str, tuple[bytes, int]] = {
 async def test_bodies_out_of_bounds(house: TestHouse, body: bytes, status: int) -> None:
     """TK-46: too many fields, too many bytes, or bytes that are no form."""
     refused(await send(house, body), status, "invalid_request")
+
+
+UNKNOWN = {
+    "Big5": "kw=%B4%FA",
+    "Big5 in the name": "%B4%FA=1",
+    "bad escape": "kw=100%",
+    "bad escape in the name": "%=1",
+    "NUL": "kw=%00",
+    "twice": "kw=1&kw=2",
+}
+
+
+@on_sqlite
+@pytest.mark.parametrize("kind", UNKNOWN)
+@pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
+@pytest.mark.parametrize("where", ["query", "body"])
+async def test_what_is_unknown_is_not_read(
+    house: TestHouse, program: Registered, kind: str, path: str, where: str
+) -> None:
+    """RFC 6749 §3.2: an unrecognized parameter is ignored, whatever its name and value hold."""
+    body = urlencode(asking(program, token="x"))
+    query = UNKNOWN[kind] if where == "query" else ""
+    sent = body if where == "query" else f"{body}&{UNKNOWN[kind]}"
+    answer = await house.http().post(f"{path}?{query}", content=sent, headers=FORM)
+    assert answer.status_code == 200, answer.text
+
+
+def test_what_is_read_is_known() -> None:
+    """Every field that the endpoints for programs read stands in the list of what is known, or it
+    would be ignored without a word."""
+    reads = re.compile(r"""(?:form|payload)(?:\.get\(|\.all\(|\[)"(\w+)\"""")
+    folder = Path(token.__file__).parent
+    elsewhere = {"consent", "authorize", "logout"}  # forms of browsers
+    files = [file for file in folder.glob("*.py") if file.stem not in elsewhere]
+    found = {name for file in files for name in reads.findall(file.read_text("utf-8"))}
+    assert {"grant_type", "code_verifier", "resource"} <= found
+    assert found - {"access_token"} <= token.PARAMETERS  # RFC 6750 §2.2: at UserInfo
 
 
 @on_sqlite
