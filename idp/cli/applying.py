@@ -69,7 +69,7 @@ def _change(before: Client | None, client_id: str, registration: Registration) -
 def _differences(before: Client, registration: Registration) -> Iterator[str]:
     """A list shows what came (+) and what went (-), everything else old → new."""
     old = before.metadata.model_dump(mode="json")
-    new = registration.with_sector(before.client_id).model_dump(mode="json")
+    new = registration.with_sector(before.client_id, before.metadata.sector).model_dump(mode="json")
     for name, value in new.items():
         if old[name] == value:
             continue

@@ -269,7 +269,8 @@ class Trail:
         if not expect:
             return None
         number, _, mark = expect.partition(":")
-        row = await self._database.one(_SEAL, number=int(number)) if number.isdecimal() else None
+        plain = number.isascii() and number.isdecimal() and len(number) <= 18  # a bigint
+        row = await self._database.one(_SEAL, number=int(number)) if plain else None
         return None if row and row["mark"] == mark else f"seal {number}: not the one expected"
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────

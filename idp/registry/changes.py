@@ -106,7 +106,10 @@ class Registrar:
 
     async def update(self, client_id: str, registration: Registration) -> Client:
         """Raises LookupError, Refused."""
-        metadata, now = registration.with_sector(client_id), self._clock.now()
+        before, now = await self._clients.find(client_id), self._clock.now()
+        if before is None:
+            raise LookupError(client_id)
+        metadata = registration.with_sector(client_id, before.metadata.sector)
 
         async def work(tx: Transaction) -> None:
             document = stored.dump(metadata)

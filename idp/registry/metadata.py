@@ -123,12 +123,12 @@ class ClientMetadata(BaseModel):
         """Of its redirect addresses, as browsers write them; an app's own scheme has none."""
         return {_web_origin(uri) for uri in self.redirect_uris} - {""}
 
-    def with_sector(self, client_id: str) -> ClientMetadata:
+    def with_sector(self, client_id: str, before: str = "") -> ClientMetadata:
         """As it is stored, its sector written down: subjects must not change when a redirect URI
-        does."""
+        does, so the one from `before` stays unless another is named."""
         hosts = [uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"]
         # every app has http://127.0.0.1: that host would make all of them one sector
-        sector = self.sector or (hosts[0] if hosts else client_id)
+        sector = self.sector or before or (hosts[0] if hosts else client_id)
         return ClientMetadata.model_validate(self.model_dump() | {"sector": sector})
 
 

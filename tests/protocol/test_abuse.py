@@ -146,6 +146,18 @@ async def test_apps_do_not_share_people(house: TestHouse) -> None:
     assert shared.client.metadata.sector == "a.test"
 
 
+async def test_a_person_is_the_same_after_a_move(house: TestHouse) -> None:
+    """The service moves to another host, by a registration that names no sector: its people keep
+    their subject."""
+    service = await another(house, "before")
+    known = service.registered.client.metadata
+    moved = {"redirect_uris": ("https://after.test/cb",), "sector": ""}
+    registration = Registration.model_validate(known.model_dump() | moved)
+    client = await house.registrar.update(service.registered.id, registration)
+    assert client.metadata.redirect_uris == ("https://after.test/cb",)
+    assert client.metadata.sector == known.sector == "before.test"
+
+
 # ── secrets in addresses, tokens of others ──────────────────────────────────────────────────────
 
 
