@@ -348,6 +348,10 @@ grants = Table(  # what a person gave a client; one row carries the whole refres
     number("generation", "of the newest refresh token"),
     at("rotated_at", "when that was made", nullable=True),
     at("refreshed_at", "last use", nullable=True),
+    text(
+        "bound_to", 'the key that its refresh tokens need, by thumbprint, or ""', server_default=""
+    ),
+    text("resources", "JSON: the resources that were asked for", server_default="[]"),
 )
 
 codes = Table(
@@ -357,6 +361,7 @@ codes = Table(
     owned("grant_id", "grants.id", "what it stands for"),
     text("redirect_uri", "where it was sent"),
     text("code_challenge", 'PKCE S256, or ""'),
+    text("dpop_jkt", 'thumbprint of the key that its redemption needs, or ""', server_default=""),
     at("expires_at", "end", index=True),
     at("spent_at", "redeemed, or burnt", nullable=True),
 )
@@ -370,12 +375,12 @@ consents = Table(
     at("granted_at", "last time"),
 )
 
-spent_assertions = Table(  # RFC 7523 §3: a jti is taken once
+spent_assertions = Table(  # RFC 7523 §3: a jti is taken once; RFC 9449 §11.1: so is a proof
     "spent_assertions",
     metadata,
-    key("client_id", "whose"),
-    key("jti", "taken once"),
-    at("expires_at", "until the assertion could be used", index=True),
+    key("client_id", 'whose; "dpop:" for proofs'),
+    key("jti", "taken once; of a proof, a digest of its key and jti"),
+    at("expires_at", "until it could be used", index=True),
 )
 
 revoked_tokens = Table(

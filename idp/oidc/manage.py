@@ -17,6 +17,7 @@ from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.commit import commit
+from idp.oidc.possession import JKT
 from idp.oidc.preload import Effects
 from idp.oidc.token import read_body
 from idp.oidc.tokens import Tokens
@@ -54,8 +55,10 @@ class Manage:
         client, form = await self._asked(request, confidential=True)  # RFC 7662 §2.1
         claims = await self._active(form["token"], client)
         # RFC 7662 §2.2: whatever is wrong, nothing but that it is not active
-        body = {"active": True, "token_type": "Bearer", **claims} if claims else {"active": False}
-        return no_store(JSONResponse(body))
+        if claims is None:
+            return no_store(JSONResponse({"active": False}))
+        kind = "DPoP" if JKT in claims.get("cnf", {}) else "Bearer"  # RFC 9449 §6.2
+        return no_store(JSONResponse({"active": True, "token_type": kind, **claims}))
 
     async def _active(self, token: str, client: Client) -> Claims | None:
         try:

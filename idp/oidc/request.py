@@ -30,7 +30,7 @@ PARAMETERS = frozenset({
     "client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
     "code_challenge", "code_challenge_method", "prompt", "max_age", "ui_locales", "acr_values",
     "claims", "id_token_hint", "login_hint", "request", "request_uri", "registration", "display",
-    "claims_locales", "resource",
+    "claims_locales", "resource", "dpop_jkt",
 })  # fmt: skip
 PROMPTS = {"none", "login", "consent", "select_account"}
 CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z", re.ASCII)  # S256 is always 43 characters
@@ -70,6 +70,8 @@ class AuthorizationRequest:
     requested_claims: Annotated[dict[str, list[str]], _stored_as("singly", "requested_claims")] = (
         field(default_factory=dict)
     )
+    dpop_jkt: str = ""  # thumbprint of the key that the redemption must show to hold
+    resources: tuple[str, ...] = ()  # those that its tokens are for (RFC 8707)
     seen_session: str = ""  # the session that was there when the request came
 
     def within(self, client: Client) -> AuthorizationRequest:
@@ -200,6 +202,14 @@ def _pkce(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authorizat
     return replace(a, code_challenge=challenge or "")
 
 
+def _dpop_jkt(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """RFC 9449 §10: the code is for the holder of this key. Any thumbprint is a SHA-256 hash."""
+    jkt = p.get("dpop_jkt", "")
+    if jkt and not CHALLENGE.match(jkt):
+        raise InvalidRequest("dpop_jkt must be 43 base64url characters")
+    return replace(a, dpop_jkt=jkt)
+
+
 def _prompt(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
     prompt = tuple(p.get("prompt", "").split())
     if not set(prompt) <= PROMPTS or ("none" in prompt and len(prompt) > 1):
@@ -292,6 +302,7 @@ CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_response_mode, BY_BROWSER),
     (_scope, EVERYWHERE),
     (_pkce, BY_BROWSER),
+    (_dpop_jkt, BY_BROWSER),
     (_prompt, BY_BROWSER),
     (_max_age, BY_BROWSER),
     (_hints, EVERYWHERE),

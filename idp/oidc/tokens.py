@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from joserfc import jws
@@ -26,6 +27,7 @@ MOST_BYTES = 8192
 _SUBJECT_BYTES = 16  # of the HMAC: 128 bits, so that no two people meet by chance
 # what the library raises for bad input: its own, and Python's for JSON of another shape
 _BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+NOTHING: Mapping[str, str] = MappingProxyType({})
 ACCESS, PLAIN = "at+jwt", "JWT"  # the header typ: RFC 9068 §2.1, RFC 7519 §5.1
 _REFRESH = re.compile(
     r"\Atwr_([A-Za-z0-9_-]{22})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{43})\Z", re.ASCII
@@ -51,7 +53,13 @@ class Tokens:
 
     # ── access tokens ──────────────────────────────────────────────────────────────────────────
 
-    def for_person(self, client: Client, grant: Grant, scope: str) -> tuple[str, int]:
+    def for_person(
+        self,
+        client: Client,
+        grant: Grant,
+        scope: str,
+        confirmation: Mapping[str, str] = NOTHING,
+    ) -> tuple[str, int]:
         """(at+jwt per RFC 9068, its life in seconds)."""
         life = client.metadata.access_token_seconds or self.settings.access_token_seconds
         claims = {
@@ -60,12 +68,20 @@ class Tokens:
             "auth_time": grant.auth_time,
             "acr": grant.acr,
             "amr": list(grant.amr),
+            **_bound(confirmation),
         }
         return self._sign(client.metadata.access_token_alg, ACCESS, claims), life
 
-    def for_program(self, client: Client, scope: str, audience: tuple[str, ...]) -> tuple[str, int]:
+    def for_program(
+        self,
+        client: Client,
+        scope: str,
+        audience: tuple[str, ...],
+        confirmation: Mapping[str, str] = NOTHING,
+    ) -> tuple[str, int]:
         life = client.metadata.access_token_seconds or self.settings.machine_token_seconds
         claims = self._common(client, client.client_id, scope, life)
+        claims.update(_bound(confirmation))
         claims["realm_access"] = {"roles": list(client.metadata.roles)}
         if audience:
             claims["aud"] = audience[0] if len(audience) == 1 else list(audience)
@@ -95,6 +111,8 @@ class Tokens:
         # only a program's token may say JWT; it is its own subject (RFC 9068 §2.2)
         if typ == PLAIN and claims["sub"] != client_id:
             raise InvalidToken(detail="another type")
+        if not isinstance(claims.get("cnf", {}), dict):
+            raise InvalidToken(detail="cnf")
         if claims["exp"] <= self.clock.now():
             raise InvalidToken(detail="expired")
         return claims
@@ -180,6 +198,11 @@ class Tokens:
         if not isinstance(claims.get("exp"), int) or not isinstance(claims.get("sub"), str):
             raise InvalidToken(detail="incomplete")
         return claims, str(header["typ"])
+
+
+def _bound(confirmation: Mapping[str, str]) -> dict[str, Any]:
+    """RFC 7800 §3.1: the token is for who holds this."""
+    return {"cnf": dict(confirmation)} if confirmation else {}
 
 
 def _half_hash(text: str) -> str:

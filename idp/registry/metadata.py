@@ -97,6 +97,11 @@ class ClientMetadata(BaseModel):
         description="it must send a code challenge (PKCE), as every public client must; if not, a"
         " nonce is enough",
     )
+    dpop_bound_access_tokens: bool = Field(
+        False,
+        description="its tokens are bound to a key: a token request without a DPoP proof is"
+        " refused (RFC 9449 §5.2); if not, they are bound when it sends one",
+    )
     trusted: bool = Field(False, description="its logins ask nobody for consent")
     sandbox: bool = Field(
         False, description="error pages show its developer what was wrong with a redirect URI"
