@@ -197,7 +197,9 @@ class Outward:
                 async with asyncio.timeout(SECONDS), self._places:
                     addresses = await self._addresses(target)
                     return await self._exchange(target, addresses, method, headers, content)
-        except (TimeoutError, OSError, UnicodeError, httpx.TransportError) as fault:
+        except TimeoutError:
+            raise OutwardError(f"{target.authority}: timed out") from None
+        except (OSError, UnicodeError, httpx.TransportError) as fault:
             raise OutwardError(f"{target.authority}: {reason_of(fault)}") from None
 
     @contextmanager
@@ -263,7 +265,7 @@ class Outward:
             headers={
                 "Host": target.authority,
                 "Accept-Encoding": "identity",
-                "User-Agent": "twfido-idp",
+                "User-Agent": "idp",
                 "Connection": "close",
                 **headers,
             },

@@ -143,6 +143,18 @@ async def test_however_loopback_is_written(url: str) -> None:
     assert seen == []
 
 
+async def test_a_name_of_this_machine() -> None:
+    """The system's own resolver answers it, and it is refused; one that nobody knows is no crash,
+    and is not said to be forbidden."""
+    out = way_out(resolve=None)
+    with pytest.raises(AddressRefused):
+        await out.check("https://localhost/")
+    with pytest.raises(OutwardError, match="name is unknown") as unknown:
+        await out.check("https://nobody.invalid/")
+    assert not isinstance(unknown.value, AddressRefused)
+    await out.aclose()
+
+
 async def test_a_name_that_changes_its_mind(outside: Outside) -> None:
     """DNS rebinding: the address that was checked is the one that is called, since the name is
     asked once for each call; and a name with one bad address among good ones is refused."""
@@ -282,8 +294,18 @@ async def hung_up(_got: Got, _writer: Any) -> None:
     pass
 
 
-EVIL = [redirect, endless_body, endless_headers, endless_promises, drip, silence, compressed,
-        nonsense, cut, hung_up]  # fmt: skip
+EVIL = {
+    redirect: "HTTP status 302",
+    endless_body: "an answer over 64 KiB",
+    endless_headers: "RemoteProtocolError",
+    endless_promises: "timed out",
+    drip: "timed out",
+    silence: "timed out",
+    compressed: "a compressed answer",
+    nonsense: "RemoteProtocolError",
+    cut: "RemoteProtocolError",
+    hung_up: "RemoteProtocolError",
+}
 
 
 @pytest.mark.parametrize("deed", EVIL, ids=lambda deed: deed.__name__)
@@ -295,7 +317,7 @@ async def test_an_evil_host(
     monkeypatch.setattr(outward, "SECONDS", 0.5)
     outside.at["/"] = deed
     started = time.monotonic()
-    with pytest.raises(OutwardError) as refused:
+    with pytest.raises(OutwardError, match=EVIL[deed]) as refused:
         await out.get("test", outside.url())
     assert time.monotonic() - started < 2
     assert outside.connections == 1
@@ -410,6 +432,18 @@ async def test_one_who_gives_up(outside: Outside, out: Outward) -> None:
     hasty.cancel()
     assert (await patient).body == b"{}"
     assert outside.connections == 1
+
+
+async def test_closing_ends_what_is_under_way(outside: Outside) -> None:
+    """A worker that stops does not wait for a host that is silent."""
+    outside.at["/"] = silence
+    out = way_out()
+    waiting = asyncio.create_task(out.get("test", outside.url()))
+    while not outside.got:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(out.aclose(), 1)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 async def test_what_is_counted(outside: Outside, out: Outward) -> None:
