@@ -40,7 +40,8 @@ _BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, Recurs
 # joserfc 1.8, whose cap of 512 bytes refuses an RSA key in the header.
 _REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
 _REGISTRY.max_header_length = 4096
-warnings.filterwarnings("ignore", message="EdDSA is deprecated")  # RFC 9449's clients use the name
+# the name that clients use, whatever RFC 9864 says
+warnings.filterwarnings("ignore", message="EdDSA is deprecated")
 
 
 class BadProof(Exception):

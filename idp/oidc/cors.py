@@ -16,12 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS = ("GET", "POST")
 HEADERS = ("authorization", "content-type", "dpop", "if-none-match")
-EXPOSED = (
-    "WWW-Authenticate",
-    "DPoP-Nonce",
-    "Retry-After",
-    "ETag",
-)  # what a program must read beside the body
+# what a program must read beside the body
+EXPOSED = ("WWW-Authenticate", "DPoP-Nonce", "Retry-After", "ETag")
 
 Allows = Callable[[str], Awaitable[bool]]
 
