@@ -26,7 +26,8 @@ async def spend(house: TestHouse, admissions: Admissions, text: str) -> tuple[st
     async def work(tx: Transaction) -> tuple[str, str]:
         return await admissions.spend(tx, text)
 
-    return await house.services.database.write(work)
+    found: tuple[str, str] = await house.services.database.write(work)
+    return found
 
 
 async def refused(house: TestHouse, admissions: Admissions, text: str) -> None:

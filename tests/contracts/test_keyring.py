@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from idp.kernel.clock import iso
 from idp.kernel.connect import connect
@@ -273,7 +273,8 @@ async def test_a_database_of_the_release_before(database: Database, clock: Still
     await first.ensure()
     before = {alg: first.signer(alg).kid for alg in ALGORITHMS}
     await database.run(delete(further_signing_keys))
-    await database.run(delete(stamps).where(stamps.c.name.in_([f"keys-{a}" for a in FURTHER])))
+    for alg in FURTHER:
+        await database.run(delete(stamps).where(stamps.c.name == bindparam("n")), n=f"keys-{alg}")
     ring = KeyRing(database, VAULT, clock)
     await ring.ensure()
     for alg in ALGORITHMS:
