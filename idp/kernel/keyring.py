@@ -116,7 +116,7 @@ _KINDS: dict[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
 
 def _of(alg: str) -> _Statements:
-    """Where the keys of an algorithm are kept (decision 0059)."""
+    """Where the keys of an algorithm are kept."""
     return _FURTHER if alg in FURTHER else _FIRST
 
 

@@ -98,7 +98,7 @@ def _keys(name: str, algorithms: str) -> Table:
 
 
 signing_keys = _keys("signing_keys", "RS256, ES256")
-# the release before cannot read an OKP key; its workers do not look here (decision 0059)
+# the release before cannot read an OKP key; its workers do not look here
 further_signing_keys = _keys("further_signing_keys", "PS256, EdDSA")
 
 audit = Table(  # append-only: triggers refuse UPDATE and DELETE

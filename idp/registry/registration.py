@@ -106,7 +106,7 @@ Scope = Annotated[str, AfterValidator(_a_scope)]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
-ApiAlgorithm = Literal["RS256", "ES256"]  # what APIs verify (decision 0059)
+ApiAlgorithm = Literal["RS256", "ES256"]  # APIs are set up once
 
 
 def _member(name: str, **bounds: Any) -> Any:
