@@ -124,8 +124,8 @@ def run_plan(suite: Suite, plan: Plan, config: Json, asked: argparse.Namespace) 
             kept = Path(asked.log) / f"{module['testModule']}.{test}.json"
             kept.write_text(json.dumps(log, indent=1))
         print(f"{plan.name} {module['testModule']} {result} {test}", flush=True)
-        if result not in ("PASSED", "SKIPPED"):
-            print(*(f"    {line}" for line in faults(log)), sep="\n", flush=True)
+        for line in faults(log) if result not in ("PASSED", "SKIPPED") else ():
+            print(f"    {line}", flush=True)
     return tally
 
 
