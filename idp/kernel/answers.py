@@ -79,6 +79,11 @@ class Answers:
         say(error)
         return as_json(error)
 
+    async def on_disconnect(self, _request: Request, _exception: Exception) -> Response:
+        """The peer hung up before its body was complete: nobody reads the answer."""
+        log.info("disconnected")
+        return Response(status_code=400)
+
     async def on_crash(self, request: Request, exception: Exception) -> Response:
         """Our own fault. The trace goes to the log, the reference to the person."""
         log.error("crash", path=request.url.path, exc_info=exception)
