@@ -41,6 +41,8 @@ class Signer:
     def _made(self) -> Any:
         if self.alg == "ES256":
             return ECKey.generate_key("P-256", auto_kid=False)
+        if self.alg == "EdDSA":
+            return OKPKey.generate_key("Ed25519", auto_kid=False)
         return rsa("client")
 
     def public(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class UseDpopNonce(InvalidDpopProof):
     description = "the DPoP proof needs a nonce of this server"
     operator = "nothing to do: the client tries again by itself"
 
-    def __init__(self, nonce: str) -> None:
+    def __init__(self, nonce: str = "") -> None:
         super().__init__()
         self.headers = {"DPoP-Nonce": nonce}
 

@@ -44,6 +44,10 @@ def _stored_as(name: str, now: str) -> Any:
     return Field(validation_alias=AliasChoices(now, name), serialization_alias=name)
 
 
+# a member that the release before does not know is stored only where it is used
+_UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
+
+
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
     """One that was checked. `acr_values`: what the client would like, `essential_acr`: must be
@@ -70,8 +74,9 @@ class AuthorizationRequest:
     requested_claims: Annotated[dict[str, list[str]], _stored_as("singly", "requested_claims")] = (
         field(default_factory=dict)
     )
-    dpop_jkt: str = ""  # thumbprint of the key that the redemption must show to hold
-    resources: tuple[str, ...] = ()  # those that its tokens are for (RFC 8707)
+    # thumbprint of the key that the redemption must show to hold
+    dpop_jkt: Annotated[str, _UNLESS_EMPTY] = ""
+    resources: Annotated[tuple[str, ...], _UNLESS_EMPTY] = ()  # that its tokens are for (RFC 8707)
     seen_session: str = ""  # the session that was there when the request came
 
     def within(self, client: Client) -> AuthorizationRequest:
@@ -135,6 +140,7 @@ class Rules:
     scopes: tuple[str, ...]  # of agency APIs
     acr_values: tuple[str, ...]  # weakest first
     require_pkce: bool = False  # of confidential clients too
+    require_nonce: bool = True  # of a confidential client without PKCE
 
 
 Check = Callable[[Params, Client, Rules, AuthorizationRequest], AuthorizationRequest]
@@ -194,7 +200,7 @@ def _pkce(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authorizat
     if challenge is None and method is None:
         if c.metadata.public or c.metadata.require_pkce or r.require_pkce:
             raise InvalidRequest("code_challenge is required (PKCE S256)")
-        if "nonce" not in p:
+        if r.require_nonce and "nonce" not in p:
             raise InvalidRequest("code_challenge (PKCE S256) or nonce is required")
         return a
     if method != "S256" or not CHALLENGE.match(challenge or ""):

@@ -58,6 +58,11 @@ class OidcSettings(Section):
         description="every DPoP proof must hold a nonce of ours (RFC 9449 §8): a proof that was"
         " made in advance is worth nothing",
     )
+    require_nonce: bool = Field(
+        True,
+        description="a confidential client without PKCE must send a nonce; OpenID Connect Core"
+        " demands neither, and its certification tests a request without both",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose browser programs may call token, userinfo and JWKS"
     )

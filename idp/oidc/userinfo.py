@@ -19,7 +19,7 @@ from idp.oidc.people import People
 from idp.oidc.possession import Possession
 from idp.oidc.preload import Grant
 from idp.oidc.tokens import Tokens
-from idp.registry.clients import Clients
+from idp.registry.clients import Client, Clients
 
 # RFC 6750 §2.1, RFC 9449 §7.1
 _TOKEN = re.compile(r"\A(?i:(bearer|dpop)) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
@@ -74,23 +74,27 @@ class UserInfo:
         claims = self._tokens.read_access_token(text)
         await self._possession.confirm(request, claims, scheme, text)
         asked = str(claims.get("scope", "")).split()
-        grant = await self._live(claims) if "openid" in asked else None
+        client = await self._clients.active(str(claims.get("client_id")))
+        grant = await self._live(claims, client) if "openid" in asked else None
         granted = [scope for scope in asked if grant and scope in grant.scope]
-        if grant is None or "openid" not in granted:
+        if grant is None or client is None or "openid" not in granted:
             raise errors.InsufficientScope
         body: dict[str, Any] = await self._people.claims(
             grant.number_index, grant.number_sealed, granted, grant.claims.get("userinfo", ())
         )
         body["sub"] = claims["sub"]
-        return no_store(JSONResponse(body, headers=self._possession.headers(request)))
+        headers = self._possession.headers(request)
+        if client.metadata.userinfo_signed_response_alg:
+            signed = self._tokens.userinfo(client, body)
+            return no_store(Response(signed, media_type="application/jwt", headers=headers))
+        return no_store(JSONResponse(body, headers=headers))
 
-    async def _live(self, claims: dict[str, Any]) -> Grant:
+    async def _live(self, claims: dict[str, Any], client: Client | None) -> Grant:
         """Checked again at every use: grant, person, client, this very token."""
         grant_id, jti = claims.get("gid"), claims.get("jti")
         if not isinstance(grant_id, str) or not isinstance(jti, str):
             raise InvalidToken(detail="a program's token names no person")
         grant = await store.grant_of_token(self._database, grant_id, jti)
-        client = await self._clients.active(str(claims.get("client_id")))
         grant = grant.within(client) if grant and client else None
         if grant is None or not grant.alive:
             raise InvalidToken(detail="revoked, or person or client disabled")

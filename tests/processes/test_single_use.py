@@ -20,6 +20,7 @@ from idp.house import directory_of
 from idp.kernel.tables import attempts, audit, counters, grants, logins, sessions
 from idp.verify.numbers import canonical
 from idp.verify.twfido.simulator.checksum import checksum
+from tests.keys import Holder
 from tests.processes.people import (
     CARD,
     MEMBERS,
@@ -36,7 +37,6 @@ from tests.processes.people import (
     volley,
     web_client,
 )
-from tests.keys import Holder
 from tests.services.bridge import API_KEY, SYSCODE, Bridge
 from tests.services.process import LOOPBACK
 

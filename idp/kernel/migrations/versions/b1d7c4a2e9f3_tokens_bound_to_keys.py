@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "b1d7c4a2e9f3"
-down_revision: str | None = "f0e7a7b6c8d9"
+down_revision: str | None = "a1b0c9d8e7f6"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
