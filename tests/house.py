@@ -58,7 +58,7 @@ _RSA_TURNS = itertools.cycle(range(16))
 
 def quick_key(alg: str) -> Any:
     """RSA keys take long to make, so each house is founded on the same few."""
-    if alg != "RS256":
+    if alg not in ("RS256", "PS256"):
         return generate_key(alg)
     turn = next(_RSA_TURNS)
     if turn == len(_RSA_KEYS):

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 from joserfc import jws
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jws as jwcrypto_jws
 
@@ -18,7 +18,7 @@ from tests.house import ISSUER, TestHouse
 
 BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 §2.2
 ANY = jws.JWSRegistry(
-    algorithms=["ES256", "RS256", "PS256", "HS256", "none"], strict_check_header=False
+    algorithms=["ES256", "RS256", "PS256", "EdDSA", "HS256", "none"], strict_check_header=False
 )
 ANY.max_header_length = 4096
 
@@ -38,6 +38,8 @@ class Signer:
     def _made(self) -> Any:
         if self.alg == "ES256":
             return ECKey.generate_key("P-256", auto_kid=False)
+        if self.alg == "EdDSA":
+            return OKPKey.generate_key("Ed25519", auto_kid=False)
         return rsa("client")
 
     def public(self) -> dict[str, Any]:

@@ -81,18 +81,25 @@ vault_roots = Table(  # secrets that never change, kept sealed (kernel.root)
     sealed("secret_sealed", "vault-root", "32 random bytes"),
 )
 
-signing_keys = Table(
-    "signing_keys",
-    metadata,
-    key("kid", "RFC 7638 thumbprint"),
-    text("alg", "RS256, ES256"),
-    sealed("private_sealed", "signing-key:{kid}", "the private JWK"),
-    text("public", "the public JWK"),
-    at("published_at", "in the JWKS since"),
-    at("active_at", "signs since, or from then on; empty: the next one", nullable=True),
-    at("retired_at", "signs no more since", nullable=True),
-    at("gone_at", "out of the JWKS since", nullable=True),
-)
+
+def _keys(name: str, algorithms: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        key("kid", "RFC 7638 thumbprint"),
+        text("alg", algorithms),
+        sealed("private_sealed", "signing-key:{kid}", "the private JWK"),
+        text("public", "the public JWK"),
+        at("published_at", "in the JWKS since"),
+        at("active_at", "signs since, or from then on; empty: the next one", nullable=True),
+        at("retired_at", "signs no more since", nullable=True),
+        at("gone_at", "out of the JWKS since", nullable=True),
+    )
+
+
+signing_keys = _keys("signing_keys", "RS256, ES256")
+# the release before cannot read an OKP key; its workers do not look here
+further_signing_keys = _keys("further_signing_keys", "PS256, EdDSA")
 
 audit = Table(  # append-only: triggers refuse UPDATE and DELETE
     "audit",
@@ -154,6 +161,18 @@ clients = Table(
     at("created_at", "when"),
     at("updated_at", "last change"),
     at("disabled_at", "refused since", nullable=True),
+    optional("registration_digest", "keyed digest of its registration access token (RFC 7592)"),
+)
+
+registration_tokens = Table(  # initial access tokens (RFC 7591 §3)
+    "registration_tokens",
+    metadata,
+    key("digest", "keyed digest of the token"),
+    owned("organisation_id", "organisations.id", "whose clients it registers"),
+    text("hint", "its last four characters"),
+    number("uses_left", "how many clients it may still register"),
+    at("created_at", "when"),
+    at("expires_at", "end of life", index=True),
 )
 
 client_secrets = Table(

@@ -121,7 +121,7 @@ class Tokens:
             "auth_time": grant.auth_time,
             "acr": grant.acr,
             "amr": list(grant.amr),
-            "at_hash": _half_hash(access_token),
+            "at_hash": _half_hash(access_token, alg),
         }
         if nonce:
             claims["nonce"] = nonce
@@ -133,6 +133,13 @@ class Tokens:
         if "client_id" in claims:  # a program's access token may say JWT too
             raise InvalidToken(detail="an access token")
         return claims
+
+    # ── UserInfo ───────────────────────────────────────────────────────────────────────────────
+
+    def userinfo(self, client: Client, claims: Mapping[str, object]) -> str:
+        """UserInfo as a JWT (OIDC Core §5.3.2). Without `exp` it is never taken for a hint."""
+        alg = client.metadata.userinfo_signed_response_alg
+        return self._sign(alg, PLAIN, {**claims, "iss": self.issuer, "aud": client.client_id})
 
     # ── refresh tokens ─────────────────────────────────────────────────────────────────────────
 
@@ -182,7 +189,8 @@ class Tokens:
         return claims, str(header["typ"])
 
 
-def _half_hash(text: str) -> str:
-    """at_hash (OIDC Core §3.1.3.6); both of our algorithms hash with SHA-256."""
-    half = hashlib.sha256(text.encode()).digest()[:16]
-    return base64.urlsafe_b64encode(half).decode().rstrip("=")
+def _half_hash(text: str, alg: str) -> str:
+    """at_hash (OIDC Core §3.1.3.6) by the hash of the signature: Ed25519 has SHA-512 inside (RFC
+    8032 §5.1), the others end in 256."""
+    whole = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(text.encode()).digest()
+    return base64.urlsafe_b64encode(whole[: len(whole) // 2]).decode().rstrip("=")

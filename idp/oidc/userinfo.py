@@ -17,7 +17,7 @@ from idp.oidc import store
 from idp.oidc.people import People
 from idp.oidc.preload import Grant
 from idp.oidc.tokens import Tokens
-from idp.registry.clients import Clients
+from idp.registry.clients import Client, Clients
 
 _BEARER = re.compile(r"\A(?i:bearer) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)  # RFC 6750 §2.1
 CHALLENGE = 'Bearer realm="userinfo"'
@@ -55,22 +55,26 @@ class UserInfo:
     async def answer(self, request: Request) -> Response:
         claims = self._tokens.read_access_token(await bearer(request))
         asked = str(claims.get("scope", "")).split()
-        grant = await self._live(claims) if "openid" in asked else None
+        client = await self._clients.active(str(claims.get("client_id")))
+        grant = await self._live(claims, client) if "openid" in asked else None
         granted = [scope for scope in asked if grant and scope in grant.scope]
-        if grant is None or "openid" not in granted:
+        if grant is None or client is None or "openid" not in granted:
             raise errors.InsufficientScope
         body: dict[str, Any] = await self._people.claims(
             grant.number_index, grant.number_sealed, granted, grant.claims.get("userinfo", ())
         )
-        return no_store(JSONResponse({**body, "sub": claims["sub"]}))
+        body["sub"] = claims["sub"]
+        if client.metadata.userinfo_signed_response_alg:
+            signed = self._tokens.userinfo(client, body)
+            return no_store(Response(signed, media_type="application/jwt"))
+        return no_store(JSONResponse(body))
 
-    async def _live(self, claims: dict[str, Any]) -> Grant:
+    async def _live(self, claims: dict[str, Any], client: Client | None) -> Grant:
         """Checked again at every use: grant, person, client, this very token."""
         grant_id, jti = claims.get("gid"), claims.get("jti")
         if not isinstance(grant_id, str) or not isinstance(jti, str):
             raise InvalidToken(detail="a program's token names no person")
         grant = await store.grant_of_token(self._database, grant_id, jti)
-        client = await self._clients.active(str(claims.get("client_id")))
         grant = grant.within(client) if grant and client else None
         if grant is None or not grant.alive:
             raise InvalidToken(detail="revoked, or person or client disabled")
