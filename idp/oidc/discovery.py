@@ -48,6 +48,7 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "claim_types_supported": ["normal"],
         "claims_supported": sorted(
             {c for names in scopes.CLAIMS.values() for c in names}
+            | set(scopes.BESIDE.values())
             | {"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}
         ),
         "claims_parameter_supported": True,
