@@ -131,6 +131,7 @@ class InvalidTarget(ProtocolError):
 
     error = "invalid_target"
     description = "the requested resource is unknown"
+    may_redirect = True
     operator = "`idp client show`: the audience is not registered"
 
 

@@ -15,6 +15,7 @@ from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.web import no_store
 from idp.oidc import store
+from idp.oidc.audience import names
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.commit import commit
 from idp.oidc.possession import JKT
@@ -78,10 +79,9 @@ class Manage:
     @staticmethod
     def _entitled(claims: Claims, client: Client) -> bool:
         """Its own tokens, and those made for a resource that is its own."""
-        audience = claims.get("aud")
-        names = set(audience if isinstance(audience, list) else [audience])
         mine = {client.client_id, *client.metadata.audience}
-        return claims.get("client_id") == client.client_id or bool(names & mine)
+        meant = bool(mine & set(names(claims.get("aud"))))
+        return meant or claims.get("client_id") == client.client_id
 
     async def _still_good(self, claims: Claims, owner: Client) -> bool:
         database, jti = self._services.database, str(claims.get("jti"))

@@ -18,7 +18,7 @@ from idp.kernel import errors
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Params
 from idp.kernel.strictjson import NotStrict, read_object
-from idp.oidc import scopes
+from idp.oidc import audience, scopes
 from idp.registry.clients import Client
 from idp.registry.redirects import first_difference, redirect_uri_matches
 
@@ -141,6 +141,7 @@ class Rules:
     acr_values: tuple[str, ...]  # weakest first
     require_pkce: bool = False  # of confidential clients too
     require_nonce: bool = True  # of a confidential client without PKCE
+    issuer: str = ""
 
 
 Check = Callable[[Params, Client, Rules, AuthorizationRequest], AuthorizationRequest]
@@ -214,6 +215,12 @@ def _dpop_jkt(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> Auth
     if jkt and not CHALLENGE.match(jkt):
         raise InvalidRequest("dpop_jkt must be 43 base64url characters")
     return replace(a, dpop_jkt=jkt)
+
+
+def _resources(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """RFC 8707 §2: the client's own, and ourselves for UserInfo."""
+    asked = p.all("resource")
+    return replace(a, resources=audience.chosen(asked, (r.issuer, *c.metadata.audience)))
 
 
 def _prompt(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
@@ -309,6 +316,7 @@ CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_scope, EVERYWHERE),
     (_pkce, BY_BROWSER),
     (_dpop_jkt, BY_BROWSER),
+    (_resources, EVERYWHERE),
     (_prompt, BY_BROWSER),
     (_max_age, BY_BROWSER),
     (_hints, EVERYWHERE),

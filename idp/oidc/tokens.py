@@ -58,12 +58,14 @@ class Tokens:
         client: Client,
         grant: Grant,
         scope: str,
+        audience: tuple[str, ...] = (),
         confirmation: Mapping[str, str] = NOTHING,
     ) -> tuple[str, int]:
         """(at+jwt per RFC 9068, its life in seconds)."""
         life = client.metadata.access_token_seconds or self.settings.access_token_seconds
         claims = {
             **self._common(client, self.subject(client, grant.number_index), scope, life),
+            **_for(audience),
             "gid": grant.id,
             "auth_time": grant.auth_time,
             "acr": grant.acr,
@@ -83,8 +85,7 @@ class Tokens:
         claims = self._common(client, client.client_id, scope, life)
         claims.update(_bound(confirmation))
         claims["realm_access"] = {"roles": list(client.metadata.roles)}
-        if audience:
-            claims["aud"] = audience[0] if len(audience) == 1 else list(audience)
+        claims.update(_for(audience))
         typ = client.metadata.access_token_typ
         return self._sign(client.metadata.access_token_alg, typ, claims), life
 
@@ -205,6 +206,13 @@ class Tokens:
         if not isinstance(claims.get("exp"), int) or not isinstance(claims.get("sub"), str):
             raise InvalidToken(detail="incomplete")
         return claims, str(header["typ"])
+
+
+def _for(audience: tuple[str, ...]) -> dict[str, Any]:
+    """`aud`; without one it is us."""
+    if not audience:
+        return {}
+    return {"aud": audience[0] if len(audience) == 1 else list(audience)}
 
 
 def _bound(confirmation: Mapping[str, str]) -> dict[str, Any]:

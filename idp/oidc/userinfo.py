@@ -15,6 +15,7 @@ from idp.kernel.errors import IdpError, InvalidRequest, InvalidToken, MissingTok
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.web import no_store
 from idp.oidc import store
+from idp.oidc.audience import names
 from idp.oidc.people import People
 from idp.oidc.possession import Possession
 from idp.oidc.preload import Grant
@@ -79,6 +80,8 @@ class UserInfo:
         granted = [scope for scope in asked if grant and scope in grant.scope]
         if grant is None or client is None or "openid" not in granted:
             raise errors.InsufficientScope
+        if self._tokens.issuer not in names(claims.get("aud")):  # RFC 8707 §2: it is for an API
+            raise InvalidToken(detail="for another resource")
         body: dict[str, Any] = await self._people.claims(
             grant.number_index, grant.number_sealed, granted, grant.claims.get("userinfo", ())
         )
