@@ -56,6 +56,8 @@ class Bridge:
     op: str
     base: str  # the suite's address with the alias
     scopes: tuple[str, ...]  # all that it supports: the suite asks for what discovery names
+    also: tuple[str, ...]  # further options of `idp client create`
+    initial_access_token: str
 
     def run(self, *command: str) -> Json:
         out = subprocess.run([*self.idp, *command], capture_output=True, text=True)
@@ -68,7 +70,7 @@ class Bridge:
         """A new client; `query` is added to its redirect URI."""
         scopes = [word for scope in self.scopes for word in ("--scope", scope)]
         return self.run(
-            "client", "create", "--json", "--name", name, *scopes, *options,
+            "client", "create", "--json", "--name", name, *scopes, *options, *self.also,
             "--redirect-uri", f"{self.base}/callback{query}",
             "--post-logout-redirect-uri", f"{self.base}/post_logout_redirect",
             "--grant", "authorization_code", "--grant", "refresh_token",
@@ -118,17 +120,12 @@ def _logout(bridge: Bridge, plan: Plan) -> list[str]:
     return []
 
 
-def _dynamic(bridge: Bridge, plan: Plan) -> Json:
-    """The suite registers its clients; each needs an initial access token that we issue."""
+def _dynamic(bridge: Bridge, _plan: Plan) -> Json:
+    """The suite registers its clients, with an initial access token that an operator issued."""
     return {
-        name: {"client_name": name, "initial_access_token": _admission(bridge)}
+        name: {"client_name": name, "initial_access_token": bridge.initial_access_token}
         for name in ("client", "client2")
     }
-
-
-def _admission(bridge: Bridge) -> str:
-    made = bridge.run("client", "admit", "--json", "--uses", "1000")
-    return str(made["initial_access_token"])
 
 
 # ── FAPI 2.0 ────────────────────────────────────────────────────────────────────────────────────
@@ -158,7 +155,7 @@ def _fapi(bridge: Bridge, plan: Plan) -> Json:
 def _fapi_options(plan: Plan, public: Json, subject: str) -> list[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
         json.dump(public, file)
-    options = ["--profile", "fapi2", "--id-token-signed-response-alg", "ES256", "--jwks", file.name]
+    options = ["--id-token-signed-response-alg", "ES256", "--jwks", file.name]
     if plan.has("client_auth_type", "mtls"):
         options += ["--auth-method", "tls_client_auth", "--tls-client-auth-subject-dn"]
         options += [f"CN={subject}"]
@@ -199,11 +196,20 @@ def main() -> None:
     parser.add_argument("--suite", default="https://suite.test:8443")
     parser.add_argument("--alias", default="house", help="two plans at once need two")
     parser.add_argument("--plan", required=True, help="NAME:variant=value,...")
+    parser.add_argument("--also", default="", help="further options of `idp client create`")
+    parser.add_argument("--initial-access-token", default="", help="for dynamic clients")
     asked = parser.parse_args()
     trusted = ssl.create_default_context()  # SSL_CERT_FILE names the authority of a test name
     document = httpx.get(f"{asked.op}/.well-known/openid-configuration", verify=trusted).json()
     base = f"{asked.suite}/test/a/{asked.alias}"
-    bridge = Bridge(shlex.split(asked.idp), asked.op, base, tuple(document["scopes_supported"]))
+    bridge = Bridge(
+        shlex.split(asked.idp),
+        asked.op,
+        base,
+        tuple(document["scopes_supported"]),
+        tuple(shlex.split(asked.also)),
+        asked.initial_access_token,
+    )
     print(json.dumps(configuration(bridge, Plan.read(asked.plan), asked.alias), indent=1))
 
 
