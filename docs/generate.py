@@ -32,7 +32,7 @@ from idp.kernel.errors import (
     all_errors,
 )
 from idp.oidc.routes import GRID, Origins
-from idp.oidc.scopes import CLAIMS
+from idp.oidc.scopes import BESIDE, CLAIMS
 from idp.registry.registration import SITE, Registration
 from idp.settings import Settings
 from idp.verify.simulated.people import Persona
@@ -268,10 +268,14 @@ def methods_table() -> str:
 
 def scopes_table() -> str:
     rows = [
-        (f"`{scope}`", ", ".join(f"`{c}`" for c in claims) or "(none)")
+        (f"`{scope}`", ", ".join(f"`{c}`" for c in _with_beside(claims)) or "(none)")
         for scope, claims in CLAIMS.items()
     ]
     return table(("scope", "claims"), rows)
+
+
+def _with_beside(claims: Sequence[str]) -> list[str]:
+    return [name for claim in claims for name in (claim, BESIDE.get(claim, "")) if name]
 
 
 def endpoints_table() -> str:

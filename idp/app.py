@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -64,6 +64,7 @@ def app_for(house: House) -> ASGIApp:
         exception_handlers={
             HTTPException: answers.on_http,
             IdpError: answers.on_idp_error,
+            ClientDisconnect: answers.on_disconnect,
             Exception: answers.on_crash,
         },
         lifespan=lifespan,

@@ -14,6 +14,7 @@ from idp.login import store as login_store
 from idp.members import codes
 from idp.oidc import authorizations
 from idp.oidc import store as oidc_store
+from idp.registry import admissions
 from idp.registry import organisations as registry
 
 DAY = 86_400
@@ -24,6 +25,7 @@ RETENTION: tuple[Retention, ...] = (
     *oidc_store.RETENTION,
     *session.RETENTION,
     *codes.RETENTION,
+    *admissions.RETENTION,
 )
 
 

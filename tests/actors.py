@@ -179,6 +179,7 @@ class Service:
         self.house, self.registered, self.redirect_uri = house, registered, redirect_uri
         self.http = house.http(address="198.51.100.20")
         self.verifier = secrets.token_urlsafe(48)
+        self.headers: dict[str, str] = {}  # of its calls of /token
         self.state, self.nonce = secrets.token_urlsafe(8), secrets.token_urlsafe(8)
 
     def params(self, **changes: str | None) -> dict[str, str]:
@@ -225,7 +226,7 @@ class Service:
         form = {k: v for k, v in fields.items() if v is not None}
         if self.registered.secret is None:
             form.setdefault("client_id", self.registered.id)
-        return await self.http.post("/token", data=form, auth=self.auth())
+        return await self.http.post("/token", data=form, auth=self.auth(), headers=self.headers)
 
     async def userinfo(self, access_token: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {access_token}"}

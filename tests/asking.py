@@ -23,7 +23,7 @@ HOST = urlsplit(ISSUER).netloc
 # rows about what is decided before, or beside, the store are run once, not for each database
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 # what is counted, remembered about our own keys or told to auditors is no trace of a request
-_ASIDE = {"audit", "audit_seals", "counters", "stamps", "signing_keys"}
+_ASIDE = {"audit", "audit_seals", "counters", "stamps", "signing_keys", "further_signing_keys"}
 
 
 async def stored(house: TestHouse) -> dict[str, list[tuple[Any, ...]]]:

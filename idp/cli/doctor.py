@@ -14,7 +14,7 @@ from idp.cli.common import ANOTHER_KEY, Stop, chosen, schema_of
 from idp.health import can_write
 from idp.house import build
 from idp.kernel.errors import IdpError, Unavailable
-from idp.kernel.keyring import ALGORITHMS, KeyState
+from idp.kernel.keyring import ALGORITHMS, FURTHER, KeyState
 from idp.kernel.root import load_root
 from idp.kernel.services import Services, make_services
 from idp.kernel.vault import VaultBroken
@@ -126,6 +126,10 @@ def _keys(services: Services) -> Iterator[Check]:
         return
     for alg in ALGORITHMS:
         active, waiting = (states.count((alg, s)) for s in (KeyState.ACTIVE, KeyState.NEXT))
+        if alg in FURTHER and not active + waiting:
+            seen = "none yet: the next start makes them"
+            yield Check("warn", f"signing keys {alg}", seen, "restart the workers of this version")
+            continue
         seen, good = f"{active} active, {waiting} next", active == 1 and waiting > 0
         remedy = (
             "" if good else "look at `idp keys list`; a start of `idp serve` makes missing ones"

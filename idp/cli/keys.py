@@ -35,7 +35,7 @@ def list_(context: typer.Context) -> None:
     keys, now = with_services(context, work)
     for key in sorted(keys, key=lambda key: (ORDER.index(key.state(now)), key.alg)):
         state = key.state(now)
-        typer.echo(f"{state.value.ljust(9)} {key.alg}  {key.kid}  {_plan(key, state)}")
+        typer.echo(f"{state.value.ljust(9)} {key.alg.ljust(5)}  {key.kid}  {_plan(key, state)}")
 
 
 def _plan(key: SigningKey, state: KeyState) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import prometheus_client
 
+from idp import dpop
+
 ANSWERS = prometheus_client.Counter(
     "idp_guard_answers", "Calls that the guard let pass or stopped", ["answer"]
 )
@@ -13,6 +15,10 @@ UNCOUNTED = prometheus_client.Counter(
     "idp_guard_uncounted", "Counts that were skipped because the store was away (fail_open)"
 )
 
+_CHALLENGES = {
+    "bearer": 'Bearer realm="api"',
+    "dpop": f'DPoP realm="api", algs="{" ".join(dpop.ALGORITHMS)}"',
+}
 NO_HEADER = "no Authorization header found"
 INVALID = "invalid token"
 LACKING = "Access token does not have the required scope/role: Missing required realm role"
@@ -27,9 +33,12 @@ class Stopped(Exception):
         self.status, self.message, self.headers = status, message, headers or {}
 
 
-def unauthorized(message: str, error: str = "", scope: str = "", status: int = 401) -> Stopped:
-    """RFC 6750 §3."""
-    parts = ['Bearer realm="api"']
-    parts += [f'error="{error}"'] if error else []
+def unauthorized(
+    message: str, error: str = "", scope: str = "", status: int = 401, scheme: str = "bearer"
+) -> Stopped:
+    """RFC 6750 §3, RFC 9449 §7.1: in the scheme that was tried; both are offered to whoever tried
+    none."""
+    parts = [_CHALLENGES[scheme]]
+    parts += [f'error="{error}"'] if error else [_CHALLENGES["dpop"]]
     parts += [f'scope="{scope}"'] if scope else []
     return Stopped(status, message, {"WWW-Authenticate": ", ".join(parts)})

@@ -54,10 +54,11 @@ def _asked(request: Request) -> tuple[Scope, str]:
     uri, address = request.headers.get("x-original-uri", ""), request.headers.get("x-real-ip", "")
     if not uri.startswith("/") or not address:
         raise Stopped(403, "the gate is not told of the call")
-    path = unquote(straight(uri.partition("?")[0]))  # Guard looks at it again as it is now
+    raw = uri.partition("?")[0]
+    path = unquote(straight(raw))  # Guard looks at it again as it is now
     method = request.headers.get("x-original-method", "GET")
-    call = {"method": method, "path": path, "root_path": "", "state": {}}
-    return {**request.scope, **call}, address
+    call = {"method": method, "path": path, "raw_path": raw.encode("latin-1"), "root_path": ""}
+    return {**request.scope, **call, "state": {}}, address
 
 
 def _refusal(stopped: Stopped) -> Response:

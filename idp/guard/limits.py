@@ -77,6 +77,12 @@ class Meter:
             windows.append(told)
         return min(windows, key=lambda told: int(told["RateLimit-Remaining"]), default={})
 
+    async def first(self, mark: str, seconds: int) -> bool:
+        """Whether nobody came with this mark so far; it is remembered for these seconds. While the
+        store is away: raises Stopped, or yes if the agency chose to go on."""
+        once = RateLimitItemPerSecond(1, seconds)
+        return await self._asked(self._limiter.hit(once, "proof", mark)) is not False
+
     async def _asked(self, question: Awaitable[T]) -> T | None:
         """The store's answer. While it is away: None if the agency chose to go on uncounted,
         else raises Stopped (503)."""

@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from idp.guard.answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, unauthorized
 from idp.guard.limits import Limits, Meter
+from idp.guard.possession import Holders, origin_in
 from idp.guard.tokens import Claims, Keys, Tokens
 
 _PASSED = ANSWERS.labels("passed")
 # RFC 9110 §11.1: the name of a scheme has no case
-_BEARER = re.compile(r"\A(?i:bearer) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
+_TOKEN = re.compile(r"\A(?i:(bearer|dpop)) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
 # what some server drops, cuts off, decodes once more or takes for a slash: a Java container reads
 # /open/..;/v1 as /v1, and \ufffd stands for bytes that are no UTF-8
 _CROOKED = re.compile(r"//|[\\;\ufffd\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)|%2[ef]|%5c|%3b", re.I)
@@ -27,13 +28,15 @@ _CROOKED = re.compile(r"//|[\\;\ufffd\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)|%2[ef]|%5c
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a path asks for. `path` is a prefix of whole segments: "/open" is "/open" and all below
-    it, "/open/" only what is below. The longest one counts; without any, a valid token."""
+    it, "/open/" only what is below. The longest one counts; without any, a valid token. `bound`:
+    only one that is bound to a key (RFC 9449), so that a stolen token opens nothing."""
 
     path: str
     scope: str = ""
     role: str = ""
     plan: str = ""
     public: bool = False
+    bound: bool = False
 
     def covers(self, path: str) -> bool:
         below = self.path if self.path.endswith("/") else f"{self.path}/"
@@ -51,8 +54,11 @@ _ANY = Rule("/")
 
 
 class Guard:
-    """`lacking` is the status for a missing scope or role: TDX answers 401, RFC 6750 says 403.
-    `address` tells who calls; behind a proxy, give a function that believes yours."""
+    """`origin` is the API's own address as its callers know it, scheme://host[:port], for proofs of
+    possession (RFC 9449); left out: that of `audience`. With a `nonce_secret`, the same in every
+    process, each proof must hold a nonce of the guard. `lacking` is the status for a missing scope
+    or role: TDX answers 401, RFC 6750 says 403. `address` tells who calls; behind a proxy, give a
+    function that believes yours."""
 
     def __init__(
         self,
@@ -63,6 +69,8 @@ class Guard:
         rules: Sequence[Rule] = (),
         limits: Limits | None = None,
         lacking: int = 401,
+        origin: str = "",
+        nonce_secret: bytes = b"",
         address: Callable[[Scope], str] = _peer,
         http: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
@@ -73,6 +81,8 @@ class Guard:
         keys = Keys(issuer, http or httpx.AsyncClient(timeout=2), clock)
         self._tokens = Tokens(issuer, audience or issuer, keys, clock)
         self._meter = Meter(limits or Limits())
+        origin = origin or origin_in(audience)
+        self._holders = Holders(origin, nonce_secret, self._meter, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -94,14 +104,19 @@ class Guard:
         rule = self._rule(_path(scope))
         if rule.public or preflight(scope):
             return {}
-        claims = await self._tokens.verified(_bearer(scope))
+        scheme, token = _presented(scope)
+        claims = await self._tokens.verified(token)
+        await self._holders.confirm(scope, scheme, token, claims)
+        if rule.bound and "cnf" not in claims:
+            raise unauthorized(INVALID, "invalid_token", scheme="dpop")
         granted = str(claims.get("scope", "")).split()
         roles = _roles(claims)
         if (rule.scope and rule.scope not in granted) or (rule.role and rule.role not in roles):
-            raise unauthorized(LACKING, "insufficient_scope", rule.scope, self._lacking)
+            raise unauthorized(LACKING, "insufficient_scope", rule.scope, self._lacking, scheme)
         scope.setdefault("state", {})["token"] = claims
         key = str(claims.get("client_id", claims.get("sub")))
-        return await self._meter.quota(rule.plan or self._meter.plan_among(roles), key)
+        told = await self._meter.quota(rule.plan or self._meter.plan_among(roles), key)
+        return {**told, **self._holders.told(scheme)}
 
     def _rule(self, path: str) -> Rule:
         """Raises Stopped (400) for a path that differs from a rule's in capitals alone: whether
@@ -147,14 +162,15 @@ def _roles(claims: Claims) -> list[str]:
     return [str(role) for role in roles] if isinstance(roles, list) else []
 
 
-def _bearer(scope: Scope) -> str:
+def _presented(scope: Scope) -> tuple[str, str]:
+    """(scheme, token). Raises Stopped."""
     found = [value for name, value in scope["headers"] if name == b"authorization"]
     if not found:
         raise unauthorized(NO_HEADER)
-    match = _BEARER.match(found[0].decode("latin-1")) if len(found) == 1 else None
+    match = _TOKEN.match(found[0].decode("latin-1")) if len(found) == 1 else None
     if match is None:
         raise unauthorized(INVALID, "invalid_token")
-    return match[1]
+    return match[1].lower(), match[2]
 
 
 def _telling(send: Send, headers: Mapping[str, str]) -> Send:

@@ -18,6 +18,8 @@ from idp.kernel.web import no_store
 log = structlog.get_logger("idp.web")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+# the challenge of a 401 or 403 (RFC 9110 §11.6.1)
+Challenge = Callable[[Request, IdpError], str]
 
 
 class Answers:
@@ -28,11 +30,14 @@ class Answers:
         """For endpoints that a person sees."""
         return self._guard(endpoint, self.as_page)
 
-    def program(self, endpoint: Endpoint, challenge: str | None = None) -> Endpoint:
-        """For endpoints that programs call; `challenge` goes out with a 401 (RFC 9110 §11.6.1)."""
+    def program(self, endpoint: Endpoint, challenge: Challenge | None = None) -> Endpoint:
+        """For endpoints that programs call."""
 
-        def render(_request: Request, error: IdpError) -> Response:
-            return as_json(error, challenge)
+        def render(request: Request, error: IdpError) -> Response:
+            response = as_json(error)
+            if challenge and error.status in (401, 403):
+                response.headers["WWW-Authenticate"] = challenge(request, error)
+            return response
 
         return self._guard(endpoint, render)
 
@@ -79,6 +84,11 @@ class Answers:
         say(error)
         return as_json(error)
 
+    async def on_disconnect(self, _request: Request, _exception: Exception) -> Response:
+        """The peer hung up before its body was complete: nobody reads the answer."""
+        log.info("disconnected")
+        return Response(status_code=400)
+
     async def on_crash(self, request: Request, exception: Exception) -> Response:
         """Our own fault. The trace goes to the log, the reference to the person."""
         log.error("crash", path=request.url.path, exc_info=exception)
@@ -88,13 +98,10 @@ class Answers:
         return no_store(PlainTextResponse(text, status_code=500))
 
 
-def as_json(error: IdpError, challenge: str | None = None) -> Response:
+def as_json(error: IdpError) -> Response:
     """RFC 6749 §5.2."""
     body = {"error": error.error, "error_description": error.description} if error.error else {}
-    response = no_store(JSONResponse(body, status_code=error.status))
-    if challenge and error.status in (401, 403):
-        extra = f', error="{error.error}"' if error.error and "Bearer" in challenge else ""
-        response.headers["WWW-Authenticate"] = challenge + extra
+    response = no_store(JSONResponse(body, status_code=error.status, headers=dict(error.headers)))
     return _with_retry(response, error)
 
 

@@ -36,7 +36,8 @@ STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000; includeSub
 _HOP = re.compile(
     r"""\A\s*"?(?:\[([0-9A-Fa-f:.]+)\](?::\d+)?|([\d.]+)(?::\d+)?|([0-9A-Fa-f:.]+))"?\s*\Z"""
 )
-_HIDDEN = re.compile(r"\A\s*(?:unknown|_[\w.-]+)\s*\Z")  # RFC 7239 §6: the proxy does not say
+# RFC 7239 §6, and nginx behind a Unix socket, "-" and nothing at all: the proxy does not say who
+_HIDDEN = re.compile(r"\A\s*(?:(?:unknown|_[\w.-]+)(?::[\w.-]+)?|unix:|-|)\s*\Z", re.IGNORECASE)
 
 
 class _Refused(Exception):
@@ -93,7 +94,8 @@ class Edge:
             raise _Refused("the forwarded address cannot be read") from None
         scheme = scope["scheme"]
         if trusted:
-            scheme = _text(_last(headers, b"x-forwarded-proto")) or scheme
+            told = _text(_last(headers, b"x-forwarded-proto")).rpartition(",")[2]
+            scheme = told.strip().lower() or scheme
         if self._https and scheme != "https" and not health:
             raise _Refused("https only")
         return address
@@ -104,7 +106,9 @@ class Edge:
 
     def _walk(self, headers: list[tuple[bytes, bytes]], peer: str) -> str:
         """From the right: what our own proxies wrote is believed, the first address that is not
-        one of ours is the client. Whoever writes nonsense to skip a rule is refused."""
+        one of ours is the client. Where one of ours does not say who called it, the walk ends at
+        it: what stands to the left may be forged. Whoever writes nonsense to skip a rule is
+        refused."""
         hops = [h for k, v in headers if k == b"x-forwarded-for" for h in _text(v).split(",")]
         for hop in reversed(hops):
             if _HIDDEN.match(hop):

@@ -29,7 +29,7 @@ class IdpError(Exception):
 
     code: ClassVar[str] = "TF-9001"
     error: ClassVar[str] = "server_error"
-    status: ClassVar[int] = 500
+    status: int = 500
     may_redirect: ClassVar[bool] = False
     description: str = "internal error"
     title: ClassVar[str] = "系統發生錯誤"
@@ -37,6 +37,7 @@ class IdpError(Exception):
     operator: ClassVar[str] = "our own fault: the log has the trace under the reference"
     reportable: ClassVar[bool] = True
     offers_logout: bool = False  # its page leads to /logout: a person can always leave
+    headers: Mapping[str, str] = MappingProxyType({})  # of the answer
 
     def __init__(
         self,
@@ -93,6 +94,31 @@ class InvalidGrant(ProtocolError):
     operator = "a code or refresh token came twice or too late; the audit trail says which"
 
 
+class InvalidDpopProof(ProtocolError):
+    """RFC 9449 §5, §7.1."""
+
+    error = "invalid_dpop_proof"
+    description = "the DPoP proof is missing or invalid"
+    operator = "the client's library: send its owner the description"
+
+    def at_resource(self) -> InvalidDpopProof:
+        """RFC 9449 §7.1: where a token is presented it is a matter of authentication."""
+        self.status = 401
+        return self
+
+
+class UseDpopNonce(InvalidDpopProof):
+    """RFC 9449 §8: the nonce for the next proof goes out with it."""
+
+    error = "use_dpop_nonce"
+    description = "the DPoP proof needs a nonce of this server"
+    operator = "nothing to do: the client tries again by itself"
+
+    def __init__(self, nonce: str = "") -> None:
+        super().__init__()
+        self.headers = {"DPoP-Nonce": nonce}
+
+
 class InvalidScope(ProtocolError):
     error = "invalid_scope"
     description = "the client may not have this scope"
@@ -105,6 +131,7 @@ class InvalidTarget(ProtocolError):
 
     error = "invalid_target"
     description = "the requested resource is unknown"
+    may_redirect = True
     operator = "`idp client show`: the audience is not registered"
 
 

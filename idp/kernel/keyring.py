@@ -8,24 +8,29 @@ before it signs, and stays published until the last token it signed has died.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, Key, RSAKey
-from sqlalchemy import bindparam, insert, or_, select, update
+from joserfc.errors import SecurityWarning
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from sqlalchemy import Table, bindparam, insert, or_, select, update
 from sqlalchemy.sql import Executable
 
 from idp.kernel import stamps
 from idp.kernel.clock import Clock, iso
 from idp.kernel.database import Conflict, Database, Row, Transaction
 from idp.kernel.errors import Unavailable
-from idp.kernel.tables import signing_keys
+from idp.kernel.tables import further_signing_keys, signing_keys
 from idp.kernel.vault import Vault
 
-ALGORITHMS = ("RS256", "ES256")
+ALGORITHMS = ("RS256", "ES256", "PS256", "EdDSA")
+FURTHER = ("PS256", "EdDSA")  # those that the release before does not have
+# RFC 9864 prefers the name Ed25519, which client programs do not know yet
+warnings.filterwarnings("ignore", "EdDSA is deprecated", SecurityWarning)
 
 
 class KeyState(StrEnum):
@@ -65,8 +70,10 @@ MakeKey = Callable[[str], Key]
 
 
 def generate_key(alg: str) -> Key:
-    if alg == "RS256":
+    if alg in ("RS256", "PS256"):
         return RSAKey.generate_key(2048, auto_kid=False)
+    if alg == "EdDSA":
+        return OKPKey.generate_key("Ed25519", auto_kid=False)
     return ECKey.generate_key("P-256", auto_kid=False)
 
 
@@ -74,30 +81,45 @@ class RotationRefused(Exception):
     """Says when it may be tried again."""
 
 
-_K = signing_keys.c
-_ALL = select(signing_keys).order_by(_K.published_at, _K.kid)
-_LIVE = _ALL.where(or_(_K.gone_at.is_(None), _K.gone_at > bindparam("now")))
-_INSERT = insert(signing_keys)
-_PROMOTE = (
-    update(signing_keys)
-    .where(_K.kid == bindparam("id"), _K.active_at.is_(None), _K.gone_at.is_(None))
-    .values(active_at=bindparam("at"))
-)
-_HASTEN = (  # a promotion that was to come later
-    update(signing_keys)
-    .where(_K.kid == bindparam("id"), _K.active_at > bindparam("at"), _K.gone_at.is_(None))
-    .values(active_at=bindparam("at"))
-)
-_REMOVE = (
-    update(signing_keys)
-    .where(_K.kid == bindparam("id"), or_(_K.gone_at.is_(None), _K.gone_at > bindparam("at")))
-    .values(retired_at=bindparam("at"), gone_at=bindparam("at"))
-)
-_RETIRE = (
-    update(signing_keys)
-    .where(_K.kid == bindparam("id"))
-    .values(retired_at=bindparam("at"), gone_at=bindparam("gone"))
-)
+class _Statements:
+    """On one of the two tables, which are alike."""
+
+    def __init__(self, table: Table) -> None:
+        k, of_kid = table.c, table.c.kid == bindparam("id")
+        self.all = select(table).order_by(k.published_at, k.kid)
+        self.live = self.all.where(or_(k.gone_at.is_(None), k.gone_at > bindparam("now")))
+        self.insert = insert(table)
+        self.promote = (
+            update(table)
+            .where(of_kid, k.active_at.is_(None), k.gone_at.is_(None))
+            .values(active_at=bindparam("at"))
+        )
+        self.hasten = (  # a promotion that was to come later
+            update(table)
+            .where(of_kid, k.active_at > bindparam("at"), k.gone_at.is_(None))
+            .values(active_at=bindparam("at"))
+        )
+        self.remove = (
+            update(table)
+            .where(of_kid, or_(k.gone_at.is_(None), k.gone_at > bindparam("at")))
+            .values(retired_at=bindparam("at"), gone_at=bindparam("at"))
+        )
+        self.retire = (
+            update(table)
+            .where(of_kid)
+            .values(retired_at=bindparam("at"), gone_at=bindparam("gone"))
+        )
+
+
+_FIRST, _FURTHER = _Statements(signing_keys), _Statements(further_signing_keys)
+_KINDS: dict[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+
+
+def _of(alg: str) -> _Statements:
+    """Where the keys of an algorithm are kept."""
+    return _FURTHER if alg in FURTHER else _FIRST
+
+
 STAMP = "keys"
 
 
@@ -115,11 +137,16 @@ class KeyRing:
         self._imported: dict[str, Key] = {}  # an RSA key takes 50 ms to import
 
     async def load(self) -> None:
-        rows = await self._database.all(_LIVE, now=self._clock.now())
+        now = self._clock.now()
+        rows = [
+            row
+            for kept in (_FIRST, _FURTHER)
+            for row in await self._database.all(kept.live, now=now)
+        ]
         self._keys = tuple(self._read(row) for row in rows)
 
     async def ensure(self) -> None:
-        """First start: one active and one next key for each algorithm."""
+        """First start: one active and one next key for each algorithm that has none."""
         await self.load()
         for alg in ALGORITHMS:
             if not any(k.alg == alg for k in self._keys):
@@ -134,7 +161,7 @@ class KeyRing:
             # the marker row lets one of several first starts win
             await stamps.claim(tx, f"keys-{alg}")
             for row in rows:
-                await tx.run(_INSERT, **row)
+                await tx.run(_of(alg).insert, **row)
             await stamps.bump(tx, STAMP)
 
         try:
@@ -174,8 +201,9 @@ class KeyRing:
 
     def _import(self, row: Row) -> Key:
         private = json.loads(self._vault.open(f"signing-key:{row['kid']}", row["private_sealed"]))
-        kind: type[Key] = RSAKey if private["kty"] == "RSA" else ECKey
-        return kind.import_key(private, {"kid": row["kid"], "use": "sig", "alg": row["alg"]})
+        return _KINDS[private["kty"]].import_key(
+            private, {"kid": row["kid"], "use": "sig", "alg": row["alg"]}
+        )
 
     # ── use ────────────────────────────────────────────────────────────────────────────────────
 
@@ -198,7 +226,8 @@ class KeyRing:
         return [k for k in self._keys if k.state(now) is not KeyState.GONE]
 
     async def history(self) -> list[SigningKey]:
-        return [self._read(row) for row in await self._database.all(_ALL)]
+        kept = [await self._database.all(table.all) for table in (_FIRST, _FURTHER)]
+        return [self._read(row) for rows in kept for row in rows]
 
     # ── rotation ───────────────────────────────────────────────────────────────────────────────
 
@@ -215,7 +244,7 @@ class KeyRing:
         async def work(tx: Transaction) -> None:
             for alg, key in upcoming.items():
                 await self._change(tx, self.signer(alg), key, at, at + keep)
-                await tx.run(_INSERT, **self._new(alg, now))
+                await tx.run(_of(alg).insert, **self._new(alg, now))
             await stamps.bump(tx, STAMP)
 
         await self._database.write(work)
@@ -236,9 +265,9 @@ class KeyRing:
     async def _change(
         self, tx: Transaction, old: SigningKey, new: SigningKey, at: int, gone: int
     ) -> None:
-        if not await tx.run(_PROMOTE, id=new.kid, at=at):
+        if not await tx.run(_of(new.alg).promote, id=new.kid, at=at):
             raise RotationRefused("another rotation was first")
-        await tx.run(_RETIRE, id=old.kid, at=at, gone=gone)
+        await tx.run(_of(old.alg).retire, id=old.kid, at=at, gone=gone)
 
     async def remove(self, kid: str) -> None:
         """Emergency: the key is unpublished now, and all it signed is worth nothing. What it
@@ -250,7 +279,7 @@ class KeyRing:
             raise RotationRefused("there is no such published key")
 
         async def work(tx: Transaction) -> None:
-            if not await tx.run(_REMOVE, id=kid, at=now):
+            if not await tx.run(_of(lost.alg).remove, id=kid, at=now):
                 raise RotationRefused("another removal was first")
             if lost.state(now) is not KeyState.RETIRING:
                 await self._replace(tx, lost, now)
@@ -260,6 +289,7 @@ class KeyRing:
         await self.load()
 
     async def _replace(self, tx: Transaction, lost: SigningKey, now: int) -> None:
+        kept = _of(lost.alg)
         others = [
             k
             for k in self._keys
@@ -267,13 +297,13 @@ class KeyRing:
         ]
         scheduled = next((k for k in others if k.active_at is not None), None)
         if scheduled and lost.state(now) is KeyState.ACTIVE:  # the rotation happens now
-            await self._take_over(tx, _HASTEN, scheduled, now)
+            await self._take_over(tx, kept.hasten, scheduled, now)
             return
         if lost.active_at is not None:
             if not others:
                 raise RotationRefused(f"there is no other key for {lost.alg}")
-            await self._take_over(tx, _PROMOTE, others[-1], max(now, lost.active_at))
-        await tx.run(_INSERT, **self._new(lost.alg, now))
+            await self._take_over(tx, kept.promote, others[-1], max(now, lost.active_at))
+        await tx.run(kept.insert, **self._new(lost.alg, now))
 
     @staticmethod
     async def _take_over(tx: Transaction, how: Executable, key: SigningKey, at: int) -> None:

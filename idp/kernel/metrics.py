@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 import time
+from typing import Any
 
 import structlog
 from prometheus_client import (
@@ -21,6 +22,7 @@ from idp import __version__
 log = structlog.get_logger("idp.metrics")
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own: workers share their counts there
+SILENCE = 10  # seconds that a peer of the metrics port may say nothing
 registry = CollectorRegistry()
 
 LOGINS_STARTED = Counter(
@@ -52,6 +54,12 @@ CIRCUIT_OPEN = Gauge(
     registry=registry,
     multiprocess_mode="max",
 )
+OUTWARD = Counter(
+    "idp_outward_requests",
+    "Calls to addresses that clients chose",
+    ["purpose", "result"],
+    registry=registry,
+)
 ALARMS = Counter(
     "idp_alarms", "Contradictions that an operator should look at", ["kind"], registry=registry
 )
@@ -80,7 +88,7 @@ def listen(host: str, port: int) -> None:
     """The metrics port: one for all workers, in a thread of the process that started them. While a
     predecessor still drains it holds the port; its successor serves meanwhile and takes it over."""
     try:
-        start_http_server(port, host, _collected())
+        _serve(host, port)
     except OSError as taken:
         log.warning("metrics.port_taken", host=host, port=port, why=taken.strerror)
         threading.Thread(target=_take_over, args=(host, port), daemon=True).start()
@@ -90,8 +98,20 @@ def _take_over(host: str, port: int) -> None:
     while True:
         time.sleep(1)
         with contextlib.suppress(OSError):
-            start_http_server(port, host, _collected())
+            _serve(host, port)
             return
+
+
+def _serve(host: str, port: int) -> None:
+    """Each connection has a thread: a peer that sends nothing must not keep it, and one that hangs
+    up is no crash."""
+    server: Any = start_http_server(port, host, _collected())[0]
+    server.RequestHandlerClass.timeout = SILENCE
+    server.handle_error = _disconnected
+
+
+def _disconnected(_request: object, _client: object) -> None:
+    log.info("metrics.disconnected")
 
 
 def _collected() -> CollectorRegistry:

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import private, sqlite_file
 
-HEAD = "f0e7a7b6c8d9"  # the newest of the migrations
+HEAD = "b1d7c4a2e9f3"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

@@ -16,6 +16,7 @@ from idp.kernel.connect import database_at
 from idp.kernel.database import Database
 from idp.kernel.forms import Forms
 from idp.kernel.keyring import KeyRing, MakeKey, generate_key
+from idp.kernel.outward import Outward
 from idp.kernel.root import load_root
 from idp.kernel.settings import BadSettings, KernelSettings
 from idp.kernel.templates import Templates
@@ -38,6 +39,7 @@ class Services:
     keyring: KeyRing
     forms: Forms
     templates: Templates
+    outward: Outward
 
     async def seldom(self, entry: Entry) -> bool:
         """Whether to write down what somebody can cause as often as they like: a few times a
@@ -56,6 +58,7 @@ class Services:
             await load_root(self.database, self.vault)
             yield
         finally:
+            await self.outward.aclose()
             await self.database.close()
 
 
@@ -82,6 +85,7 @@ def make_services(
             vault.secrets("forms"),
         ),
         templates=Templates(settings.brand),
+        outward=Outward(settings.outward, clock),
     )
 
 

@@ -81,18 +81,25 @@ vault_roots = Table(  # secrets that never change, kept sealed (kernel.root)
     sealed("secret_sealed", "vault-root", "32 random bytes"),
 )
 
-signing_keys = Table(
-    "signing_keys",
-    metadata,
-    key("kid", "RFC 7638 thumbprint"),
-    text("alg", "RS256, ES256"),
-    sealed("private_sealed", "signing-key:{kid}", "the private JWK"),
-    text("public", "the public JWK"),
-    at("published_at", "in the JWKS since"),
-    at("active_at", "signs since, or from then on; empty: the next one", nullable=True),
-    at("retired_at", "signs no more since", nullable=True),
-    at("gone_at", "out of the JWKS since", nullable=True),
-)
+
+def _keys(name: str, algorithms: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        key("kid", "RFC 7638 thumbprint"),
+        text("alg", algorithms),
+        sealed("private_sealed", "signing-key:{kid}", "the private JWK"),
+        text("public", "the public JWK"),
+        at("published_at", "in the JWKS since"),
+        at("active_at", "signs since, or from then on; empty: the next one", nullable=True),
+        at("retired_at", "signs no more since", nullable=True),
+        at("gone_at", "out of the JWKS since", nullable=True),
+    )
+
+
+signing_keys = _keys("signing_keys", "RS256, ES256")
+# the release before cannot read an OKP key; its workers do not look here
+further_signing_keys = _keys("further_signing_keys", "PS256, EdDSA")
 
 audit = Table(  # append-only: triggers refuse UPDATE and DELETE
     "audit",
@@ -154,6 +161,18 @@ clients = Table(
     at("created_at", "when"),
     at("updated_at", "last change"),
     at("disabled_at", "refused since", nullable=True),
+    optional("registration_digest", "keyed digest of its registration access token (RFC 7592)"),
+)
+
+registration_tokens = Table(  # initial access tokens (RFC 7591 §3)
+    "registration_tokens",
+    metadata,
+    key("digest", "keyed digest of the token"),
+    owned("organisation_id", "organisations.id", "whose clients it registers"),
+    text("hint", "its last four characters"),
+    number("uses_left", "how many clients it may still register"),
+    at("created_at", "when"),
+    at("expires_at", "end of life", index=True),
 )
 
 client_secrets = Table(
@@ -348,6 +367,10 @@ grants = Table(  # what a person gave a client; one row carries the whole refres
     number("generation", "of the newest refresh token"),
     at("rotated_at", "when that was made", nullable=True),
     at("refreshed_at", "last use", nullable=True),
+    text(
+        "bound_to", 'the key that its refresh tokens need, by thumbprint, or ""', server_default=""
+    ),
+    text("resources", "JSON: the resources that were asked for", server_default="[]"),
 )
 
 codes = Table(
@@ -357,6 +380,7 @@ codes = Table(
     owned("grant_id", "grants.id", "what it stands for"),
     text("redirect_uri", "where it was sent"),
     text("code_challenge", 'PKCE S256, or ""'),
+    text("dpop_jkt", 'thumbprint of the key that its redemption needs, or ""', server_default=""),
     at("expires_at", "end", index=True),
     at("spent_at", "redeemed, or burnt", nullable=True),
 )
@@ -370,12 +394,12 @@ consents = Table(
     at("granted_at", "last time"),
 )
 
-spent_assertions = Table(  # RFC 7523 §3: a jti is taken once
+spent_assertions = Table(  # RFC 7523 §3: a jti is taken once; RFC 9449 §11.1: so is a proof
     "spent_assertions",
     metadata,
-    key("client_id", "whose"),
-    key("jti", "taken once"),
-    at("expires_at", "until the assertion could be used", index=True),
+    key("client_id", 'whose; "dpop:" for proofs'),
+    key("jti", "taken once; of a proof, a digest of its key and jti"),
+    at("expires_at", "until it could be used", index=True),
 )
 
 revoked_tokens = Table(

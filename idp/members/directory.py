@@ -116,12 +116,12 @@ class Directory:
             raise VaultBroken("member")
         return opened
 
-    async def claims(self, reader: Reader, number_index: str) -> dict[str, str]:
+    async def claims(self, reader: Reader, number_index: str) -> dict[str, object]:
         """name, gender, email, phone_number of a person, as far as the newest card knows."""
         found = await self.by_person(reader, number_index)
         return record.claims(self.record(found[0])) if found else {}
 
-    async def profile_of(self, number_index: str) -> dict[str, str]:
+    async def profile_of(self, number_index: str) -> dict[str, object]:
         return await self.claims(self._database, number_index)
 
     # ── importing ──────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,11 @@ _MAINLAND = re.compile(r"\A(?:[0-9*]{15}|[0-9*]{17}[0-9Xx*])\Z", re.ASCII)  # or
 _CARD_TYPE_MAINLAND, _CARD_TYPE_OTHER = "1", "5"
 _GENDERS = {"男": "male", "女": "female"}
 _CLAIMS = {"name": "name", "email": "email", "phone_number": "telephone"}
+_VERIFIABLE = ("email", "phone_number")
+_PUNCTUATION = re.compile(r"[\s().-]")
+_TAIWAN = re.compile(
+    r"\A(?:\+?8860?|0)([2-9][0-9]{7,8})(?:(?:#|ext|分機)([0-9]{1,6}))?\Z", re.ASCII
+)
 
 
 def read(document: str) -> dict[str, str]:
@@ -80,8 +85,21 @@ def show_time(at: int) -> str:
     return calendar(at, TAIPEI).isoformat(" ", "seconds")[:19]
 
 
-def claims(record: Mapping[str, str]) -> dict[str, str]:
-    """OpenID Connect Core §5.1: name, gender, email, phone_number, as far as known."""
+def claims(record: Mapping[str, str]) -> dict[str, object]:
+    """OpenID Connect Core §5.1: name, gender, email, phone_number, as far as known. The
+    organisation wrote addresses and numbers down; nobody here has verified them."""
     found = {claim: record.get(name, "") for claim, name in _CLAIMS.items()}
     found["gender"] = _GENDERS.get(record.get("gender", ""), "")
-    return {claim: value for claim, value in found.items() if value}
+    found["phone_number"] = international(found["phone_number"])
+    known = {claim: value for claim, value in found.items() if value}
+    return known | {f"{claim}_verified": False for claim in _VERIFIABLE if claim in known}
+
+
+def international(number: str) -> str:
+    """E.164, as Core §5.1 recommends, with the extension of RFC 3966 §5.3. What is no number of
+    Taiwan stays as it was written."""
+    match = _TAIWAN.match(_PUNCTUATION.sub("", number))
+    if match is None:
+        return number
+    extension = f";ext={match[2]}" if match[2] else ""
+    return f"+886{match[1]}{extension}"

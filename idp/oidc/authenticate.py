@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from idp.kernel import audit, errors, metrics
 from idp.kernel.caller import caller_of
-from idp.kernel.errors import InvalidClient, InvalidRequest
+from idp.kernel.errors import IdpError, InvalidClient, InvalidRequest
 from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
@@ -22,7 +22,11 @@ from idp.registry.metadata import WITH_SECRET
 AUTH_FAILED = audit.event("client.auth_failed", "somebody failed to authenticate as a client")
 
 # RFC 6749 §5.2: whoever tried the Authorization header is told the scheme; we tell everybody
-CHALLENGE = 'Basic realm="token", charset="UTF-8"'
+_BASIC = 'Basic realm="token", charset="UTF-8"'
+
+
+def challenge(_request: Request, _error: IdpError) -> str:
+    return _BASIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from idp.kernel import audit
 from idp.kernel.database import Transaction
-from idp.kernel.errors import InvalidClient, InvalidGrant
+from idp.kernel.errors import InvalidClient, InvalidDpopProof, InvalidGrant, ProtocolError
 from idp.kernel.services import Services
 from idp.oidc import store
 from idp.oidc.preload import (
+    BindGrant,
     Effect,
     Effects,
     Record,
@@ -15,6 +16,7 @@ from idp.oidc.preload import (
     RevokeGrant,
     SpendAssertion,
     SpendCode,
+    SpendProof,
 )
 
 RACE_LOST = audit.event("token.race_lost", "a single-use thing came twice at once")
@@ -23,7 +25,7 @@ RACE_LOST = audit.event("token.race_lost", "a single-use thing came twice at onc
 class LostRace(Exception):
     """Somebody else was first; `grant_id` is the family to revoke, if that is the answer."""
 
-    def __init__(self, error: type[InvalidGrant | InvalidClient], grant_id: str = "") -> None:
+    def __init__(self, error: type[ProtocolError], grant_id: str = "") -> None:
         super().__init__(error.error)
         self.error, self.grant_id = error, grant_id
 
@@ -33,8 +35,9 @@ class Overtaken(Exception):
 
 
 async def commit(services: Services, effects: Effects) -> None:
-    """A lost race raises InvalidGrant or InvalidClient after its own consequence (the family is
-    revoked) has been committed; the token never left the process. Raises Overtaken too."""
+    """A lost race raises InvalidGrant, InvalidClient or InvalidDpopProof after its own consequence
+    (the family is revoked) has been committed; the token never left the process. Raises Overtaken
+    too."""
     wanted = [effect for effect in effects.wanted if await _worth_it(services, effect)]
     if not effects.changes:
         for effect in wanted:
@@ -72,6 +75,11 @@ async def _apply(services: Services, tx: Transaction, effect: Effect, now: int) 
         case SpendAssertion(client_id, jti, expires_at):
             if not await store.spend_assertion(tx, client_id, jti, expires_at):
                 raise LostRace(InvalidClient)
+        case SpendProof(mark, until):
+            if not await store.spend_proof(tx, mark, until):
+                raise LostRace(InvalidDpopProof)
+        case BindGrant(grant_id, thumbprint):
+            await store.bind_grant(tx, grant_id, thumbprint)
         case RevokeGrant(grant_id):
             await store.revoke_grant(tx, grant_id, now)
         case Record(entry):

@@ -47,7 +47,11 @@ class ConsentPage:
             language=templates.language(request, asked.ui_locales),
             form_targets=(origin_of(asked.redirect_uri),),
             client=pending.client.metadata,
-            rows=[(name, self._shown(name, value)) for name, value in values.items()],
+            rows=[
+                (name, self._shown(name, value))
+                for name, value in values.items()
+                if name not in scopes.BESIDE.values()
+            ],
             withheld=_withheld(pending.released),
             browser=browser_of(request.headers.get("user-agent", "")),
             asked_at=moment(pending.since),

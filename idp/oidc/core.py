@@ -62,7 +62,7 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
         self.payload = BasicOAuth2Payload(form)
         self._form = form
         self.preloaded = preloaded
-        self.effects = Effects([*proven.effects])
+        self.effects = Effects([*proven.effects, *preloaded.held.effects])
         self.client = AuthlibClient(proven.client)
         self.auth_method = proven.method
         self.user: object = None

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS = ("GET", "POST")
-HEADERS = ("authorization", "content-type", "if-none-match")
-EXPOSED = ("WWW-Authenticate", "Retry-After", "ETag")  # what a program must read beside the body
+HEADERS = ("authorization", "content-type", "dpop", "if-none-match")
+# what a program must read beside the body
+EXPOSED = ("WWW-Authenticate", "DPoP-Nonce", "Retry-After", "ETag")
 
 Allows = Callable[[str], Awaitable[bool]]
 

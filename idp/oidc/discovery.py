@@ -10,6 +10,7 @@ from authlib.oidc.discovery import OpenIDProviderMetadata
 from starlette.requests import Request
 from starlette.responses import Response
 
+from idp import dpop
 from idp.kernel.keyring import ALGORITHMS, KeyRing
 from idp.oidc import scopes
 from idp.oidc.clientauth import ASSERTION_ALGORITHMS
@@ -36,15 +37,18 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "acr_values_supported": list(rules.acr_values),
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
+        "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "token_endpoint_auth_methods_supported": ANY_METHOD,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": PROVEN,
         "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": ANY_METHOD,
         "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "claim_types_supported": ["normal"],
         "claims_supported": sorted(
             {c for names in scopes.CLAIMS.values() for c in names}
+            | set(scopes.BESIDE.values())
             | {"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}
         ),
         "claims_parameter_supported": True,

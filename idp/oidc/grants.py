@@ -19,13 +19,21 @@ from authlib.oauth2.rfc6749.grants import (
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from idp.kernel import audit
-from idp.kernel.errors import InvalidTarget
 from idp.kernel.forms import Params
 from idp.oidc import scopes
+from idp.oidc.audience import of_person, of_program
 from idp.oidc.core import Core, TokenRequest
 from idp.oidc.loading import Loader
-from idp.oidc.preload import Code, Grant, Preloaded, Record, Refresh, RevokeGrant, SpendCode
-from idp.registry.clients import Client
+from idp.oidc.preload import (
+    BindGrant,
+    Code,
+    Grant,
+    Preloaded,
+    Record,
+    Refresh,
+    RevokeGrant,
+    SpendCode,
+)
 from idp.registry.metadata import WITH_SECRET
 
 ISSUED = audit.event("token.issued", "tokens were issued for a person")
@@ -36,6 +44,10 @@ STOLEN = audit.event("token.code_of_another", "a code was presented by another c
 FOREIGN = audit.event("token.refresh_of_another", "a refresh token was presented by another client")
 REPLAYED = audit.event(
     "token.refresh_reused", "an old refresh token came back; its family was revoked"
+)
+
+KEYLESS = audit.event(
+    "token.without_key", "a code or refresh token came without the key that it is bound to"
 )
 
 PROVEN = [*WITH_SECRET, "private_key_jwt"]  # methods by which a client shows that it is itself
@@ -101,6 +113,9 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
         if code.expires_at <= now or not code.grant.alive or not code.grant.session_alive:
             return None
         self.request.effects.add(spend)
+        if code.dpop_jkt not in ("", self.request.preloaded.held.jkt):  # RFC 9449 §10
+            record(self.request, KEYLESS, code.grant)
+            return None
         return AuthlibGrant(code.grant, code)
 
     def authenticate_user(self, authorization_code: AuthlibGrant) -> Grant:
@@ -112,9 +127,13 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
     def generate_token(
         self, user: Grant, scope: str, include_refresh_token: bool = True, **_more: object
     ) -> dict[str, Any]:
+        known, audience = self.request.preloaded, _audience(self, user)
         record(self.request, ISSUED, user, scope=scope)
+        if known.client.metadata.public and known.held.jkt:
+            # RFC 9449 §5: nothing else says who may use its refresh tokens
+            self.request.effects.add(BindGrant(user.id, known.held.jkt))
         generation = 0 if include_refresh_token else None
-        return _person_tokens(self, user, scope, generation, user.nonce)
+        return _person_tokens(self, user, scope, audience, generation, user.nonce)
 
 
 class S256(CodeChallenge):  # type: ignore[misc]
@@ -143,6 +162,9 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
         idle = grant.refreshed_at + settings.refresh_idle_seconds <= now
         if not grant.alive or grant.expires_at <= now or idle:
             return None
+        if grant.bound_to not in ("", known.held.jkt):  # RFC 9449 §5
+            record(self.request, KEYLESS, grant)
+            return None
         if self._recent(grant, known) and known.generation < grant.generation - 1:
             return None  # one that was on its way while two others were: nobody need have stolen it
         if not self._current(grant, known):
@@ -169,7 +191,9 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
         client = self.request.client.client
         asked = (self.request.payload.scope or "").split()
         scope = " ".join(s for s in user.scope if not asked or s in asked)
-        rotate = client.metadata.public
+        audience = _audience(self, user)
+        # RFC 9700 §4.14.2: one that is bound to a key is of no use to a thief
+        rotate = client.metadata.public and not user.bound_to
         # a token one generation old, within the grace, is told the same successor again: nothing
         # is left to write
         fresh = self.request.preloaded.generation == user.generation
@@ -177,7 +201,7 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
         if fresh:
             self.request.effects.add(Refresh(user.id, user.generation, rotate))
         record(self.request, REFRESHED, user, scope=scope)
-        return _person_tokens(self, user, scope, next_generation, "")
+        return _person_tokens(self, user, scope, audience, next_generation, "")
 
     def revoke_old_credential(self, _token: object) -> None:
         """The Refresh effect has replaced it."""
@@ -199,33 +223,45 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
 
     def generate_token(self, **_more: object) -> dict[str, Any]:
         client = self.request.client.client
-        audience = self._audience(client)
-        token, life = self.server.tokens.for_program(client, self.granted, audience)
+        audience = of_program(_resources(self.request), client.metadata.audience)
+        held = self.request.preloaded.held
+        token, life = self.server.tokens.for_program(
+            client, self.granted, audience, held.confirmation
+        )
         record(self.request, PROGRAM, scope=self.granted)
         return {
             "access_token": token,
-            "token_type": "Bearer",
+            "token_type": held.token_type,
             "expires_in": life,
             "scope": self.granted,
         }
 
-    def _audience(self, client: Client) -> tuple[str, ...]:
-        """RFC 8707 §2: some of the client's own, or all of them. `audience` is an older name."""
-        form, own = self.request.form, client.metadata.audience
-        asked = {*form.all("resource"), *form.all("audience")}
-        if not asked <= set(own):
-            raise InvalidTarget
-        return tuple(name for name in own if name in asked or not asked)
+
+def _resources(request: TokenRequest) -> set[str]:
+    """RFC 8707 §2; `audience` is an older name."""
+    return {*request.form.all("resource"), *request.form.all("audience")}
+
+
+def _audience(asked: CodeForTokens | Refreshing, grant: Grant) -> tuple[str, ...]:
+    """Raises InvalidTarget."""
+    own, issuer = asked.request.client.client.metadata.audience, asked.server.tokens.issuer
+    return of_person(_resources(asked.request), grant.resources, own, issuer)
 
 
 def _person_tokens(
-    asked: CodeForTokens | Refreshing, grant: Grant, scope: str, generation: int | None, nonce: str
+    asked: CodeForTokens | Refreshing,
+    grant: Grant,
+    scope: str,
+    audience: tuple[str, ...],
+    generation: int | None,
+    nonce: str,
 ) -> dict[str, Any]:
     tokens, client = asked.server.tokens, asked.request.client.client
-    access_token, life = tokens.for_person(client, grant, scope)
+    held = asked.request.preloaded.held
+    access_token, life = tokens.for_person(client, grant, scope, audience, held.confirmation)
     answer: dict[str, Any] = {
         "access_token": access_token,
-        "token_type": "Bearer",
+        "token_type": held.token_type,
         "expires_in": life,
         "scope": scope,
     }

@@ -15,8 +15,10 @@ from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.web import no_store
 from idp.oidc import store
+from idp.oidc.audience import names
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.commit import commit
+from idp.oidc.possession import JKT
 from idp.oidc.preload import Effects
 from idp.oidc.token import read_body
 from idp.oidc.tokens import Tokens
@@ -54,8 +56,10 @@ class Manage:
         client, form = await self._asked(request, confidential=True)  # RFC 7662 §2.1
         claims = await self._active(form["token"], client)
         # RFC 7662 §2.2: whatever is wrong, nothing but that it is not active
-        body = {"active": True, "token_type": "Bearer", **claims} if claims else {"active": False}
-        return no_store(JSONResponse(body))
+        if claims is None:
+            return no_store(JSONResponse({"active": False}))
+        kind = "DPoP" if JKT in claims.get("cnf", {}) else "Bearer"  # RFC 9449 §6.2
+        return no_store(JSONResponse({"active": True, "token_type": kind, **claims}))
 
     async def _active(self, token: str, client: Client) -> Claims | None:
         try:
@@ -75,10 +79,9 @@ class Manage:
     @staticmethod
     def _entitled(claims: Claims, client: Client) -> bool:
         """Its own tokens, and those made for a resource that is its own."""
-        audience = claims.get("aud")
-        names = set(audience if isinstance(audience, list) else [audience])
         mine = {client.client_id, *client.metadata.audience}
-        return claims.get("client_id") == client.client_id or bool(names & mine)
+        meant = bool(mine & set(names(claims.get("aud"))))
+        return meant or claims.get("client_id") == client.client_id
 
     async def _still_good(self, claims: Claims, owner: Client) -> bool:
         database, jti = self._services.database, str(claims.get("jti"))

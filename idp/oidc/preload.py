@@ -34,6 +34,8 @@ class Grant:
     refreshed_at: int
     alive: bool
     session_alive: bool
+    bound_to: str = ""  # its refresh tokens are good only for who holds this key
+    resources: tuple[str, ...] = ()  # those it was asked for (RFC 8707); none named: any
 
     def within(self, client: Client) -> Grant:
         """What the client may have now: an operator may have taken a scope from it since. Without
@@ -58,6 +60,32 @@ class Code:
     code_challenge: str
     expires_at: int
     spent: bool
+    dpop_jkt: str = ""  # the key that its redemption must show to hold
+
+
+@dataclass(frozen=True, slots=True)
+class SpendProof:
+    """A DPoP proof by its mark, remembered as long as it could be used (RFC 9449 §11.1)."""
+
+    mark: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a request has shown to hold: the thumbprint of a key, and what the proof costs."""
+
+    jkt: str = ""
+    effects: tuple[SpendProof, ...] = ()
+
+    @property
+    def confirmation(self) -> dict[str, str]:
+        """`cnf` of the tokens that it gets (RFC 9449 §6.1)."""
+        return {"jkt": self.jkt} if self.jkt else {}
+
+    @property
+    def token_type(self) -> str:
+        return "DPoP" if self.jkt else "Bearer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +95,7 @@ class Preloaded:
     now: int
     caller: Caller
     client: Client
+    held: Held = Held()
     code: Code | None = None
     refresh: Grant | None = None
     generation: int = -1  # of the refresh token presented; -1: we never issued it
@@ -103,6 +132,14 @@ class SpendAssertion:
 
 
 @dataclass(frozen=True, slots=True)
+class BindGrant:
+    """From now on its refresh tokens are good only for who holds this key."""
+
+    grant_id: str
+    thumbprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class RevokeGrant:
     """The whole refresh family and its access tokens."""
 
@@ -118,7 +155,7 @@ class Record:
     repeatable: bool = False
 
 
-Effect = SpendCode | Refresh | SpendAssertion | RevokeGrant | Record
+Effect = SpendCode | Refresh | SpendAssertion | SpendProof | BindGrant | RevokeGrant | Record
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from idp.kernel import errors
 from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Params
 from idp.kernel.strictjson import NotStrict, read_object
-from idp.oidc import scopes
+from idp.oidc import audience, scopes
 from idp.registry.clients import Client
 from idp.registry.redirects import first_difference, redirect_uri_matches
 
@@ -30,7 +30,7 @@ PARAMETERS = frozenset({
     "client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
     "code_challenge", "code_challenge_method", "prompt", "max_age", "ui_locales", "acr_values",
     "claims", "id_token_hint", "login_hint", "request", "request_uri", "registration", "display",
-    "claims_locales", "resource",
+    "claims_locales", "resource", "dpop_jkt",
 })  # fmt: skip
 PROMPTS = {"none", "login", "consent", "select_account"}
 CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z", re.ASCII)  # S256 is always 43 characters
@@ -42,6 +42,10 @@ def _stored_as(name: str, now: str) -> Any:
     """A member that the release before this one stores, and reads, under another name; this one
     reads both. The old names can go with the next release: these rows live an hour."""
     return Field(validation_alias=AliasChoices(now, name), serialization_alias=name)
+
+
+# a member that the release before does not know is stored only where it is used
+_UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,9 @@ class AuthorizationRequest:
     requested_claims: Annotated[dict[str, list[str]], _stored_as("singly", "requested_claims")] = (
         field(default_factory=dict)
     )
+    # thumbprint of the key that the redemption must show to hold
+    dpop_jkt: Annotated[str, _UNLESS_EMPTY] = ""
+    resources: Annotated[tuple[str, ...], _UNLESS_EMPTY] = ()  # that its tokens are for (RFC 8707)
     seen_session: str = ""  # the session that was there when the request came
 
     def within(self, client: Client) -> AuthorizationRequest:
@@ -133,6 +140,8 @@ class Rules:
     scopes: tuple[str, ...]  # of agency APIs
     acr_values: tuple[str, ...]  # weakest first
     require_pkce: bool = False  # of confidential clients too
+    require_nonce: bool = True  # of a confidential client without PKCE
+    issuer: str = ""
 
 
 Check = Callable[[Params, Client, Rules, AuthorizationRequest], AuthorizationRequest]
@@ -192,12 +201,26 @@ def _pkce(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authorizat
     if challenge is None and method is None:
         if c.metadata.public or c.metadata.require_pkce or r.require_pkce:
             raise InvalidRequest("code_challenge is required (PKCE S256)")
-        if "nonce" not in p:
+        if r.require_nonce and "nonce" not in p:
             raise InvalidRequest("code_challenge (PKCE S256) or nonce is required")
         return a
     if method != "S256" or not CHALLENGE.match(challenge or ""):
         raise InvalidRequest("code_challenge must be S256: 43 base64url characters")
     return replace(a, code_challenge=challenge or "")
+
+
+def _dpop_jkt(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """RFC 9449 §10: the code is for the holder of this key. Any thumbprint is a SHA-256 hash."""
+    jkt = p.get("dpop_jkt", "")
+    if jkt and not CHALLENGE.match(jkt):
+        raise InvalidRequest("dpop_jkt must be 43 base64url characters")
+    return replace(a, dpop_jkt=jkt)
+
+
+def _resources(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """RFC 8707 §2: the client's own, and ourselves for UserInfo."""
+    asked = p.all("resource")
+    return replace(a, resources=audience.chosen(asked, (r.issuer, *c.metadata.audience)))
 
 
 def _prompt(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
@@ -292,6 +315,8 @@ CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_response_mode, BY_BROWSER),
     (_scope, EVERYWHERE),
     (_pkce, BY_BROWSER),
+    (_dpop_jkt, BY_BROWSER),
+    (_resources, EVERYWHERE),
     (_prompt, BY_BROWSER),
     (_max_age, BY_BROWSER),
     (_hints, EVERYWHERE),

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from idp.kernel.answers import Answers, Endpoint
+from idp.kernel.answers import Answers, Challenge, Endpoint
 from idp.kernel.services import Services
 from idp.login.entrance import Entrance
 from idp.oidc import authenticate, userinfo
@@ -26,6 +26,7 @@ from idp.oidc.loading import Loader
 from idp.oidc.logout import Logout
 from idp.oidc.manage import Manage
 from idp.oidc.people import People, Profiles
+from idp.oidc.possession import Possession
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
 from idp.oidc.token import TokenEndpoint
@@ -68,14 +69,14 @@ Handler = Callable[[Parts], Endpoint]
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One endpoint of the grid. `handlers` by method; `who` asks, and by what it is proven;
-    `challenge` goes out with a 401."""
+    `challenge` makes that of a 401."""
 
     path: str
     handlers: Mapping[str, Handler]
     who: str
     what: str
     errors: Errors = Errors.JSON
-    challenge: str | None = None
+    challenge: Challenge | None = None
     origins: Origins = Origins.NONE
 
     def paths(self, realms: tuple[str, ...]) -> list[str]:
@@ -114,7 +115,7 @@ def _both(get: Handler, post: Handler) -> Mapping[str, Handler]:
     return {"GET": get, "POST": post}
 
 
-_BASIC, _BEARER = authenticate.CHALLENGE, userinfo.CHALLENGE
+_BASIC, _BEARER = authenticate.challenge, userinfo.challenge
 _OWN, _ANY, _PAGE = Origins.OWN, Origins.ANY, Errors.PAGE
 _TDX, _MODERN = (f"{p}/{{realm}}/protocol/openid-connect" for p in ("/auth/realms", "/realms"))
 _DISCOVERY = "metadata, with ETag and `Cache-Control`"
@@ -271,16 +272,20 @@ def _parts(
 ) -> Parts:
     issuer, database = services.settings.issuer, services.database
     levels = dict.fromkeys(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
-    rules = Rules(settings.scopes, tuple(levels), settings.require_pkce)
+    rules = Rules(
+        settings.scopes, tuple(levels), settings.require_pkce, settings.require_nonce, issuer
+    )
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
     people = People(services.vault, profiles, login.masked)
     authenticator = Authenticator(services, clients, settings.failed_auth_per_minute)
     loader = Loader(database, tokens, people)
+    possession = Possession(services, demanded=settings.dpop_nonces)
+    core = register(Core(tokens))
     document = metadata(issuer, rules, services.templates.languages)
     return Parts(
         authorize=Authorize(services, clients, tokens, people, login, rules),
-        token=TokenEndpoint(services, register(Core(tokens)), authenticator, loader),
-        userinfo=UserInfo(database, clients, tokens, people),
+        token=TokenEndpoint(services, core, authenticator, loader, possession),
+        userinfo=UserInfo(database, clients, tokens, people, possession),
         manage=Manage(services, clients, tokens, authenticator),
         logout=Logout(services, clients, tokens, login),
         published=Published(document, services.keyring, settings),

@@ -15,6 +15,8 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "twid": ("twid",),
     "offline_access": (),
 }
+# what goes out beside a claim and says whether it was verified (OpenID Connect Core §5.1)
+BESIDE = {"email": "email_verified", "phone_number": "phone_number_verified"}
 _MOST_NAMED = 200  # characters of refused scopes that are told
 SCOPE_OF = {claim: scope for scope, claims in CLAIMS.items() for claim in claims}
 
@@ -50,4 +52,5 @@ def select(
 ) -> dict[str, object]:
     """Of all that is known of a person, what these scopes and requested claims release."""
     names = released(scopes, requested)
+    names += tuple(beside for claim, beside in BESIDE.items() if claim in names)
     return {name: value for name, value in values.items() if name in names}

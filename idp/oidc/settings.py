@@ -56,6 +56,16 @@ class OidcSettings(Section):
         description="PKCE is required of every client; if not, a confidential client may send a"
         " nonce in its place",
     )
+    dpop_nonces: bool = Field(
+        False,
+        description="every DPoP proof must hold a nonce of ours (RFC 9449 §8): a proof that was"
+        " made in advance is worth nothing",
+    )
+    require_nonce: bool = Field(
+        True,
+        description="a confidential client without PKCE must send a nonce; OpenID Connect Core"
+        " demands neither, and its certification tests a request without both",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose browser programs may call token, userinfo and JWKS"
     )

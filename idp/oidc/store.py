@@ -34,6 +34,7 @@ _CODE = (
         *_GRANT_COLUMNS,
         _K.redirect_uri,
         _K.code_challenge,
+        _K.dpop_jkt,
         _K.expires_at.label("code_expires_at"),
         _K.spent_at,
     )
@@ -66,6 +67,7 @@ _TOUCH = (
     )
     .values(refreshed_at=bindparam("now"))
 )
+_BIND = update(grants).where(_G.id == bindparam("key")).values(bound_to=bindparam("thumbprint"))
 _REVOKE = (
     update(grants)
     .where(_G.id == bindparam("key"), _G.revoked_at.is_(None))
@@ -127,6 +129,7 @@ _LOGGED_IN = (
 )
 _REVOKE_TOKEN = upsert(revoked_tokens).on_conflict_do_nothing(index_elements=[revoked_tokens.c.jti])
 
+PROOFS = "dpop:"  # owns the proofs in the table of assertions: no client is called so
 _DAY = 86_400
 RETENTION = (
     kept(_K.expires_at, _DAY),
@@ -155,6 +158,8 @@ def _read_grant(row: Row) -> Grant:
         refreshed_at=row["refreshed_at"],
         alive=row["revoked_at"] is None and row["person_disabled_at"] is None,
         session_alive=row["session_ended_at"] is None,
+        bound_to=row["bound_to"],
+        resources=tuple(json.loads(row["resources"])),
     )
 
 
@@ -166,6 +171,7 @@ def _read_code(digest: str, row: Row) -> Code:
         code_challenge=row["code_challenge"],
         expires_at=row["code_expires_at"],
         spent=row["spent_at"] is not None,
+        dpop_jkt=row["dpop_jkt"],
     )
 
 
@@ -229,6 +235,8 @@ async def insert_grant(
         generation=0,
         rotated_at=None,
         refreshed_at=now,
+        bound_to="",
+        resources=json.dumps(asked.resources),
     )
 
 
@@ -241,6 +249,7 @@ async def insert_code(
         grant_id=grant_id,
         redirect_uri=asked.redirect_uri,
         code_challenge=asked.code_challenge,
+        dpop_jkt=asked.dpop_jkt,
         expires_at=expires_at,
         spent_at=None,
     )
@@ -264,6 +273,14 @@ async def use_refresh_token(
 async def spend_assertion(tx: Transaction, client_id: str, jti: str, expires_at: int) -> bool:
     row = {"client_id": client_id, "jti": jti, "expires_at": expires_at}
     return bool(await tx.run(_SPEND_ASSERTION, **row))
+
+
+async def spend_proof(tx: Transaction, mark: str, until: int) -> bool:
+    return await spend_assertion(tx, PROOFS, mark, until)
+
+
+async def bind_grant(tx: Transaction, grant_id: str, thumbprint: str) -> None:
+    await tx.run(_BIND, key=grant_id, thumbprint=thumbprint)
 
 
 # ── ending: each answers whether there was anything to end ──────────────────────────────────────

@@ -21,7 +21,8 @@ from idp.oidc.commit import Overtaken, commit
 from idp.oidc.core import Core, TokenRequest
 from idp.oidc.grants import GRANTS
 from idp.oidc.loading import Loader
-from idp.oidc.preload import Preloaded
+from idp.oidc.possession import Possession, demand
+from idp.oidc.preload import Held, Preloaded
 from idp.registry.clients import Client
 
 _OPAQUE = ("code", "refresh_token", "token")  # whatever is in them, it is simply not one of ours
@@ -46,22 +47,28 @@ async def read_body(request: Request) -> Params:
 
 class TokenEndpoint:
     def __init__(
-        self, services: Services, core: Core, authenticator: Authenticator, loader: Loader
+        self,
+        services: Services,
+        core: Core,
+        authenticator: Authenticator,
+        loader: Loader,
+        possession: Possession,
     ) -> None:
-        self._services, self._core = services, core
+        self._services, self._core, self._possession = services, core, possession
         self._authenticator, self._loader = authenticator, loader
         self._tokens, settings = core.tokens, core.tokens.settings
         self._calls = PerMinute(settings.token_calls_per_minute)
         self._refreshes = PerMinute(settings.refresh_calls_per_minute)
 
     async def post(self, request: Request) -> Response:
-        return no_store(JSONResponse(await self._answer(request)))
+        body = await self._answer(request)
+        return no_store(JSONResponse(body, headers=self._possession.headers(request)))
 
     async def realm(self, request: Request) -> Response:
         """The same, under a TDX-style path, with the members that Keycloak's clients expect."""
         body = await self._answer(request)
         body.update({"refresh_expires_in": 0, "not-before-policy": 0})
-        return no_store(JSONResponse(body))
+        return no_store(JSONResponse(body, headers=self._possession.headers(request)))
 
     async def _answer(self, request: Request) -> dict[str, Any]:
         grant = "invalid"
@@ -78,19 +85,21 @@ class TokenEndpoint:
     async def _redeem(self, request: Request, form: Params, grant: str) -> dict[str, Any]:
         proven = await self._authenticator.of(request, form)
         await self._limit(request, form, grant, proven.client)
+        held = self._possession.of(request)
+        demand(proven.client, held)
         async with self._authenticator.counting(request):
             for _ in range(2):
                 # two tabs refresh at once: the second looks again, and gets the same successor
                 with contextlib.suppress(Overtaken):
-                    return await self._decided(request, form, grant, proven)
+                    return await self._decided(request, form, grant, proven, held)
         raise InvalidGrant(detail="overtaken twice")
 
     async def _decided(
-        self, request: Request, form: Params, grant: str, proven: ProvenClient
+        self, request: Request, form: Params, grant: str, proven: ProvenClient, held: Held
     ) -> dict[str, Any]:
         """Decides on what is in the store now, and commits what follows from that."""
         now = self._services.clock.now()
-        known = Preloaded(now, caller_of(request), proven.client)
+        known = Preloaded(now, caller_of(request), proven.client, held)
         known = await GRANTS[grant].load(self._loader, known, form)
         asked = TokenRequest(form, request.headers, proven, known)
         try:

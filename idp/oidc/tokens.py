@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from joserfc import jws
@@ -26,6 +27,7 @@ MOST_BYTES = 8192
 _SUBJECT_BYTES = 16  # of the HMAC: 128 bits, so that no two people meet by chance
 # what the library raises for bad input: its own, and Python's for JSON of another shape
 _BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+NOTHING: Mapping[str, str] = MappingProxyType({})
 ACCESS, PLAIN = "at+jwt", "JWT"  # the header typ: RFC 9068 §2.1, RFC 7519 §5.1
 _REFRESH = re.compile(
     r"\Atwr_([A-Za-z0-9_-]{22})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{43})\Z", re.ASCII
@@ -51,24 +53,39 @@ class Tokens:
 
     # ── access tokens ──────────────────────────────────────────────────────────────────────────
 
-    def for_person(self, client: Client, grant: Grant, scope: str) -> tuple[str, int]:
+    def for_person(
+        self,
+        client: Client,
+        grant: Grant,
+        scope: str,
+        audience: tuple[str, ...] = (),
+        confirmation: Mapping[str, str] = NOTHING,
+    ) -> tuple[str, int]:
         """(at+jwt per RFC 9068, its life in seconds)."""
         life = client.metadata.access_token_seconds or self.settings.access_token_seconds
         claims = {
             **self._common(client, self.subject(client, grant.number_index), scope, life),
+            **_for(audience),
             "gid": grant.id,
             "auth_time": grant.auth_time,
             "acr": grant.acr,
             "amr": list(grant.amr),
+            **_bound(confirmation),
         }
         return self._sign(client.metadata.access_token_alg, ACCESS, claims), life
 
-    def for_program(self, client: Client, scope: str, audience: tuple[str, ...]) -> tuple[str, int]:
+    def for_program(
+        self,
+        client: Client,
+        scope: str,
+        audience: tuple[str, ...],
+        confirmation: Mapping[str, str] = NOTHING,
+    ) -> tuple[str, int]:
         life = client.metadata.access_token_seconds or self.settings.machine_token_seconds
         claims = self._common(client, client.client_id, scope, life)
+        claims.update(_bound(confirmation))
         claims["realm_access"] = {"roles": list(client.metadata.roles)}
-        if audience:
-            claims["aud"] = audience[0] if len(audience) == 1 else list(audience)
+        claims.update(_for(audience))
         typ = client.metadata.access_token_typ
         return self._sign(client.metadata.access_token_alg, typ, claims), life
 
@@ -95,6 +112,8 @@ class Tokens:
         # only a program's token may say JWT; it is its own subject (RFC 9068 §2.2)
         if typ == PLAIN and claims["sub"] != client_id:
             raise InvalidToken(detail="another type")
+        if not isinstance(claims.get("cnf", {}), dict):
+            raise InvalidToken(detail="cnf")
         if claims["exp"] <= self.clock.now():
             raise InvalidToken(detail="expired")
         return claims
@@ -121,7 +140,7 @@ class Tokens:
             "auth_time": grant.auth_time,
             "acr": grant.acr,
             "amr": list(grant.amr),
-            "at_hash": _half_hash(access_token),
+            "at_hash": _half_hash(access_token, alg),
         }
         if nonce:
             claims["nonce"] = nonce
@@ -133,6 +152,13 @@ class Tokens:
         if "client_id" in claims:  # a program's access token may say JWT too
             raise InvalidToken(detail="an access token")
         return claims
+
+    # ── UserInfo ───────────────────────────────────────────────────────────────────────────────
+
+    def userinfo(self, client: Client, claims: Mapping[str, object]) -> str:
+        """UserInfo as a JWT (OIDC Core §5.3.2). Without `exp` it is never taken for a hint."""
+        alg = client.metadata.userinfo_signed_response_alg
+        return self._sign(alg, PLAIN, {**claims, "iss": self.issuer, "aud": client.client_id})
 
     # ── refresh tokens ─────────────────────────────────────────────────────────────────────────
 
@@ -182,7 +208,20 @@ class Tokens:
         return claims, str(header["typ"])
 
 
-def _half_hash(text: str) -> str:
-    """at_hash (OIDC Core §3.1.3.6); both of our algorithms hash with SHA-256."""
-    half = hashlib.sha256(text.encode()).digest()[:16]
-    return base64.urlsafe_b64encode(half).decode().rstrip("=")
+def _for(audience: tuple[str, ...]) -> dict[str, Any]:
+    """`aud`; without one it is us."""
+    if not audience:
+        return {}
+    return {"aud": audience[0] if len(audience) == 1 else list(audience)}
+
+
+def _bound(confirmation: Mapping[str, str]) -> dict[str, Any]:
+    """RFC 7800 §3.1: the token is for who holds this."""
+    return {"cnf": dict(confirmation)} if confirmation else {}
+
+
+def _half_hash(text: str, alg: str) -> str:
+    """at_hash (OIDC Core §3.1.3.6) by the hash of the signature: Ed25519 has SHA-512 inside (RFC
+    8032 §5.1), the others end in 256."""
+    whole = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(text.encode()).digest()
+    return base64.urlsafe_b64encode(whole[: len(whole) // 2]).decode().rstrip("=")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from idp.kernel import audit, stamps, stored
@@ -21,6 +23,7 @@ CHANGED = audit.event("client.changed", "a client's metadata were changed")
 ROTATED = audit.event("client.secret_rotated", "a client got a new secret")
 DISABLED = audit.event("client.disabled", "a client was disabled")
 ENABLED = audit.event("client.enabled", "a client was enabled again")
+WITHDRAWN = audit.event("client.withdrawn", "a client that had registered itself ended itself")
 
 BAD_ID = "a client_id is 1 to 100 of A-Z a-z 0-9 . _ ~ -"
 KEY_LIFE = 360 * 86_400  # seconds; an organisation's key has an end, unless another is chosen
@@ -45,12 +48,20 @@ _SWITCH = (
     .where(_C.client_id == bindparam("id"))
     .values(disabled_at=bindparam("at"), updated_at=bindparam("now"))
 )
+_WITHDRAW = (
+    update(clients)
+    .where(_C.client_id == bindparam("id"))
+    .values(disabled_at=bindparam("now"), updated_at=bindparam("now"), registration_digest=None)
+)
 _REPLACE_SECRET = (
     update(client_secrets)
     .where(_S.digest == bindparam("id"))
     .values(expires_at=bindparam("end"), replaced_at=bindparam("now"))
 )
 _DROP_SECRETS = delete(client_secrets).where(_S.client_id == bindparam("id"))
+
+
+Step = Callable[[Transaction], Awaitable[object]]
 
 
 class Registrar:
@@ -70,8 +81,11 @@ class Registrar:
         *,
         organisation: str = "",
         life: int | None = None,
+        registration_digest: str | None = None,
+        first: Step | None = None,
     ) -> tuple[Client, str | None]:
-        """(client, its secret, shown this once). The secret lives for `life` seconds.
+        """(client, its secret, shown this once). The secret lives for `life` seconds. `first` runs
+        in the same transaction, and may refuse by raising.
         Raises Conflict if the id is taken, LookupError for an organisation that is nobody,
         Refused for a key too many."""
         client_id = client_id or token(12).lstrip("-")  # or a command takes it for an option
@@ -83,6 +97,8 @@ class Registrar:
         expires_at = _end(now, metadata, organisation, life)
 
         async def work(tx: Transaction) -> None:
+            if first:
+                await first(tx)
             if organisation:
                 await lock(tx, organisation, now)
             await tx.run(
@@ -95,6 +111,7 @@ class Registrar:
                 created_at=now,
                 updated_at=now,
                 disabled_at=None,
+                registration_digest=registration_digest,
             )
             if secret:
                 await self._add_secret(tx, client_id, secret, expires_at)
@@ -162,6 +179,20 @@ class Registrar:
             if enabled:
                 await keep_the_limit(tx, client_id, now)
             await self._note(tx, ENABLED if enabled else DISABLED, client_id)
+
+        await self._database.write(work)
+        self._clients.forget()
+
+    async def withdraw(self, client_id: str) -> None:
+        """For good, at its own request (RFC 7592 §2.3): its name stays for the trail and for the
+        history of persons. Raises LookupError."""
+        now = self._clock.now()
+
+        async def work(tx: Transaction) -> None:
+            if not await tx.run(_WITHDRAW, id=client_id, now=now):
+                raise LookupError(client_id)
+            await tx.run(_DROP_SECRETS, id=client_id)
+            await self._note(tx, WITHDRAWN, client_id)
 
         await self._database.write(work)
         self._clients.forget()

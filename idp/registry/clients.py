@@ -30,7 +30,7 @@ REMEMBERED = 20_000  # clients in the cache of a process
 @dataclass(frozen=True, slots=True)
 class Client:
     """`organisation` owns it, or "". `disabled` by itself (`switched_off`), or with its
-    organisation."""
+    organisation. `registration_digest` is that of its registration access token, or ""."""
 
     client_id: str
     metadata: ClientMetadata
@@ -38,6 +38,7 @@ class Client:
     disabled: bool
     organisation: str = ""
     switched_off: bool = False
+    registration_digest: str = ""
 
     def knows(self, digest: str, now: int) -> bool:
         """Whether a presented secret is one of the live ones; the same work for any."""
@@ -149,6 +150,7 @@ class Clients:
             disabled=(row["disabled_at"] or row["organisation_disabled_at"]) is not None,
             organisation=row["organisation_id"] or "",
             switched_off=row["disabled_at"] is not None,
+            registration_digest=row["registration_digest"] or "",
         )
 
     def digest(self, secret: str) -> str:

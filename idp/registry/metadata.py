@@ -58,10 +58,18 @@ class ClientMetadata(BaseModel):
         "client_secret_basic",
         description="how it proves itself; one with a secret may use either secret method",
     )
+    token_endpoint_auth_signing_alg: str = Field(
+        "", description="what signs its assertions; left out: any that we verify"
+    )
     jwks: dict[str, Any] | None = Field(
-        None, description="its public keys, for `private_key_jwt`: RSA from 2048 bits or EC P-256"
+        None,
+        description="its public keys, for `private_key_jwt`: RSA from 2048 bits, EC P-256 or"
+        " Ed25519",
     )
     id_token_signed_response_alg: str = Field("RS256", description="what signs its ID tokens")
+    userinfo_signed_response_alg: str = Field(
+        "", description="what signs its UserInfo, which is a JWT then; left out: plain JSON"
+    )
     access_token_alg: str = Field("ES256", description="what signs its access tokens")
     access_token_typ: str = Field(
         "at+jwt",
@@ -96,6 +104,11 @@ class ClientMetadata(BaseModel):
         False,
         description="it must send a code challenge (PKCE), as every public client must; if not, a"
         " nonce is enough",
+    )
+    dpop_bound_access_tokens: bool = Field(
+        False,
+        description="its tokens are bound to a key: a token request without a DPoP proof is"
+        " refused (RFC 9449 §5.2); if not, they are bound when it sends one",
     )
     trusted: bool = Field(False, description="its logins ask nobody for consent")
     sandbox: bool = Field(

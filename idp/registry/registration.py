@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, KeySet, RSAKey
+from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from idp.registry.metadata import ClientMetadata
@@ -105,7 +105,8 @@ Page = Annotated[str, AfterValidator(_a_page)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
-Algorithm = Literal["RS256", "ES256"]
+Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
+ApiAlgorithm = Literal["RS256", "ES256"]  # APIs are set up once
 
 
 def _member(name: str, **bounds: Any) -> Any:
@@ -135,8 +136,12 @@ class Registration(ClientMetadata):
     scopes: tuple[Scope, ...] = _member("scopes")
     response_modes: tuple[Literal["query", "form_post"], ...] = _member("response_modes")
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
+    token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
+        "token_endpoint_auth_signing_alg"
+    )
     id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
-    access_token_alg: Algorithm = _member("access_token_alg")
+    userinfo_signed_response_alg: Algorithm | Literal[""] = _member("userinfo_signed_response_alg")
+    access_token_alg: ApiAlgorithm = _member("access_token_alg")
     access_token_typ: Literal["at+jwt", "JWT"] = _member("access_token_typ")
     access_token_seconds: int | None = _member("access_token_seconds", ge=60, le=86_400)
     sector: Label = _member("sector")
@@ -190,7 +195,7 @@ class Registration(ClientMetadata):
 
 
 def _public_keys(jwks: dict[str, Any] | None) -> bool:
-    """RSA from 2048 bits, or EC P-256; nothing private, nothing symmetric."""
+    """RSA from 2048 bits, EC P-256 or Ed25519; nothing private, nothing symmetric."""
     try:
         keys = KeySet.import_key_set(jwks or {"keys": []}).keys  # type: ignore[arg-type]
     except (JoseError, KeyError, TypeError, ValueError):
@@ -203,4 +208,6 @@ def _strong(key: Key) -> bool:
         return False
     if isinstance(key, RSAKey):
         return key.public_key.key_size >= 2048
+    if isinstance(key, OKPKey):
+        return key.curve_name == "Ed25519"
     return isinstance(key, ECKey) and key.curve_name == "P-256"

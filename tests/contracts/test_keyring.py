@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from sqlalchemy import bindparam, delete, select
 
 from idp.kernel.clock import iso
 from idp.kernel.connect import connect
 from idp.kernel.database import Database
 from idp.kernel.errors import Unavailable
-from idp.kernel.keyring import ALGORITHMS, KeyRing, KeyState, RotationRefused
+from idp.kernel.keyring import ALGORITHMS, FURTHER, KeyRing, KeyState, RotationRefused
+from idp.kernel.tables import further_signing_keys, signing_keys, stamps
 from idp.kernel.vault import Vault, VaultBroken
 from tests.house import START, StillClock, TestHouse
 
@@ -247,6 +250,35 @@ async def test_two_removals_at_once(ring: KeyRing, replica: KeyRing, clock: Stil
     assert sorted(type(r).__name__ for r in results) == ["NoneType", "RotationRefused"]
     await ring.load()
     assert sorted(states(ring, clock).values()) == [KeyState.ACTIVE, KeyState.NEXT]
+
+
+# ── an upgrade ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_release_before_can_read_its_table(ring: KeyRing, database: Database) -> None:
+    """It reads every row of signing_keys, knows two algorithms, and stops at another kind of key:
+    also after rotations and removals, keys of further algorithms stand elsewhere."""
+    await ring.rotate(LEAD, KEEP)
+    for alg in ALGORITHMS:
+        await ring.remove(ring.signer(alg).kid)
+    for table, algorithms in ((signing_keys, {"RS256", "ES256"}), (further_signing_keys, FURTHER)):
+        rows = await database.all(select(table))
+        assert {row["alg"] for row in rows} == set(algorithms)
+        assert all(json.loads(row["public"])["alg"] == row["alg"] for row in rows)
+
+
+async def test_a_database_of_the_release_before(database: Database, clock: StillClock) -> None:
+    """Its keys go on signing, and the further ones are made at the first start."""
+    first = KeyRing(database, VAULT, clock)
+    await first.ensure()
+    before = {alg: first.signer(alg).kid for alg in ALGORITHMS}
+    await database.run(delete(further_signing_keys))
+    for alg in FURTHER:
+        await database.run(delete(stamps).where(stamps.c.name == bindparam("n")), n=f"keys-{alg}")
+    ring = KeyRing(database, VAULT, clock)
+    await ring.ensure()
+    for alg in ALGORITHMS:
+        assert (ring.signer(alg).kid == before[alg]) == (alg not in FURTHER)
 
 
 # ── at rest ─────────────────────────────────────────────────────────────────────────────────────

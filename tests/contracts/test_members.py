@@ -135,6 +135,8 @@ async def test_a_person_has_claims(organisation: Organisation) -> None:
         "gender": "male",
         "email": "ming@example.org",
         "phone_number": "+886912345678",
+        "email_verified": False,
+        "phone_number_verified": False,
     }
     assert await organisation.directory.profile_of(index(BOB)) == {}
 

@@ -332,8 +332,8 @@ def test_an_empty_password_has_no_hash(fresh: Desk) -> None:
 def test_keys_are_listed_by_state_with_a_plan(desk: Desk) -> None:
     """What signs comes first; each line says what happens to the key, and when."""
     states = [line.split()[:2] for line in desk.type("keys", "list").lines]
-    assert states == [["active", "ES256"], ["active", "RS256"], ["next", "ES256"],
-                      ["next", "RS256"]]  # fmt: skip
+    algs = ["ES256", "EdDSA", "PS256", "RS256"]
+    assert states == [[state, alg] for state in ("active", "next") for alg in algs]
     said = desk.type("keys", "rotate").out
     assert "the old ones are published until 20" in said
     again = desk.type("keys", "rotate")
@@ -343,9 +343,9 @@ def test_keys_are_listed_by_state_with_a_plan(desk: Desk) -> None:
         f"a rotation is under way: the next keys sign from {at.replace(' ', 'T')} on",
     )
     lines = desk.type("keys", "list").lines
-    assert [line.split()[0] for line in lines] == ["active"] * 2 + ["next"] * 4
+    assert [line.split()[0] for line in lines] == ["active"] * 4 + ["next"] * 8
     assert lines[0].endswith(f", until {at}")
-    assert [f"signs from {at} on" in line for line in lines[2:]].count(True) == 2
+    assert [f"signs from {at} on" in line for line in lines[4:]].count(True) == 4
 
 
 # ── doctor ──────────────────────────────────────────────────────────────────────────────────────

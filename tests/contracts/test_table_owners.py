@@ -26,10 +26,12 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "stamps": ("kernel.stamps",),
     "vault_roots": ("kernel.root",),
     "signing_keys": ("kernel.keyring", "kernel.root"),
+    "further_signing_keys": ("kernel.keyring",),
     "audit": ("kernel.audit",),
     "audit_seals": ("kernel.audit",),
     "counters": ("kernel.counters",),
-    "organisations": ("registry.organisations", "registry.clients"),
+    "organisations": ("registry.organisations", "registry.admissions", "registry.clients"),
+    "registration_tokens": ("registry.admissions",),
     "clients": ("registry.changes", "registry.clients", "registry.organisations"),
     "client_secrets": (
         "registry.changes",

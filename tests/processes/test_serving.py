@@ -117,3 +117,26 @@ def test_a_predecessor_that_drains_does_not_stop_its_successor() -> None:
         finally:
             child.kill()
             child.wait()
+
+
+def test_who_says_nothing_to_the_metrics_port_is_hung_up() -> None:
+    """Neither silence nor a reset keeps a thread, or writes a trace."""
+    port = free_port()
+    script = (
+        "import time; from idp.kernel import metrics; metrics.SILENCE = 1; "
+        f"metrics.listen('127.0.0.1', {port}); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 10
+        while not listening(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with socket.create_connection((LOOPBACK, port), timeout=5) as silent:
+            silent.sendall(b"GET /me")
+            assert silent.recv(1) == b""
+        text = httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False).text
+        assert "idp_alarms" in text
+    finally:
+        child.kill()
+        assert "Traceback" not in child.communicate()[1]

@@ -20,6 +20,7 @@ from idp.house import directory_of
 from idp.kernel.tables import attempts, audit, counters, grants, logins, sessions
 from idp.verify.numbers import canonical
 from idp.verify.twfido.simulator.checksum import checksum
+from tests.keys import Holder
 from tests.processes.people import (
     CARD,
     MEMBERS,
@@ -232,7 +233,7 @@ async def test_nothing_outlives_a_revocation(bridge: Bridge) -> None:
 
 
 async def test_an_assertion_is_used_once(bridge: Bridge) -> None:
-    """TK-13: one client assertion 100 times at once gets one token."""
+    """TK-13: one client assertion 1,000 times at once gets one token."""
     key = ECKey.generate_key("P-256", auto_kid=True)
     keys = {"keys": [key.as_dict(private=False)]}
     machine = await program(bridge, token_endpoint_auth_method="private_key_jwt", jwks=keys)
@@ -244,6 +245,18 @@ async def test_an_assertion_is_used_once(bridge: Bridge) -> None:
         client_assertion_type="urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
         client_assertion=assertion,
     )
-    answers = await crowd(request, 100)
-    assert statuses(answers) == {200: 1, 401: 99}
+    answers = await crowd(request, 1000)
+    assert statuses(answers) == {200: 1, 401: 999}
     assert errors_of(answers) == {"invalid_client"}
+
+
+async def test_a_dpop_proof_is_used_once(bridge: Bridge) -> None:
+    """TK-47: one DPoP proof 1,000 times at once gets one token (RFC 9449 §11.1)."""
+    machine, holder = await program(bridge), Holder()
+    request = machine.token_request(grant_type="client_credentials")
+    request.headers["dpop"] = holder.proof(time.time(), f"{bridge.issuer}/token")
+    answers = await crowd(request, 1000)
+    assert statuses(answers) == {200: 1, 400: 999}
+    assert errors_of(answers) == {"invalid_dpop_proof"}
+    (won,) = [a.json() for a in answers if a.status == 200]
+    assert won["token_type"] == "DPoP"

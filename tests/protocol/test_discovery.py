@@ -93,7 +93,7 @@ async def test_the_keys_are_public(house: TestHouse) -> None:
         for key in keys:
             assert not {"d", "p", "q", "dp", "dq", "qi", "oth", "k"} & set(key)
             assert {"kid", "use", "alg", "kty"} <= set(key)
-            assert (key["use"], key["kty"]) in (("sig", "RSA"), ("sig", "EC"))
+            assert (key["use"], key["kty"]) in (("sig", "RSA"), ("sig", "EC"), ("sig", "OKP"))
         assert len({key["kid"] for key in keys}) == len(keys)
         KeySet.import_key_set({"keys": keys})
 

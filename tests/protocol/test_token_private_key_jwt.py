@@ -28,11 +28,12 @@ async def signer(house: TestHouse) -> Signer:
     return await registered(house, Signer())
 
 
-async def registered(house: TestHouse, *signers: Signer) -> Signer:
+async def registered(house: TestHouse, *signers: Signer, **fields: str) -> Signer:
     await house.register_program(
         client_id=signers[0].client_id,
         token_endpoint_auth_method="private_key_jwt",
         jwks={"keys": [s.public() for s in signers]},
+        **fields,
     )
     return signers[0]
 
@@ -42,13 +43,23 @@ async def send(house: TestHouse, assertion: str, **fields: str) -> httpx.Respons
 
 
 @on_sqlite
-@pytest.mark.parametrize("alg", ["ES256", "RS256", "PS256"])
+@pytest.mark.parametrize("alg", ["ES256", "RS256", "PS256", "EdDSA"])
 @pytest.mark.parametrize("kid", ["k1", None])
 async def test_each_algorithm(house: TestHouse, alg: str, kid: str | None) -> None:
     """RFC 7523 §3: a signed assertion is enough, with or without a kid. Authlib 1.9.9 refuses
-    PS256."""
+    PS256 and EdDSA."""
     signer = await registered(house, Signer(alg=alg, kid=kid), Signer(kid="another"))
     assert (await send(house, signer.assertion(house))).status_code == 200
+
+
+@on_sqlite
+async def test_the_registered_algorithm(house: TestHouse) -> None:
+    """OpenID Connect Registration §2 token_endpoint_auth_signing_alg: the client uses this one
+    only, though its key fits another too."""
+    signer = Signer(alg="PS256")
+    await registered(house, signer, token_endpoint_auth_signing_alg="PS256")
+    assert (await send(house, signer.assertion(house))).status_code == 200
+    challenged(await send(house, signer.assertion(house, {"alg": "RS256"})))
 
 
 @on_sqlite

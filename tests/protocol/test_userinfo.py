@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from structlog.testing import capture_logs
 
+from idp.kernel.keyring import ALGORITHMS
 from tests.actors import Service
 from tests.deeds import Deed, allow, on_sqlite, refused, stored, switch_person
-from tests.house import TestHouse
-from tests.keys import ANY, Signer, sign
+from tests.house import ISSUER, TestHouse
+from tests.keys import ANY, Signer, sign, verified_elsewhere
 
 
 @pytest.fixture
@@ -42,6 +43,28 @@ def invalid(answer: httpx.Response) -> None:
     said = answer.headers["www-authenticate"]
     assert said.startswith("Bearer ")
     assert 'error="invalid_token"' in said
+
+
+@on_sqlite
+@pytest.mark.parametrize("alg", ALGORITHMS)
+async def test_a_signed_answer(house: TestHouse, alg: str) -> None:
+    """OpenID Connect Core §5.3.2: a client that is registered for it gets a JWT, signed by a
+    published key of this algorithm, and the same claims; errors stay JSON."""
+    service = Service(
+        house,
+        await house.register(userinfo_signed_response_alg=alg, id_token_signed_response_alg=alg),
+    )
+    tokens = await (await allow(service)).tokens()
+    answer = await get(house, tokens["access_token"])
+    assert answer.headers["content-type"] == "application/jwt"
+    assert answer.headers["cache-control"] == "no-store"
+    jwks = await house.http().get("/jwks")
+    header, claims = verified_elsewhere(answer.text, jwks)
+    _, said = verified_elsewhere(tokens["id_token"], jwks)
+    assert (header["alg"], claims["aud"], claims["iss"]) == (alg, service.registered.id, ISSUER)
+    assert claims["sub"] == said["sub"]
+    assert "twid_masked" in claims
+    invalid(await get(house, answer.text))
 
 
 @on_sqlite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -273,7 +274,9 @@ def test_a_row_is_readable_by_the_release_before() -> None:
 def test_a_row_of_tomorrow(renamed: dict[str, str]) -> None:
     """A member that is not known is ignored, and the plain names are read already."""
     row = {renamed.get(name, name): v for name, v in json.loads(stored.dump(FULL)).items()}
-    assert stored.read(AuthorizationRequest, json.dumps({**row, "dpop_jkt": "x"})) == FULL
+    assert stored.read(AuthorizationRequest, json.dumps({**row, "tomorrow": "x"})) == FULL
+    bound = replace(FULL, dpop_jkt="x" * 43, resources=("https://api.test",))
+    assert stored.read(AuthorizationRequest, stored.dump(bound)) == bound
 
 
 def test_a_row_with_members_missing() -> None:

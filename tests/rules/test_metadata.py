@@ -285,7 +285,8 @@ KEYS: dict[str, tuple[Any, bool]] = {
     "RSA 2048": (RSAKey.generate_key(2048), True),
     "RSA 1024": (weak(), False),
     "EC P-384": (ECKey.generate_key("P-384"), False),
-    "Ed25519": (OKPKey.generate_key("Ed25519"), False),
+    "Ed25519": (OKPKey.generate_key("Ed25519"), True),
+    "X25519": (OKPKey.generate_key("X25519"), False),
 }
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey
 
 from idp.kernel.clock import Clock
 from idp.kernel.errors import InvalidToken
-from idp.kernel.keyring import KeyRing, SigningKey
+from idp.kernel.keyring import ALGORITHMS, KeyRing, SigningKey
 from idp.kernel.vault import Vault
 from idp.oidc.preload import Grant
 from idp.oidc.settings import OidcSettings
@@ -26,16 +26,18 @@ from tests.keys import rsa, verified_elsewhere
 
 
 class Ring(KeyRing):
-    """Two keys that never change."""
+    """A key for each algorithm; they never change."""
 
     def __init__(self) -> None:
         self.keys = {
             "RS256": self._key("RS256", rsa("ours")),
+            "PS256": self._key("PS256", rsa("ours, for PS256")),
             "ES256": self._key("ES256", ECKey.generate_key("P-256", auto_kid=False)),
+            "EdDSA": self._key("EdDSA", OKPKey.generate_key("Ed25519", auto_kid=False)),
         }
 
     @staticmethod
-    def _key(alg: str, key: RSAKey | ECKey) -> SigningKey:
+    def _key(alg: str, key: Key) -> SigningKey:
         kid = key.thumbprint()
         public = {**key.as_dict(private=False), "kid": kid, "alg": alg}
         return SigningKey(kid, alg, key, public, 0, 0, None, None)
@@ -252,7 +254,7 @@ def test_long_texts_are_not_even_looked_at() -> None:
 # ── ID tokens ───────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("alg", ["RS256", "ES256"])
+@pytest.mark.parametrize("alg", ALGORITHMS)
 def test_an_id_token(alg: str) -> None:
     """OpenID Connect Core §2, §3.1.3.6: auth_time is that of the verification, at_hash is of the
     access token. Authlib 1.9.9 says now where auth_time is not handed in."""
@@ -262,7 +264,9 @@ def test_an_id_token(alg: str) -> None:
     )
     header, claims = elsewhere(token)
     assert (header["alg"], header["typ"]) == (alg, "JWT")
-    half = hashlib.sha256(access.encode()).digest()[:16]
+    # Ed25519 hashes with SHA-512 (RFC 8032 §5.1)
+    whole = hashlib.new("sha512" if alg == "EdDSA" else "sha256", access.encode()).digest()
+    half = whole[: len(whole) // 2]
     assert claims == {
         "iss": ISSUER,
         "sub": TOKENS.subject(client(), "index"),
@@ -276,6 +280,20 @@ def test_an_id_token(alg: str) -> None:
         "at_hash": base64.urlsafe_b64encode(half).decode().rstrip("="),
         "twid": "A123456789",
     }
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_userinfo_as_a_jwt(alg: str) -> None:
+    """OpenID Connect Core §5.3.2: signed, for this client; neither a hint nor an access token."""
+    signed = TOKENS.userinfo(
+        client(userinfo_signed_response_alg=alg), {"sub": "u", "iss": "evil", "name": "王"}
+    )
+    header, claims = elsewhere(signed)
+    assert (header["alg"], header["typ"]) == (alg, "JWT")
+    assert claims == {"iss": ISSUER, "aud": "service", "sub": "u", "name": "王"}
+    for read in (TOKENS.read_id_token, TOKENS.read_access_token):
+        with pytest.raises(InvalidToken):
+            read(signed)
 
 
 def test_claims_never_replace_ours() -> None:

@@ -13,7 +13,15 @@ from idp.cli.common import when
 from idp.kernel.clock import moment
 from idp.kernel.text import LEGIBLE
 from idp.members import codes
-from idp.members.record import answer, canonical_card, claims, mask_name, read, show_time
+from idp.members.record import (
+    answer,
+    canonical_card,
+    claims,
+    international,
+    mask_name,
+    read,
+    show_time,
+)
 from idp.members.settings import OPTIONAL, WeCardApplication
 
 RECORD = {
@@ -127,8 +135,31 @@ def test_claims_are_the_openid_names() -> None:
         "gender": "male",
         "email": "ming@example.org",
         "phone_number": "+886912345678",
+        "email_verified": False,
+        "phone_number_verified": False,
     }
     assert claims({"name": "陳美", "gender": "女"}) == {"name": "陳美", "gender": "female"}
+
+
+NUMBERS = {
+    "0912345678": "+886912345678",
+    "0912-345-678": "+886912345678",
+    "(02) 2345-6789": "+886223456789",
+    "02-23456789#123": "+886223456789;ext=123",
+    "02 2345 6789 分機 12": "+886223456789;ext=12",
+    "+886 2 2345 6789": "+886223456789",
+    "+886(0)912345678": "+886912345678",
+    "+81 90 1234 5678": "+81 90 1234 5678",
+    "1922": "1922",
+    "call the desk": "call the desk",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("written", "told"), NUMBERS.items(), ids=NUMBERS)
+def test_telephone_numbers_are_told_as_e164(written: str, told: str) -> None:
+    """OpenID Connect Core §5.1: E.164 and RFC 3966's extension; what we cannot read stays."""
+    assert international(written) == told
 
 
 @pytest.mark.parametrize(

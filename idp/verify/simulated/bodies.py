@@ -6,22 +6,25 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 MAX_BODY = 64 * 1024
 
 
 class Unreadable(Exception):
-    """Too large, or neither JSON nor a form nor a query."""
+    """Too large, incomplete, or neither JSON nor a form nor a query."""
 
 
 async def read_body(request: Request) -> bytes:
-    """Unreadable over 64 KiB."""
+    """Raises Unreadable over 64 KiB, and if the peer hangs up before the end."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Unreadable
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise Unreadable
+    except ClientDisconnect:
+        raise Unreadable from None
     return bytes(body)
 
 
