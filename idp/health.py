@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 from starlette.requests import Request
@@ -24,16 +25,20 @@ class Readiness:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._looked_at = float("-inf")
-        self._faults: list[str] = []
+        self._look: asyncio.Task[list[str]] | None = None
 
     async def faults(self) -> list[str]:
-        """What is away, in words for the operator."""
+        """What is away, in words for the operator. Who asks during a look waits for it: what was
+        found before says nothing about a store that hangs now."""
         now = self._services.clock.monotonic()
-        if now >= self._looked_at + FRESH:
+        if self._look is None or (self._look.done() and now >= self._looked_at + FRESH):
             self._looked_at = now
-            looks = (can_write(self._services.database), self._services.throttle.check())
-            self._faults = [fault for look in looks if (fault := await _fault(look))]
-        return self._faults
+            self._look = asyncio.create_task(self._faults())
+        return await asyncio.shield(self._look)
+
+    async def _faults(self) -> list[str]:
+        looks = (can_write(self._services.database), self._services.throttle.check())
+        return [fault for look in looks if (fault := await _fault(look))]
 
 
 async def can_write(database: Database) -> None:

@@ -22,7 +22,10 @@ def installed() -> set[tuple[str, str]]:
 def in_python(page: Recipe) -> bool:
     """Whether the test that the page names runs it as a Site."""
     tests = re.findall(r"`tests/clients/(\w+\.py)`", page.text)
-    return any("tests.clients.site" in (HERE / name).read_text() for name in tests)
+    runs = re.compile(
+        r"^from tests\.clients\.(site import .*\b(Site|Django)\b|guarded|logs_in)", re.M
+    )
+    return any(runs.search((HERE / name).read_text(encoding="utf-8")) for name in tests)
 
 
 PAGES = [

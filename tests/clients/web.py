@@ -34,8 +34,8 @@ def packages() -> Path:
 class Program(Service):
     """`app.mjs` of docs/clients/NAME.md, with a client that is registered as that page says.
 
-    `options` are more of `idp client create`; `changes` are texts that a reader may change;
-    `renamed` are packages that are installed under another name, with `_` for `-`.
+    `options` are more of `idp client create`, and `without` is one fewer; `changes` are texts that
+    a reader may change; `renamed` are packages that are installed under another name, with `_` for `-`.
     """
 
     def __init__(
@@ -44,13 +44,15 @@ class Program(Service):
         name: str,
         *options: str,
         changes: Mapping[str, str] | None = None,
+        without: str = "",
         **renamed: str,
     ) -> None:
         modules, page = packages(), Recipe(name)
         source = pasted(page.block("Configure", "js"), changes or {})
         self.port = free_port()
         self.url, self._issuer = f"http://{LOOPBACK}:{self.port}", lab.issuer
-        self.client = lab.client(*page.registration({BASE: self.url}), *options)
+        given = [option for option in page.registration({BASE: self.url}) if option != without]
+        self.client = lab.client(*given, *options)
         super().__init__(name)
         self._lay(source, modules, renamed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import Any
 
@@ -79,3 +80,22 @@ async def test_a_crowd_of_checks_is_one_look(house: TestHouse) -> None:
         for _ in range(20):
             await house.http().get("/health/ready")
     assert writes == 0
+
+
+async def test_who_asks_during_a_look_waits_for_it(house: TestHouse) -> None:
+    """A store that hangs is no ready store, for nobody of a crowd that asks meanwhile."""
+    assert await ready(house) == (200, {"status": "ok"})
+    hanging = asyncio.Event()
+
+    async def hangs(*_: Any, **__: Any) -> int:
+        await hanging.wait()
+        raise Unavailable(detail="no answer")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(house.services.database), "run", hangs)
+        house.clock.pass_(2)
+        crowd = [asyncio.create_task(house.http().get("/health/ready")) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        assert not any(one.done() for one in crowd)
+        hanging.set()
+        assert {(await one).status_code for one in crowd} == {503}
