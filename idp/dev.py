@@ -188,6 +188,10 @@ name = "行動身分識別登入（開發）"
 name_en = "Mobile identity login (development)"
 test_banner = true
 
+[outward]
+allowed_networks = ["127.0.0.0/8", "::1/128"]
+allow_http = true
+
 [oidc]
 realms = ["{REALM}"]
 scopes = ["transport:read", "library:read"]

@@ -71,6 +71,8 @@ def unsafe(settings: Settings) -> list[str]:
         # a key that a machine makes for itself is lost with the machine, and so are the data
         if settings.keys.master_key is None:
             faults.append("keys.master_key: production needs it (openssl rand -hex 32), as a file")
+        if settings.outward.allow_http:
+            faults.append("outward.allow_http: production calls https only")
         for scheme, section in settings.upstreams.items():
             faults += [f"{scheme}.{fault}" for fault in section.production_faults()]
         faults += [f"members.{fault}" for fault in settings.members.production_faults()]

@@ -24,6 +24,7 @@ from idp.house import House, build, registrar_of
 from idp.kernel import metrics, schema
 from idp.kernel.clock import Clock
 from idp.kernel.keyring import generate_key
+from idp.kernel.outward import Outward
 from idp.kernel.services import make_services
 from idp.kernel.throttle import Throttle, windows_at
 from idp.registry.changes import Registrar
@@ -36,6 +37,7 @@ from idp.verify.spapi.simulator import create_simulator as create_successor
 from idp.verify.twfido.settings import RETURN_PATH
 from idp.verify.twfido.simulator import SimulatedSystem, create_simulator
 from idp.verify.twfido.verifier import TwFido
+from tests import outside
 from tests.services.postgres import Postgres
 
 ISSUER = "https://id.test"
@@ -210,6 +212,10 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
             "token_calls_per_minute": 10_000,
             "failed_auth_per_minute": 10_000,
         },
+        "outward": {
+            "allowed_networks": (outside.NETWORK,),
+            "ca_file": outside.authority().file,
+        },
         "login": {"starts_per_minute": 10_000, "asks_per_second": 10_000},
         "twfido": {
             "base_url": SIMULATOR,
@@ -278,7 +284,11 @@ async def running(
         )
     line = Line(upstreams)
     windows = windows_at(settings.web.redis_url)
-    services = replace(make_services(settings, clock, quick_key), throttle=Throttle(windows))
+    services = replace(
+        make_services(settings, clock, quick_key),
+        throttle=Throttle(windows),
+        outward=Outward(settings.outward, clock, outside.resolve),
+    )
     house = build(services, settings, line, further)
     app = app_for(house)
     bridge.append(app)

@@ -297,3 +297,15 @@ def test_every_table_is_described() -> None:
 
     section = page("architecture.md").partition("## Tables")[2].partition("\n## ")[0]
     assert set(metadata.tables) <= set(re.findall(r"`(\w+)`", section))
+
+
+def test_every_specification_has_its_line() -> None:
+    """The table of docs/protocol.md has four columns; who says that something is supported names
+    a test, and who supports nothing says why."""
+    section = page("protocol.md").partition("## Specifications")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ")]
+    named = [tuple(cell.strip() for cell in row) for row in rows[2:]]
+    assert len(named) > 20
+    assert len({row[0] for row in named}) == len(named)
+    for name, supported, refused, test in named:
+        assert re.search(r"`tests/", test) if supported else refused, name

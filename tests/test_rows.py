@@ -9,30 +9,34 @@ not tested. LF numbers are services of SP-API, no rows.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CITED = re.compile(r"(?<![\w-])(?!LF)([A-Z]{1,2})-(\d{2})(?!\d|\.\.)")
 NAMED = re.compile(r"\bdef test_([a-z]{2})_(\d{2})_")
+FOLDERS = ("tests", "docs", "idp", "bench")
 LINES = [line.split("\t") for line in (ROOT / "tests/rows.tsv").read_text("utf-8").splitlines()]
 ROWS = [line[0] for line in LINES[1:]]
 
 
 def files() -> Iterator[Path]:
-    """Whatever may cite a row, but the table itself."""
-    for folder in ("tests", "docs", "idp", "bench"):
-        for suffix in ("py", "md", "mjs", "sh"):
-            yield from (ROOT / folder).glob(f"**/*.{suffix}")
-    yield from ROOT.glob("*.md")
+    """Whatever may cite a row: the project's own files, new ones too, and none that is installed
+    beside them."""
+    kinds = [f"{folder}/*.{kind}" for folder in FOLDERS for kind in ("py", "md", "mjs", "sh")]
+    asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"]
+    told = subprocess.run(
+        [*asked, *kinds, ":(glob)*.md"], cwd=ROOT, capture_output=True, check=True
+    )
+    found = {ROOT / name for name in told.stdout.decode().split("\0") if name}
+    yield from sorted(file for file in found if file.is_file() and file != Path(__file__))
 
 
 def citations() -> dict[str, str]:
     """(row, one of the files that cite it)."""
     found: dict[str, str] = {}
     for file in files():
-        if "node_modules" in file.parts or file == Path(__file__):
-            continue
         text = file.read_text(encoding="utf-8")
         for pattern in (CITED, NAMED):
             for kind, number in pattern.findall(text):

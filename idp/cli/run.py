@@ -19,9 +19,9 @@ from idp import app as application
 from idp.cli.common import Stop, chosen, schema_of, with_services
 from idp.cli.workers import run
 from idp.kernel import logs, metrics
+from idp.kernel.reasons import reason_of
 from idp.serving import server_options
 from idp.settings import Settings
-from idp.verify.reasons import reason_of
 from idp.verify.simulators import simulator_of
 
 log = structlog.get_logger("idp.serve")

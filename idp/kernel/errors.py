@@ -58,7 +58,7 @@ class IdpError(Exception):
 class ProtocolError(IdpError):
     status = 400
     code = "TF-1003"
-    title = "服務送來的要求有誤"
+    title = "網站傳送的資料有誤"
     advice = "請回到原本的網站並通知該網站。"
     operator = "the client's own request: send its owner the description"
     reportable = False
@@ -209,7 +209,7 @@ class TooManyRequests(ProtocolError):
     error = "slow_down"
     description = "too many requests; keep and reuse the token until it expires"
     status = 429
-    title = "要求次數太多"
+    title = "嘗試次數過多"
     advice = "請稍等一下再試。"
     operator = "a limit of `login`, `oidc` or nginx; see who asks so often"
 
@@ -293,7 +293,7 @@ class WrongBrowser(PageError):
     description = "this login was started in another browser"
     title = "請回到原本的瀏覽器"
     advice = (
-        "你是在另一個瀏覽器（或 App 內建瀏覽器、無痕視窗）開始登入的。"
+        "您是在另一個瀏覽器（或 App 內建瀏覽器、無痕視窗）開始登入的。"
         "請回到那裡繼續，或從原本的服務重新登入。"
     )
     operator = "cookies are off, or the link was opened elsewhere; nothing to do"
@@ -323,7 +323,7 @@ class ForgedRequest(PageError):
     status = 403
     error = "forged_request"
     description = "the form did not come from this page"
-    title = "無法確認這個動作是你送出的"
+    title = "無法確認這個動作是您送出的"
     advice = "請回到上一頁，重新整理後再試一次。"
     operator = "a page that lay open for hours, or an attack: look at the Origin in nginx's log"
 
@@ -376,8 +376,8 @@ class VerificationError(IdpError):
 class Denied(VerificationError):
     code = "TF-2101"
     description = "the person cancelled on the phone"
-    title = "你在手機上取消了登入"
-    advice = "如果是誤按，請再試一次；不是你本人操作就不必理會。"
+    title = "您在手機上取消了登入"
+    advice = "如果是誤按，請再試一次。若非您本人操作，請勿再試，並查看登入紀錄。"
     operator = "nothing to do; many for one person is push bombing"
 
 
@@ -385,7 +385,7 @@ class Failed(VerificationError):
     code = "TF-2102"
     description = "the verification failed"
     title = "手機驗證沒有成功"
-    advice = "請再試一次，或確認手機的指紋／臉部設定沒有變更。變更過需重新綁定。"
+    advice = "請再試一次，或確認手機的指紋／臉部設定沒有變更。變更過需重新註冊。"
     operator = "nothing to do; many at once is the upstream's fault"
 
 
@@ -393,7 +393,7 @@ class Expired(VerificationError):
     code = "TF-2103"
     description = "the verification timed out"
     title = "驗證時間已到"
-    advice = "為了安全，每次驗證只有 {life}，不會影響你的帳號。"
+    advice = "為了安全，每次驗證只有 {life}，不會影響您的帳號。"
     operator = "nothing to do"
 
 
@@ -411,7 +411,7 @@ class NotStarted(VerificationError):
 class TooManyPushes(VerificationError):
     code = "TF-2105"
     description = "too many notifications to this person"
-    title = "傳送次數太多"
+    title = "傳送通知次數過多"
     advice = "請等 {minutes} 分鐘再試。"
     instead = MappingProxyType({"scan": "也可以改用 QR Code。"})
     operator = "a budget of `login.push` refused it"

@@ -54,6 +54,12 @@ CIRCUIT_OPEN = Gauge(
     registry=registry,
     multiprocess_mode="max",
 )
+OUTWARD = Counter(
+    "idp_outward_requests",
+    "Calls to addresses that clients chose",
+    ["purpose", "result"],
+    registry=registry,
+)
 ALARMS = Counter(
     "idp_alarms", "Contradictions that an operator should look at", ["kind"], registry=registry
 )

@@ -15,6 +15,7 @@ from idp.kernel.connect import database_at
 from idp.kernel.database import Database
 from idp.kernel.forms import Forms
 from idp.kernel.keyring import KeyRing, MakeKey, generate_key
+from idp.kernel.outward import Outward
 from idp.kernel.root import load_root
 from idp.kernel.settings import BadSettings, KernelSettings
 from idp.kernel.templates import Templates
@@ -34,6 +35,7 @@ class Services:
     keyring: KeyRing
     forms: Forms
     templates: Templates
+    outward: Outward
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -43,6 +45,7 @@ class Services:
             await load_root(self.database, self.vault)
             yield
         finally:
+            await self.outward.aclose()
             await self.database.close()
 
 
@@ -69,6 +72,7 @@ def make_services(
             vault.secrets("forms"),
         ),
         templates=Templates(settings.brand),
+        outward=Outward(settings.outward, clock),
     )
 
 

@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,17 @@ def _network(value: str) -> str:
 
 
 Network = Annotated[str, AfterValidator(_network)]  # in CIDR notation
+
+
+def _certificates(file: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as fault:  # ssl.SSLError is one
+        raise ValueError(f"{file} holds no certificates (PEM): {fault.strerror or fault}") from None
+    return file
+
+
+Certificates = Annotated[Path, AfterValidator(_certificates)]  # a file of authorities
 
 
 class DatabaseSettings(Section):
@@ -89,6 +101,23 @@ class MetricsSettings(Section):
         None, description="own port for /metrics; without it /metrics answers on the main port"
     )
     host: str = Field("127.0.0.1", description="address that the metrics port listens on")
+
+
+class OutwardSettings(Section):
+    """Calls to addresses that clients chose, e.g. their jwks_uri. Public addresses are called."""
+
+    allowed_networks: tuple[Network, ...] = Field(
+        (), description="networks that are called although they are private, e.g. an intranet"
+    )
+    refused_networks: tuple[Network, ...] = Field(
+        (), description="networks that are not called although they are public, e.g. our own"
+    )
+    allow_http: bool = Field(False, description="call http too; development only")
+    ca_file: Certificates | None = Field(
+        None,
+        description="file (PEM) of the certificate authorities that clients' certificates are"
+        " checked with; without it those of the operating system",
+    )
 
 
 # ── what an agency puts its own name on ─────────────────────────────────────────────────────────
@@ -168,6 +197,7 @@ class KernelSettings(Section):
     keys: KeySettings = KeySettings()
     web: WebSettings = WebSettings()
     metrics: MetricsSettings = MetricsSettings()
+    outward: OutwardSettings = OutwardSettings()
     brand: BrandSettings = BrandSettings()
 
 

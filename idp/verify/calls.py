@@ -15,9 +15,9 @@ import httpx
 
 from idp.kernel import metrics
 from idp.kernel.errors import UpstreamAway
+from idp.kernel.reasons import reason_of
 from idp.kernel.strictjson import MOST_BYTES, NotStrict, read_object
 from idp.verify.breaker import Breaker
-from idp.verify.reasons import reason_of
 from idp.verify.settings import UpstreamSettings
 
 T = TypeVar("T")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import ssl
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
 
-from idp.kernel.settings import Section
+from idp.kernel.settings import Certificates, Section
 
 # schemes of links that open no app
 NO_APPS = ("http", "javascript", "data", "vbscript", "file", "blob", "about", "mailto")
@@ -29,14 +28,6 @@ def _http_url(url: str) -> str:
 def words(value: Any) -> Any:
     """A secret file holds one text: keys in it stand apart by blanks, commas or lines."""
     return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
-
-
-def _certificates(file: FilePath) -> FilePath:
-    try:
-        ssl.create_default_context(cafile=file)
-    except OSError as fault:  # ssl.SSLError is one
-        raise ValueError(f"{file} holds no certificates (PEM): {fault.strerror or fault}") from None
-    return file
 
 
 def _proxy(url: SecretStr) -> SecretStr:
@@ -64,7 +55,7 @@ class UpstreamSettings(Section):
     breaker_window: float = Field(10.0, gt=0, description="seconds in which they are counted")
     breaker_pause: float = Field(3.0, gt=0, description="seconds between probes while it is open")
 
-    ca_file: Annotated[FilePath, AfterValidator(_certificates)] | None = Field(
+    ca_file: Certificates | None = Field(
         None,
         description="file (PEM) of the certificate authorities that the upstream's certificate is"
         " checked with; without it those of the operating system",

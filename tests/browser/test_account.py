@@ -58,13 +58,13 @@ def test_a_person_puts_their_house_in_order(
     expect(person.page.locator("#sessions li")).to_have_count(1)
     person.press("not-me")
     person.press("stop-all")
-    assert person.title().startswith("全部停止了｜")
+    assert person.title().startswith("已全部停止｜")
     person.begin()
     person.choose("push", number)
     assert person.error_code == "TF-2104"
     come_home(person, phone, number)
     person.press("resume")
-    assert person.text("done") == "已恢復手機推播。"
+    assert person.text("done") == "已恢復手機推播通知。"
     person.begin()
     person.choose("push", number)
     assert person.text("masked").endswith(number[-4:])

@@ -29,7 +29,7 @@ def test_a_denial_on_the_phone_is_told(person: Person) -> None:
     person.begin()
     person.choose("push", DENIES)
     assert person.error_code == "TF-2101"
-    assert person.title().startswith("錯誤：你在手機上取消了登入｜館藏服務｜")
+    assert person.title().startswith("錯誤：您在手機上取消了登入｜館藏服務｜")
     person.press("other")
     person.verify("qr")
 

@@ -49,7 +49,7 @@ def test_time_left_is_announced_at_three_marks(person: Person, number: str) -> N
     assert person.heard == [
         "剩餘 2 分鐘",
         "剩餘 1 分鐘",
-        "剩餘 30 秒，可按「重新產生」取得新的 3 分鐘",
+        "剩餘 30 秒。時間不夠可以重新產生，取得新的 3 分鐘",
     ]
     assert person.text("clock") == "00:20"
 

@@ -34,9 +34,9 @@ def packages() -> Path:
 class Program(Service):
     """`app.mjs` of docs/clients/NAME.md, with a client that is registered as that page says.
 
-    `options` are more of `idp client create`, and `without` is one fewer; `changes` are texts that
-    a reader may change; `renamed` are packages that are installed under another name, with `_`
-    for `-`.
+    `options` are more of `idp client create`, `without` is one fewer; `changes` are texts that a
+    reader may change;
+    `renamed` are packages that are installed under another name, with `_` for `-`.
     """
 
     def __init__(

@@ -70,8 +70,8 @@ async def test_chromium_opens_a_page_without_script(chromium: Chromium) -> None:
     async with chromium.page(
         java_script_enabled=False, viewport={"width": 320, "height": 640}, locale="zh-TW"
     ) as page:
-        await page.set_content("<h1>你好</h1><noscript>without</noscript>")
-        assert await page.inner_text("h1") == "你好"
+        await page.set_content("<h1>您好</h1><noscript>without</noscript>")
+        assert await page.inner_text("h1") == "您好"
         assert await page.is_visible("noscript")
         assert page.viewport_size == {"width": 320, "height": 640}
 

@@ -26,7 +26,7 @@ from tests.asking import (
 )
 from tests.deeds import allow, refused
 from tests.house import CALLBACK, HOME, Registered, TestHouse
-from tests.logins import rung
+from tests.logins import forget_rates, rung
 
 pytestmark = SQLITE
 
@@ -207,18 +207,33 @@ async def test_what_is_kept_of_a_request_has_an_end(house: TestHouse, service: S
         assert len(row["request"]) < 2000
 
 
-async def test_how_fast_a_visitor_fills_the_store(house: TestHouse, service: Service) -> None:
-    """By GET or POST, with a session or without: so many rows in a minute, and then 429."""
-    await logged_in(house, service)
+@pytest.mark.parametrize("changed_settings", [{"login": {"starts_per_minute": 10}}])
+@pytest.mark.parametrize("way", ["login", "post", "consent", "post with a session"])
+async def test_how_fast_a_visitor_fills_the_store(
+    house: TestHouse, service: Service, way: str
+) -> None:
+    """By GET or POST, with a session or without: so many rows in a minute, and then 429, which
+    leaves none."""
     most = house.settings.login.starts_per_minute
-    browser = await logged_in(house, service)
-    before = await house.count(authorizations)
-    statuses = []
-    for _ in range(most + 5):
-        page = await browser.open(service.url(prompt="consent"))
-        statuses.append(page.status)
-    assert statuses[-1] == 429
-    assert await house.count(authorizations) <= before + most
+    browser = (
+        await logged_in(house, service) if "with" in way or way == "consent" else Browser(house)
+    )
+    before, trail = await house.count(authorizations), len(await house.events())
+    await forget_rates(house)
+    answers = []
+    for _ in range(3 * most):
+        if way.startswith("post"):
+            page = await browser.send("/authorize", service.params(prompt="consent"))
+        else:
+            page = await browser.open(
+                service.url(prompt="consent" if way == "consent" else "login")
+            )
+        answers.append(page)
+    assert answers[-1].status == 429
+    assert int(answers[-1].headers["retry-after"]) <= 60
+    # the windows are those of the real clock: the loop may have met the end of one
+    assert await house.count(authorizations) <= before + 2 * most
+    assert len(await house.events()) == trail
 
 
 async def test_a_client_whose_secret_has_expired(house: TestHouse) -> None:

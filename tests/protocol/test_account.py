@@ -66,7 +66,7 @@ async def test_a_person_sees_their_own_uses(house: TestHouse, service: Service) 
     (line,) = records(page)
     assert line == (
         "2026-09-21 22:13 館藏服務 國家圖書館 登入成功 ，方式：QR Code "
-        "提供的資料：姓名、性別、遮蔽的身分證字號"
+        "提供的資料：姓名、性別、身分證字號（部分隱碼）"
     )
     assert '<time datetime="2026-09-21T14:13:20Z">' in page.html
     assert page.headers["cache-control"] == "no-store"
@@ -147,10 +147,10 @@ async def test_what_reached_the_phone_and_came_to_nothing(
     lines = await shown(browser)
     assert [line.split(" ", 2)[2].replace("國家圖書館 ", "") for line in lines] == [
         "我的登入紀錄 驗證成功，沒有提供資料 ，方式：USB 安全金鑰（Dongle）",
-        "館藏服務 手機已確認，但沒有完成登入 ，方式：手機推播",
-        "館藏服務 超過時間，沒有登入 ，方式：手機推播",
-        "館藏服務 中途停止，沒有登入 ，方式：手機推播",
-        "館藏服務 在手機上拒絕 ，方式：手機推播",
+        "館藏服務 手機已確認，但沒有完成登入 ，方式：手機推播通知",
+        "館藏服務 超過時間，沒有登入 ，方式：手機推播通知",
+        "館藏服務 中途停止，沒有登入 ，方式：手機推播通知",
+        "館藏服務 在手機上拒絕 ，方式：手機推播通知",
     ]
     house.clock.pass_(1)
     await chosen(Browser(house), service, "push", BOB)
@@ -341,7 +341,7 @@ async def test_not_me_ends_everything(house: TestHouse, service: Service) -> Non
     late = Browser(house)
     await chosen(late, service, "push", ALICE)
     page = await stop_all(await home(house))
-    assert page.title.startswith("全部停止了")
+    assert page.title.startswith("已全部停止")
     assert (await service.userinfo(tokens["access_token"])).status_code == 401
     assert (await service.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
     is_sent_back(
@@ -367,9 +367,9 @@ async def test_not_me_pauses_pushes_without_telling(house: TestHouse, service: S
     assert plain(refused) == plain(stranger)
     assert "check" in (await chosen(Browser(house), service, "qr", BOB)).buttons()
     browser = await home(house, BOB)
-    assert "手機推播已暫停" in browser.page.html
+    assert "手機推播通知已暫停" in browser.page.html
     page = await browser.press("resume")
-    assert page.texts["done"] == "已恢復手機推播。" and "paused" not in page.texts
+    assert page.texts["done"] == "已恢復手機推播通知。" and "paused" not in page.texts
     page = await chosen(Browser(house), service, "push", BOB)
     assert "check" in page.buttons()
 
@@ -402,7 +402,7 @@ async def test_no_link_says_that_all_is_over(house: TestHouse) -> None:
     stranger = await home(house, BOB)
     await stranger.open(f"{HERE}/not-me")
     link = urlsplit((await stranger.press("stop-all")).url)
-    assert (await stranger.open(f"{link.path}?{link.query}")).title.startswith("全部停止了")
+    assert (await stranger.open(f"{link.path}?{link.query}")).title.startswith("已全部停止")
     assert (await browser.open(f"{link.path}?{link.query}")).title.startswith("沒有開啟登入紀錄")
 
 

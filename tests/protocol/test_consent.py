@@ -123,7 +123,7 @@ async def test_what_the_page_shows(house: TestHouse, service: Service) -> None:
     _, page = await asked(house, service, scope="openid profile twid offline_access")
     assert page.texts["claim-twid"] == page.texts["claim-twid_masked"] == "A1****0010"
     assert ALICE not in page.html
-    assert "直到你取消同意" in page.html
+    assert "直到您取消同意" in page.html
     (shown,) = page.forms
     assert {b["id"]: b.get("class") for b in shown.buttons} == {"allow": None, "deny": None}
 
@@ -162,7 +162,7 @@ async def test_what_is_said_fits_what_is_given(house: TestHouse) -> None:
     assert page.texts["withheld"].endswith("也不會提供。")
     _, page = await asked(house, service, scope="openid profile email phone twid")
     assert "看不到中間" not in page.html
-    assert page.texts["withheld"] == "不會提供你在其他服務的登入紀錄。"
+    assert page.texts["withheld"] == "不會提供您在其他服務的登入紀錄。"
 
 
 @SQLITE

@@ -273,17 +273,19 @@ def test_development_on_loopback(file: Path, host: str) -> None:
 def test_production_refuses_what_is_for_trying_out(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The printed sample key, an upstream without https, a master key made on this machine; all of
-    it in one answer."""
+    """The printed sample key, an upstream without https, calls to clients without https, a master
+    key made on this machine; all of it in one answer."""
     text = GOOD.replace("0F1E2D3C4B5A69788796A5B4C3D2E1F0", next(iter(SAMPLE_KEYS)))
     text = text.replace("https://fido.moi.gov.tw", "http://127.0.0.1:8100")
     text = text.replace("https://id.example.gov.tw", "http://127.0.0.1:8000")
+    text += "\n[outward]\nallow_http = true\n"
     file.write_text(text, encoding="utf-8")
     monkeypatch.setattr("os.environ", {})
     with pytest.raises(BadSettings) as refused:
         read_settings([file])
     said = str(refused.value)
-    for part in ("issuer: production needs https", "keys.master_key", "api_keys", "base_url"):
+    parts = ("issuer: production needs https", "keys.master_key", "api_keys", "base_url")
+    for part in (*parts, "outward.allow_http"):
         assert part in said
     file.write_text('environment = "development"\n' + text, encoding="utf-8")
     assert read_settings([file]).environment == "development"

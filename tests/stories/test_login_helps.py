@@ -84,7 +84,7 @@ async def test_the_app_on_this_phone(house: TestHouse, browser: Browser, service
     """The link holds what the code holds, escaped, and not the number; how long one try lasts
     is said as it is configured."""
     page = await browser.open(service.url())
-    assert "你有 90 秒可完成驗證" in page.html
+    assert "您有 90 秒可完成驗證" in page.html
     page = await browser.press("continue", method="qr", pid=HAND)
     link = page.links["app"]
     assert link.startswith("tw.gov.moi.fido://scan?code=%7B%22")

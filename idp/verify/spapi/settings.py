@@ -153,7 +153,7 @@ class SpApiSettings(UpstreamSettings):
         "", max_length=100, description="name registered for our service, as phones show it"
     )
     hint: Annotated[str, AfterValidator(_hint)] = Field(
-        "請確認是你本人正在登入", description="words that the phone shows beside the name"
+        "請確認是您本人正在登入", description="words that the phone shows beside the name"
     )
     time_limit: int = Field(180, ge=30, le=600, description="seconds that a ticket lives")
     poll_seconds: int = Field(
