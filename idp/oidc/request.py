@@ -133,6 +133,7 @@ class Rules:
     scopes: tuple[str, ...]  # of agency APIs
     acr_values: tuple[str, ...]  # weakest first
     require_pkce: bool = False  # of confidential clients too
+    require_nonce: bool = True  # of a confidential client without PKCE
 
 
 Check = Callable[[Params, Client, Rules, AuthorizationRequest], AuthorizationRequest]
@@ -192,7 +193,7 @@ def _pkce(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authorizat
     if challenge is None and method is None:
         if c.metadata.public or c.metadata.require_pkce or r.require_pkce:
             raise InvalidRequest("code_challenge is required (PKCE S256)")
-        if "nonce" not in p:
+        if r.require_nonce and "nonce" not in p:
             raise InvalidRequest("code_challenge (PKCE S256) or nonce is required")
         return a
     if method != "S256" or not CHALLENGE.match(challenge or ""):

@@ -271,7 +271,7 @@ def _parts(
 ) -> Parts:
     issuer, database = services.settings.issuer, services.database
     levels = dict.fromkeys(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
-    rules = Rules(settings.scopes, tuple(levels), settings.require_pkce)
+    rules = Rules(settings.scopes, tuple(levels), settings.require_pkce, settings.require_nonce)
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
     people = People(services.vault, profiles, login.masked)
     authenticator = Authenticator(services, clients, settings.failed_auth_per_minute)

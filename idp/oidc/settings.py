@@ -53,6 +53,11 @@ class OidcSettings(Section):
         description="PKCE is required of every client; if not, a confidential client may send a"
         " nonce in its place",
     )
+    require_nonce: bool = Field(
+        True,
+        description="a confidential client without PKCE must send a nonce; OpenID Connect Core"
+        " demands neither, and its certification tests a request without both",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose browser programs may call token, userinfo and JWKS"
     )

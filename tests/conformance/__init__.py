@@ -1,0 +1,1 @@
+"""Drives the OpenID Foundation's conformance suite against a running bridge (README.md)."""

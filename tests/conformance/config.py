@@ -1,0 +1,211 @@
+"""Registers the clients that a plan needs at a bridge, and prints the suite's configuration.
+
+python -m tests.conformance.config --idp '.venv/bin/idp -c idp.toml' --op https://op.test \
+    --plan oidcc-basic-certification-test-plan:client_registration=static_client > config.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import shlex
+import ssl
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from joserfc.jwk import ECKey
+
+from tests.conformance import browser
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan with its variants, as run.py takes it: `NAME:variant=value,...`."""
+
+    name: str
+    variants: dict[str, str]
+
+    @classmethod
+    def read(cls, text: str) -> Plan:
+        name, _, variants = text.partition(":")
+        return cls(name, dict(v.split("=", 1) for v in variants.split(",") if v))
+
+    @property
+    def fapi(self) -> bool:
+        return self.name.startswith("fapi2-")
+
+    def has(self, variant: str, value: str) -> bool:
+        return self.variants.get(variant) == value
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The bridge, reached by its command line, and where the suite takes answers."""
+
+    idp: list[str]
+    op: str
+    base: str  # the suite's address with the alias
+    scopes: tuple[str, ...]  # all that it supports: the suite asks for what discovery names
+
+    def run(self, *command: str) -> Json:
+        out = subprocess.run([*self.idp, *command], capture_output=True, text=True)
+        if out.returncode:
+            raise SystemExit(out.stderr + out.stdout)
+        found: Json = json.loads(out.stdout[out.stdout.index("{") :])
+        return found
+
+    def client(self, name: str, *options: str, query: str = "") -> Json:
+        """A new client; `query` is added to its redirect URI."""
+        scopes = [word for scope in self.scopes for word in ("--scope", scope)]
+        return self.run(
+            "client", "create", "--json", "--name", name, *scopes, *options,
+            "--redirect-uri", f"{self.base}/callback{query}",
+            "--post-logout-redirect-uri", f"{self.base}/post_logout_redirect",
+            "--grant", "authorization_code", "--grant", "refresh_token",
+        )  # fmt: skip
+
+
+def configuration(bridge: Bridge, plan: Plan, alias: str) -> Json:
+    """Everything that the suite asks for before it creates the plan."""
+    clients = _fapi if plan.fapi else _dynamic if _registers_itself(plan) else _static
+    return {
+        "alias": alias,
+        "description": plan.name,
+        "server": {"discoveryUrl": f"{bridge.op}/.well-known/openid-configuration"},
+        **clients(bridge, plan),
+        "browser": browser.for_plan(bridge.op),
+        "override": browser.overrides(bridge.op),
+        "options": {"browsercontrol_css_enable": False},
+    }
+
+
+def _registers_itself(plan: Plan) -> bool:
+    always = plan.name.startswith(("oidcc-dynamic-", "oidcc-3rdparty-"))
+    return always or plan.has("client_registration", "dynamic_client")
+
+
+def _static(bridge: Bridge, plan: Plan) -> Json:
+    modes = ["--response-mode", "form_post"]
+    if "formpost" not in plan.name:
+        modes += ["--response-mode", "query"]
+    more = [*modes, *_logout(bridge, plan)]
+    return {
+        "client": bridge.client("suite one", *more),
+        "client_secret_post": bridge.client(
+            "suite post", *more, "--auth-method", "client_secret_post"
+        ),
+        "client2": bridge.client("suite two", *more),
+    }
+
+
+def _logout(bridge: Bridge, plan: Plan) -> list[str]:
+    for channel in ("backchannel", "frontchannel"):
+        if channel in plan.name:
+            uri = f"{bridge.base}/{channel}_logout"
+            return [
+                f"--{channel}-logout-uri", uri, f"--{channel}-logout-session-required"
+            ]  # fmt: skip
+    return []
+
+
+def _dynamic(bridge: Bridge, plan: Plan) -> Json:
+    """The suite registers its clients; each needs an initial access token that we issue."""
+    return {
+        name: {"client_name": name, "initial_access_token": _admission(bridge)}
+        for name in ("client", "client2")
+    }
+
+
+def _admission(bridge: Bridge) -> str:
+    made = bridge.run("client", "admit", "--json", "--uses", "1000")
+    return str(made["initial_access_token"])
+
+
+# ── FAPI 2.0 ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fapi(bridge: Bridge, plan: Plan) -> Json:
+    """Two clients with a key and a certificate each; the second has a query in its address."""
+    found: Json = {"resource": {"resourceUrl": f"{bridge.op}/userinfo"}}
+    for number, query in (("", ""), ("2", "?dummy1=lorem&dummy2=ipsum")):
+        key = ECKey.generate_key("P-256", {"alg": "ES256", "use": "sig"}, auto_kid=True)
+        certificate, private = _certificate(f"suite client{number}")
+        public = {"keys": [key.as_dict(private=False)]}
+        options = _fapi_options(plan, public, f"suite client{number}")
+        made = bridge.client(f"suite fapi{number}", *options, query=query)
+        jwks = {"keys": [key.as_dict(private=True)]}
+        scope = "openid profile" if plan.has("openid", "openid_connect") else "profile"
+        found[f"client{number}"] = {
+            "client_id": made["client_id"],
+            "jwks": jwks,
+            "scope": scope,
+            "dpop_signing_alg": "ES256",
+        }
+        found[f"mtls{number}"] = {"cert": certificate, "key": private}
+    return found
+
+
+def _fapi_options(plan: Plan, public: Json, subject: str) -> list[str]:
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
+        json.dump(public, file)
+    options = ["--profile", "fapi2", "--id-token-signed-response-alg", "ES256", "--jwks", file.name]
+    if plan.has("client_auth_type", "mtls"):
+        options += ["--auth-method", "tls_client_auth", "--tls-client-auth-subject-dn"]
+        options += [f"CN={subject}"]
+    else:
+        options += ["--auth-method", "private_key_jwt"]
+    if plan.has("sender_constrain", "mtls"):
+        return [*options, "--tls-client-certificate-bound-access-tokens"]
+    return [*options, "--dpop-bound-access-tokens"]
+
+
+def _certificate(name: str) -> tuple[str, str]:
+    """(certificate, private key) in PEM, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return signed.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--idp", required=True, help="the bridge's command line")
+    parser.add_argument("--op", default="https://op.test", help="the bridge's issuer")
+    parser.add_argument("--suite", default="https://suite.test:8443")
+    parser.add_argument("--alias", default="house", help="two plans at once need two")
+    parser.add_argument("--plan", required=True, help="NAME:variant=value,...")
+    asked = parser.parse_args()
+    trusted = ssl.create_default_context()  # SSL_CERT_FILE names the authority of a test name
+    document = httpx.get(f"{asked.op}/.well-known/openid-configuration", verify=trusted).json()
+    base = f"{asked.suite}/test/a/{asked.alias}"
+    bridge = Bridge(shlex.split(asked.idp), asked.op, base, tuple(document["scopes_supported"]))
+    print(json.dumps(configuration(bridge, Plan.read(asked.plan), asked.alias), indent=1))
+
+
+if __name__ == "__main__":
+    main()
