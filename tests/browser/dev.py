@@ -14,9 +14,9 @@ from tests.services.process import LOOPBACK, Service, free_port
 class Dev(Service):
     """`with Dev() as dev:` — everything on one machine, its state in a folder of its own."""
 
-    def __init__(self, scheme: str = "twfido") -> None:
+    def __init__(self, scheme: str = "twfido", *more: str) -> None:
         super().__init__("idp-dev")
-        self.scheme = scheme
+        self.scheme, self.more = scheme, more
         self.state = self.folder / "state"
         self.ports = [free_port() for _ in range(3)]
         bridge, simulator, demo = self.ports
@@ -27,7 +27,7 @@ class Dev(Service):
         names = ("--port", "--simulator-port", "--demo-port")
         ports = [x for name, port in zip(names, self.ports, strict=True) for x in (name, str(port))]
         command = [str(IDP), "dev", *ports, "--state", str(self.state), "--scheme", self.scheme]
-        self.start(command, env=environment())
+        self.start([*command, *self.more], env=environment())
         self.wait_until(lambda: "Ctrl-C" in self.output(), seconds=60)
         return self
 

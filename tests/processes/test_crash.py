@@ -15,6 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from idp.health import FRESH
 from idp.kernel.sqlite import sqlite_file
 from idp.kernel.tables import audit
 from tests.house import empty_database
@@ -163,7 +164,8 @@ async def begun(bridge: Bridge) -> tuple[Service, str, dict[str, str]]:
 
 
 async def refused_meanwhile(bridge: Bridge, service: Service, tokens: dict[str, str]) -> None:
-    """Twice each of what needs the database, while the rest is asked for."""
+    """Three times each of what needs the database, while the rest is asked for."""
+    await asyncio.sleep(FRESH)  # so long a look at the store may be told again
     calls: list[Callable[[], Awaitable[httpx.Response]]] = [
         lambda: service.http.get(service.url()),
         lambda: service.userinfo(tokens["access_token"]),

@@ -28,15 +28,9 @@ A_MINUTE = 20  # token calls, as in production
 
 @pytest.fixture(scope="module")
 def dev() -> Iterator[Dev]:
-    """`idp dev`, with production's limit of token calls."""
-    with Dev() as running:
-        running.stop()
-        config = running.state / "idp.toml"
-        text = config.read_text(encoding="utf-8")
-        limit = f"token_calls_per_minute = {A_MINUTE}"
-        config.write_text(re.sub(r"token_calls_per_minute = \d+", limit, text), encoding="utf-8")
-        running.log.unlink()
-        yield running.__enter__()
+    """`idp dev`, with production's limits."""
+    with Dev("twfido", "--limits") as running:
+        yield running
 
 
 @pytest.fixture
