@@ -102,5 +102,5 @@ def program_token(lab: Installation, client: tuple[str, str]) -> str:
 
 def call(url: str, token: str = "") -> httpx.Response:
     """A call of an API, with a token or without one."""
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+    headers = {b"authorization": f"Bearer {token}".encode()} if token else {}
     return httpx.get(url, headers=headers, trust_env=False, timeout=20)

@@ -57,6 +57,7 @@ class Service(actors.Service):
         self.registered, self.redirect_uri = registered, CALLBACK
         self.http = bridge.http(**options)
         self.verifier = secrets.token_urlsafe(48)
+        self.headers = {}
         self.state, self.nonce = secrets.token_urlsafe(8), secrets.token_urlsafe(8)
 
     def url(self, **changes: str | None) -> str:

@@ -74,9 +74,11 @@ async def test_two_resources(house: TestHouse) -> None:
     refused(await house.http().post("/token", data=form, auth=auth), 400, "invalid_target")
 
 
-async def test_two_resources_at_authorize(house: TestHouse, service: Service) -> None:
-    """What means nothing to us may come twice where its specification says so."""
-    page = await Browser(house).open(service.url() + "&resource=https://a&resource=https://b")
+async def test_two_resources_at_authorize(house: TestHouse) -> None:
+    """RFC 8707 §2: `resource` may come twice."""
+    both = ("https://a.test", "https://b.test")
+    service = Service(house, await house.register("two", audience=both))
+    page = await Browser(house).open(f"{service.url()}&resource={both[0]}&resource={both[1]}")
     assert "continue" in page.buttons()
 
 

@@ -17,10 +17,10 @@ async def deed(service: Service) -> Deed:
 
 
 async def revoke(service: Service, token: str, **more: str) -> httpx.Response:
-    form, auth = {"token": token, **more}, service.auth()
-    if auth is None:
+    form = {"token": token, **more}
+    if service.registered.secret is None:
         form["client_id"] = service.registered.id
-    return await service.http.post("/revoke", data=form, auth=auth)
+    return await service.http.post("/revoke", data=form, auth=service.auth())
 
 
 def done(answer: httpx.Response) -> None:
