@@ -63,6 +63,11 @@ docs: $(READY) ## Write the tables that docs/ and config/default.toml take from 
 	@$(BIN)/python -m cogapp -r -I . -p 'from docs import generate' \
 	    config/default.toml $(wildcard docs/*.md) docs/decisions/README.md
 
+.PHONY: wheels
+wheels: $(READY) ## Build what is installed elsewhere into dist/: twfido-idp, and twfido-guard for APIs
+	$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	cd packages/guard && ../../$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+
 .PHONY: bench
 bench: $(READY) services ## Measure (results depend on the machine)
 	@$(BIN)/python -m bench $(ARGS)
