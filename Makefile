@@ -60,8 +60,13 @@ format: $(READY) ## Put the code into the house's format
 
 .PHONY: docs
 docs: $(READY) ## Write the tables that docs/ and config/default.toml take from the code
-	@$(BIN)/python -m cogapp -r -I . -p 'from docs import generate' \
-	    config/default.toml $(wildcard docs/*.md) docs/decisions/README.md
+	@$(BIN)/python -m cogapp -r -I . -p 'from docs import generate; from docs.languages import CHINESE' \
+	    config/default.toml $(wildcard docs/*.md) $(wildcard docs/zh-TW/*.md) docs/decisions/README.md
+
+.PHONY: wheels
+wheels: $(READY) ## Build what is installed elsewhere into dist/: twfido-idp, and twfido-guard for APIs
+	$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	cd packages/guard && ../../$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
 
 .PHONY: bench
 bench: $(READY) services ## Measure (results depend on the machine)

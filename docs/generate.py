@@ -43,6 +43,8 @@ from idp.verify.twfido import wire
 from idp.verify.twfido.rules import METHODS
 from idp.verify.twfido.simulator.personas import PERSONAS
 
+from .languages import ENGLISH, Say
+
 GROUPS = (ProtocolError, PageError, VerificationError)
 
 
@@ -114,34 +116,36 @@ def toml(value: Any) -> str:
     return str(value)
 
 
-def allowed(field: FieldInfo) -> str:
+def allowed(field: FieldInfo, say: Say = ENGLISH) -> str:
     """What a value may be, in words."""
     bounds = {type(m).__name__.lower(): m for m in field.metadata}
     least = next((getattr(m, k) for k, m in bounds.items() if k in ("ge", "gt")), None)
     most = next((getattr(m, k) for k, m in bounds.items() if k in ("le", "lt")), None)
-    kind = _kind(field.annotation)
+    kind = _kind(field.annotation, say)
     if least is None:
         return kind
-    above = "over " if "gt" in bounds else "from "
-    return f"{kind}, {least} to {most}" if most is not None else f"{kind}, {above}{least}"
+    if most is not None:
+        return say("{kind}, {least} to {most}").format(kind=kind, least=least, most=most)
+    above = "{kind}, over {least}" if "gt" in bounds else "{kind}, from {least}"
+    return say(above).format(kind=kind, least=least)
 
 
 _KINDS = {bool: "true or false", int: "number", float: "number", str: "text", Path: "path"}
 
 
-def _kind(kind: Any) -> str:
+def _kind(kind: Any, say: Say) -> str:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return ", ".join(f"`{v}`" for v in inner)
     if origin in (Union, types.UnionType):
-        return " ".join(_kind(k) for k in inner if k is not type(None))
+        return " ".join(_kind(k, say) for k in inner if k is not type(None))
     if hasattr(kind, "__metadata__"):  # Annotated
-        return _kind(inner[0])
+        return _kind(inner[0], say)
     if origin is tuple:
-        return f"list of {_kind(inner[0])}"
+        return say("list of {kind}").format(kind=_kind(inner[0], say))
     if origin is dict:
-        return "table of text"
-    return "text (secret)" if kind is SecretStr else _KINDS.get(kind, "text")
+        return say("table of text")
+    return say("text (secret)" if kind is SecretStr else _KINDS.get(kind, "text"))
 
 
 def settings_table() -> str:
@@ -170,11 +174,12 @@ def default_toml() -> str:
 # ── the other tables ────────────────────────────────────────────────────────────────────────────
 
 
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], say: Say = ENGLISH) -> str:
     def line(cells: tuple[str, ...]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return "\n".join([line(head), line(("---",) * len(head)), *map(line, rows)])
+    heads = tuple(say(cell) for cell in head)
+    return "\n".join([line(heads), line(("---",) * len(head)), *map(line, rows)])
 
 
 def errors_table() -> str:
@@ -208,9 +213,9 @@ def errors_table() -> str:
     return table(head, rows)
 
 
-def audit_table() -> str:
-    rows = [(f"`{name}`", said) for name, said in sorted(CATALOGUE.items())]
-    return table(("event", "what happened"), rows)
+def audit_table(say: Say = ENGLISH) -> str:
+    rows = [(f"`{name}`", say(said)) for name, said in sorted(CATALOGUE.items())]
+    return table(("event", "what happened"), rows, say)
 
 
 def metric_families() -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
@@ -222,12 +227,12 @@ def metric_families() -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
             yield family.name + total, family.type, family.documentation, found._labelnames
 
 
-def metrics_table() -> str:
+def metrics_table(say: Say = ENGLISH) -> str:
     rows = [
-        (f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), said)
+        (f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), say(said))
         for name, kind, said, labels in metric_families()
     ]
-    return table(("metric", "kind", "labels", "what it counts"), rows)
+    return table(("metric", "kind", "labels", "what it counts"), rows, say)
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -244,7 +249,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
     yield from walk(typer.main.get_command(command_line), "idp")
 
 
-def commands_table() -> str:
+def commands_table(say: Say = ENGLISH) -> str:
     rows = []
     for words, command in commands():
         given = [
@@ -252,26 +257,26 @@ def commands_table() -> str:
         ]
         options = [p.opts[-1] for p in command.params if p.param_type_name == "option"]
         shown = " ".join(f"`{option}`" for option in options if option != "--help")
-        said = " ".join((command.help or "").split())
+        said = say(" ".join((command.help or "").split()))
         rows.append((f"`{' '.join([words, *given])}`", said, shown))
-    return table(("command", "what it does", "options"), rows)
+    return table(("command", "what it does", "options"), rows, say)
 
 
-def methods_table() -> str:
+def methods_table(say: Say = ENGLISH) -> str:
     every = (*METHODS.values(), *spapi_rules.METHODS.values())
     rows = [
         (f"`{m.id}`", f"`{m.acr}`", " ".join(f"`{a}`" for a in m.amr), str(m.rank))
         for m in sorted(every, key=lambda m: m.rank)
     ]
-    return table(("method", "`acr`", "`amr`", "rank"), rows)
+    return table(("method", "`acr`", "`amr`", "rank"), rows, say)
 
 
-def scopes_table() -> str:
+def scopes_table(say: Say = ENGLISH) -> str:
     rows = [
-        (f"`{scope}`", ", ".join(f"`{c}`" for c in _with_beside(claims)) or "(none)")
+        (f"`{scope}`", ", ".join(f"`{c}`" for c in _with_beside(claims)) or say("(none)"))
         for scope, claims in CLAIMS.items()
     ]
-    return table(("scope", "claims"), rows)
+    return table(("scope", "claims"), rows, say)
 
 
 def _with_beside(claims: Sequence[str]) -> list[str]:
@@ -303,17 +308,17 @@ def _default(member: str, field: FieldInfo) -> str:
     return f"`{toml(field.default)}`".replace("`None`", "")
 
 
-def metadata_table() -> str:
+def metadata_table(say: Say = ENGLISH) -> str:
     rows = [
         (
             f"`{name}`",
-            _default(name, field),
-            allowed(field),
-            field.description or "",
+            say(_default(name, field)),
+            allowed(field, say),
+            say(field.description or ""),
         )
         for name, field in Registration.model_fields.items()
     ]
-    return table(("member", "default", "value", "what it is"), rows)
+    return table(("member", "default", "value", "what it is"), rows, say)
 
 
 def personas_table(people: Mapping[str, Persona] = PERSONAS) -> str:

@@ -5,8 +5,9 @@
                 rules=[Rule("/v1/", scope="transport:read"), Rule("/open/", public=True)])
 
 Tokens are verified offline against the issuer's JWKS (RFC 9068 §4); the answers are those that
-TDX documents. It stands alone: nothing else of this package is needed to run it. `gate` is the
-same for an API that is no ASGI application: it answers nginx's auth_request.
+TDX documents. `gate` is the same for an API that is no ASGI application: it answers nginx's
+auth_request. Agencies install it alone, from packages/guard. That package contains this folder,
+dpop.py and rates.py under a name of its own, so imports among them are relative.
 
 Open or closed: the issuer being away stops nobody who has a token, since the last good key set is
 kept; without any key set nobody passes (503). The rate store being away stops everybody (503),
@@ -14,10 +15,10 @@ unless the agency chose `Limits(fail_open=True)`: then calls pass uncounted and 
 A WebSocket is asked once, when it opens; what an application does at its lifespan is its own.
 """
 
-from idp.guard.answers import INVALID, LACKING, NO_HEADER, USED_UP
-from idp.guard.gate import gate
-from idp.guard.limits import Limits
-from idp.guard.middleware import Guard, Rule
+from .answers import INVALID, LACKING, NO_HEADER, USED_UP
+from .gate import gate
+from .limits import Limits
+from .middleware import Guard, Rule
 
 __all__ = [
     "INVALID",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import prometheus_client
 
-from idp import dpop
+from .. import dpop
 
 ANSWERS = prometheus_client.Counter(
     "idp_guard_answers", "Calls that the guard let pass or stopped", ["answer"]

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from idp.guard.answers import ANSWERS, Stopped
-from idp.guard.middleware import Guard, straight
+from .answers import ANSWERS, Stopped
+from .middleware import Guard, straight
 
 
 def gate(**options: Any) -> Starlette:

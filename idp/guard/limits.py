@@ -13,8 +13,8 @@ from limits import RateLimitItem, RateLimitItemPerSecond, WindowStats, parse_man
 from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from idp.guard.answers import UNCOUNTED, USED_UP, Stopped
-from idp.rates import MemoryWindows, source_of
+from ..rates import MemoryWindows, source_of
+from .answers import UNCOUNTED, USED_UP, Stopped
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from idp.guard.answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, unauthorized
-from idp.guard.limits import Limits, Meter
-from idp.guard.possession import Holders, origin_in
-from idp.guard.tokens import Claims, Keys, Tokens
+from .answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, unauthorized
+from .limits import Limits, Meter
+from .possession import Holders, origin_in
+from .tokens import Claims, Keys, Tokens
 
 _PASSED = ANSWERS.labels("passed")
 # RFC 9110 §11.1: the name of a scheme has no case

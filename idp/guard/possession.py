@@ -10,13 +10,13 @@ from urllib.parse import quote, urlsplit
 
 from starlette.types import Scope
 
-from idp import dpop
-from idp.dpop import BadProof, Call, Nonces, NonceWanted
-from idp.guard.answers import INVALID, Stopped, unauthorized
-from idp.guard.limits import Meter
-from idp.guard.tokens import Claims
+from .. import dpop
+from ..dpop import BadProof, Call, Nonces, NonceWanted
+from .answers import INVALID, Stopped, unauthorized
+from .limits import Meter
+from .tokens import Claims
 
-log = logging.getLogger("idp.guard")
+log = logging.getLogger(__package__)
 JKT = "jkt"  # RFC 9449 §6.1
 
 

@@ -16,9 +16,9 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet
 
-from idp.guard.answers import INVALID, Stopped, unauthorized
+from .answers import INVALID, Stopped, unauthorized
 
-log = logging.getLogger("idp.guard")
+log = logging.getLogger(__package__)
 ALGORITHMS = ("ES256", "RS256")
 TYPES = ("at+jwt", "application/at+jwt", "jwt")  # RFC 9068 §2.1; the last: see `_access`
 MOST_BYTES = 8192  # of a token

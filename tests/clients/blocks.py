@@ -17,11 +17,11 @@ CLIENTS = Path(__file__).parents[2] / "docs" / "clients"
 
 
 class Recipe:
-    """docs/clients/NAME.md."""
+    """docs/clients/NAME.md, or NAME.md of another folder."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: Path | None = None) -> None:
         self.name = name
-        self.text = (CLIENTS / f"{name}.md").read_text(encoding="utf-8")
+        self.text = ((folder or CLIENTS) / f"{name}.md").read_text(encoding="utf-8")
 
     def section(self, heading: str) -> str:
         """What stands between this heading, of any level, and the next that is as high."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clients.blocks import Recipe
-from tests.clients.lab import HERE, Lab
+from tests.clients.guard_package import unpacked
+from tests.clients.lab import Lab
 from tests.clients.logs_in import LogsIn
 from tests.clients.site import Site, call, program_token
 
@@ -26,7 +27,7 @@ def site(lab: Lab) -> Iterator[Site]:
 def api(lab: Lab) -> Iterator[Site]:
     with Site(PAGE, 9001) as api:
         api.register(lab, "--audience")
-        api.variables["PYTHONPATH"] = str(HERE.parents[1])  # this project's package beside it
+        api.variables["PYTHONPATH"] = unpacked()  # as if installed
         api.write("api.py")
         yield api.run("api:app")
 

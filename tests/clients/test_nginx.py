@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.clients.blocks import pasted
+from tests.clients.guard_package import unpacked
 from tests.clients.lab import Lab, run
 from tests.clients.programs import SAID, Echo, Program
 from tests.services.fixtures import needs
@@ -29,6 +30,7 @@ def caller(lab: Lab) -> Iterator[Program]:
         gate.changes = {SAID: nginx.url, "--port 8300": f"--port {gate.port}"}
         gate.register(lab)
         (gate.folder / "door.py").write_text(gate.lines("Configure", "python"))
+        gate.variables["PYTHONPATH"] = unpacked()  # as if installed
         program, *words = gate.lines("Configure", "sh", "uvicorn").split()
         gate.serve(str(BIN / program), *words)
         with nginx:
