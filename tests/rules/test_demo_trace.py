@@ -33,7 +33,13 @@ def answer(url: str, told: dict[str, Any], method: str = "GET", **sent: Any) -> 
 def login(key: ECKey = KEY, **claims: Any) -> Trace:
     """A whole login; the claims differ from right ones as told."""
     now = int(time.time())
-    right = {"iss": ISSUER, "aud": CLIENT, "sub": "p1", "nonce": "n1", "acr": "urn:a"}
+    right: dict[str, Any] = {
+        "iss": ISSUER,
+        "aud": CLIENT,
+        "sub": "p1",
+        "nonce": "n1",
+        "acr": "urn:a",
+    }
     right |= {"exp": now + 300, "iat": now, "auth_time": now}
     kid = KEY.as_dict()["kid"]
     id_token = jwt.encode({"alg": "ES256", "kid": kid}, right | claims, key)
