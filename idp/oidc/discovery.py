@@ -44,6 +44,8 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": ANY_METHOD,
         "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "pushed_authorization_request_endpoint": f"{issuer}/par",
+        "require_pushed_authorization_requests": rules.require_pushed,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "claim_types_supported": ["normal"],
         "claims_supported": sorted(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from idp.kernel.audit import Entry
 from idp.kernel.caller import Caller
 from idp.oidc import scopes
+from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client
 
 
@@ -140,6 +141,15 @@ class BindGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepRequest:
+    """A pushed authorization request, which the first browser with its reference claims."""
+
+    id: str
+    asked: AuthorizationRequest
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class RevokeGrant:
     """The whole refresh family and its access tokens."""
 
@@ -155,7 +165,16 @@ class Record:
     repeatable: bool = False
 
 
-Effect = SpendCode | Refresh | SpendAssertion | SpendProof | BindGrant | RevokeGrant | Record
+Effect = (
+    SpendCode
+    | Refresh
+    | SpendAssertion
+    | SpendProof
+    | BindGrant
+    | KeepRequest
+    | RevokeGrant
+    | Record
+)
 
 
 @dataclass(slots=True)
