@@ -14,6 +14,7 @@ from idp.registry.changes import BAD_ID, Registrar
 from idp.registry.clients import Client
 from idp.registry.metadata import CLIENT_ID
 from idp.registry.registration import Registration
+from idp.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Change:
     enables: bool = False
 
 
-def wanted(file: Path, scopes: Iterable[str]) -> dict[str, Registration]:
+def wanted(file: Path, settings: Settings) -> dict[str, Registration]:
     """Raises Stop with every fault of the file."""
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -39,7 +40,7 @@ def wanted(file: Path, scopes: Iterable[str]) -> dict[str, Registration]:
     found: dict[str, Registration] = {}
     for client_id, fields in tables.items() if isinstance(tables, dict) else ():
         try:
-            found[client_id] = checked(fields, scopes, client_id)
+            found[client_id] = checked(fields, settings, client_id)
         except Stop as fault:
             faults.append(str(fault))
         if not CLIENT_ID.match(client_id):

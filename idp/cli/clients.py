@@ -35,7 +35,8 @@ DAY = 86_400
 def _described(client: Client) -> dict[str, Any]:
     fields = client.metadata.model_dump(mode="json", exclude_defaults=True)
     owner = {"organisation": client.organisation} if client.organisation else {}
-    return {"client_id": client.client_id, **owner, **fields, "disabled": client.disabled}
+    lost = {"unreadable": list(client.unreadable)} if client.unreadable else {}
+    return {"client_id": client.client_id, **owner, **fields, **lost, "disabled": client.disabled}
 
 
 def _told(secret: HeldSecret) -> str:
@@ -90,8 +91,7 @@ def create(
     """Register a client; its secret is shown this once."""
     short = {"token_endpoint_auth_method": "none"} if public else {}
     short |= {"application_type": "native"} if native else {}
-    scopes = chosen(context).settings().oidc.scopes
-    registration = checked(short | members_in(given), scopes)
+    registration = checked(short | members_in(given), chosen(context).settings())
 
     async def work(services: Services) -> tuple[Client, str | None]:
         return await registrar_of(services).create(
@@ -161,11 +161,11 @@ def update(
 ) -> None:
     """Change members of a client's metadata."""
     changes = dict(_assignment(text) for text in set_)
-    scopes = chosen(context).settings().oidc.scopes
+    settings = chosen(context).settings()
 
     async def work(services: Services) -> Client:
         before = await _found(services, client_id)
-        registration = checked({**before.metadata.model_dump(), **changes}, scopes, client_id)
+        registration = checked({**before.metadata.model_dump(), **changes}, settings, client_id)
         return await registrar_of(services).update(client_id, registration)
 
     show(_described(with_services(context, work, reason)), as_json=False)
@@ -286,7 +286,7 @@ def apply(
     reason: Reason = "",
 ) -> None:
     """Make the clients what a file says they are."""
-    registrations = wanted(file, chosen(context).settings().oidc.scopes)
+    registrations = wanted(file, chosen(context).settings())
 
     async def work(services: Services) -> None:
         registrar = registrar_of(services)

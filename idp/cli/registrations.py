@@ -16,8 +16,10 @@ import typer
 from pydantic import ValidationError
 
 from idp.cli.common import Stop
+from idp.oidc.audience import own_of
 from idp.oidc.scopes import CLAIMS
 from idp.registry.registration import Registration
+from idp.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -97,19 +99,26 @@ def _value(member: str, value: Any) -> Any:
     return value
 
 
-def checked(fields: Any, scopes: Iterable[str], client_id: str = "") -> Registration:
-    """Raises Stop with every fault, each with the client that it is of. `scopes` are those of
-    agency APIs that the settings name."""
+def checked(fields: Any, settings: Settings, client_id: str = "") -> Registration:
+    """Raises Stop with every fault, each with the client that it is of."""
     try:
         found = Registration.model_validate(fields)
     except ValidationError as broken:
         faults = [text for fault in broken.errors() for text in _faults(fault)]
         raise Stop(_of(client_id, faults)) from None
-    unknown = [scope for scope in found.scopes if scope not in {*CLAIMS, *scopes}]
-    if unknown:
-        near = [f"{s}{_near(s, (*CLAIMS, *scopes))}" for s in unknown]
-        raise Stop(_of(client_id, [f"scopes: not in the setting oidc.scopes: {', '.join(near)}"]))
+    if faults := [*_foreign(found, settings)]:
+        raise Stop(_of(client_id, faults))
     return found
+
+
+def _foreign(found: Registration, settings: Settings) -> Iterator[str]:
+    """What this bridge cannot give to any client."""
+    known = (*CLAIMS, *settings.oidc.scopes)
+    unknown = [f"{scope}{_near(scope, known)}" for scope in found.scopes if scope not in known]
+    if unknown:
+        yield f"scopes: not in the setting oidc.scopes: {', '.join(unknown)}"
+    if len(own_of(found.audience, settings.issuer)) < len(found.audience):
+        yield f"audience: {settings.issuer} is this bridge; name the client's own resources"
 
 
 def _of(client_id: str, faults: Iterable[str]) -> str:

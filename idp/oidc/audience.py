@@ -16,6 +16,16 @@ def chosen(asked: Collection[str], allowed: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in allowed if name in asked)
 
 
+def own_of(registered: Iterable[str], issuer: str) -> tuple[str, ...]:
+    """A client's own resources: never the bridge, which all tokens of persons are for."""
+    return tuple(name for name in registered if not same_resource(name, issuer))
+
+
+def same_resource(one: str, other: str) -> bool:
+    """Whether readers may take one for the other: as URIs, but for a slash at the end."""
+    return one.rstrip("/").lower() == other.rstrip("/").lower()
+
+
 def of_program(asked: Collection[str], own: tuple[str, ...]) -> tuple[str, ...]:
     """Some of the client's own, or all of them."""
     return chosen(asked, own) if asked else own

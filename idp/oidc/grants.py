@@ -21,7 +21,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from idp.kernel import audit
 from idp.kernel.forms import Params
 from idp.oidc import scopes
-from idp.oidc.audience import of_person, of_program
+from idp.oidc.audience import of_person, of_program, own_of
 from idp.oidc.core import Core, TokenRequest
 from idp.oidc.loading import Loader
 from idp.oidc.preload import (
@@ -223,7 +223,8 @@ class Program(ClientCredentialsGrant):  # type: ignore[misc]
 
     def generate_token(self, **_more: object) -> dict[str, Any]:
         client = self.request.client.client
-        audience = of_program(_resources(self.request), client.metadata.audience)
+        own = own_of(client.metadata.audience, self.server.tokens.issuer)
+        audience = of_program(_resources(self.request), own)
         held = self.request.preloaded.held
         token, life = self.server.tokens.for_program(
             client, self.granted, audience, held.confirmation

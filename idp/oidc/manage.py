@@ -15,7 +15,7 @@ from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.web import no_store
 from idp.oidc import store
-from idp.oidc.audience import names
+from idp.oidc.audience import names, own_of
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.commit import commit
 from idp.oidc.possession import JKT
@@ -76,10 +76,9 @@ class Manage:
         scope = " ".join(name for name in str(claims.get("scope", "")).split() if name in may)
         return {k: v for k, v in claims.items() if k != "gid"} | {"scope": scope}
 
-    @staticmethod
-    def _entitled(claims: Claims, client: Client) -> bool:
-        """Its own tokens, and those made for a resource that is its own."""
-        mine = {client.client_id, *client.metadata.audience}
+    def _entitled(self, claims: Claims, client: Client) -> bool:
+        """Its own tokens, and those made for a resource that is its own (RFC 7662 §4)."""
+        mine = {client.client_id, *own_of(client.metadata.audience, self._tokens.issuer)}
         meant = bool(mine & set(names(claims.get("aud"))))
         return meant or claims.get("client_id") == client.client_id
 

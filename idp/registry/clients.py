@@ -12,17 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
 from sqlalchemy import and_, bindparam, select
 
-from idp.kernel import stored
 from idp.kernel.clock import Clock
 from idp.kernel.database import Database, Row
 from idp.kernel.errors import SecretExpired, UnknownClient
 from idp.kernel.tables import client_secrets, clients, organisations
 from idp.kernel.vault import Vault
 from idp.registry.metadata import CLIENT_ID, ClientMetadata
+from idp.registry.rows import read_metadata
 from idp.registry.secrets import Secret, unexpired
 from idp.registry.uses import Uses
+
+log = structlog.get_logger("idp.clients")
 
 REMEMBERED = 20_000  # clients in the cache of a process
 
@@ -30,7 +33,8 @@ REMEMBERED = 20_000  # clients in the cache of a process
 @dataclass(frozen=True, slots=True)
 class Client:
     """`organisation` owns it, or "". `disabled` by itself (`switched_off`), or with its
-    organisation. `registration_digest` is that of its registration access token, or ""."""
+    organisation. `registration_digest` is that of its registration access token, or "".
+    `unreadable` are the members of its row that cannot be read: it is disabled until they can."""
 
     client_id: str
     metadata: ClientMetadata
@@ -39,6 +43,7 @@ class Client:
     organisation: str = ""
     switched_off: bool = False
     registration_digest: str = ""
+    unreadable: tuple[str, ...] = ()
 
     def knows(self, digest: str, now: int) -> bool:
         """Whether a presented secret is one of the live ones; the same work for any."""
@@ -47,7 +52,9 @@ class Client:
             found |= hmac.compare_digest(secret.digest, digest) and secret.lives(now)
         return found
 
-    def state(self, now: int) -> Literal["live", "expired", "disabled"]:
+    def state(self, now: int) -> Literal["live", "expired", "disabled", "unreadable"]:
+        if self.unreadable:
+            return "unreadable"
         if self.disabled:
             return "disabled"
         has_ended = self.metadata.with_secret and not any(s.lives(now) for s in self.secrets)
@@ -132,8 +139,9 @@ class Clients:
             return self._origins
         cache = self._cache
         rows = await self._database.all(_NO_SECRET)
-        read = [stored.read(ClientMetadata, row["metadata"]) for row in rows]
-        found = frozenset(origin for m in read if m.public for origin in m.origins)
+        read = [read_metadata(row["metadata"]) for row in rows]
+        public = [m for m, unreadable in read if m.public and not unreadable]
+        found = frozenset(origin for m in public for origin in m.origins)
         if cache is self._cache:  # nothing changed meanwhile
             self._origins = found
         return found
@@ -143,14 +151,19 @@ class Clients:
         return await self._database.all(_SECRETS, id=client_id, now=now)
 
     def _read(self, row: Row, secrets: Sequence[Row]) -> Client:
+        metadata, unreadable = read_metadata(row["metadata"])
+        if unreadable:
+            log.warning("client unreadable", client=row["client_id"], members=unreadable)
+        off = row["disabled_at"] or row["organisation_disabled_at"] or unreadable or None
         return Client(
             client_id=row["client_id"],
-            metadata=stored.read(ClientMetadata, row["metadata"]),
+            metadata=metadata,
             secrets=tuple(Secret(s["digest"], s["expires_at"]) for s in secrets),
-            disabled=(row["disabled_at"] or row["organisation_disabled_at"]) is not None,
+            disabled=off is not None,
             organisation=row["organisation_id"] or "",
             switched_off=row["disabled_at"] is not None,
             registration_digest=row["registration_digest"] or "",
+            unreadable=unreadable,
         )
 
     def digest(self, secret: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 WITH_SECRET = ("client_secret_basic", "client_secret_post")
 CLIENT_ID = re.compile(r"\A[A-Za-z0-9._~-]{1,100}\Z", re.ASCII)
+_CLEAN_URI = re.compile(r"\A[!#-;=?-Z_a-z~%\[\]]{1,2000}\Z", re.ASCII)
 
 
 class ClientMetadata(BaseModel):
@@ -143,9 +144,22 @@ class ClientMetadata(BaseModel):
         """As it is stored, its sector written down: subjects must not change when a redirect URI
         does, so the one from `before` stays unless another is named."""
         hosts = [uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"]
-        # every app has http://127.0.0.1: that host would make all of them one sector
-        sector = self.sector or before or (hosts[0] if hosts else client_id)
+        # every app has http://127.0.0.1: that host would make all of them one sector. A host holds
+        # no slash, so that no client can be called like the sector of somebody's host
+        sector = self.sector or before or (hosts[0] if hosts else f"client/{client_id}")
         return ClientMetadata.model_validate(self.model_dump() | {"sector": sector})
+
+
+def address_fault(uri: str) -> str:
+    """Why nothing can be done with a text that stands for an address, or ""."""
+    if not _CLEAN_URI.match(uri):
+        return "is not an address of at most 2,000 ASCII characters without blanks"
+    try:
+        parts = urlsplit(uri)
+        usable = parts.port != 0
+    except ValueError as broken:  # a bracket without its other, a port that is none
+        return f"is no address: {broken}"
+    return "" if usable and parts.scheme else "has no scheme, or a port that cannot be used"
 
 
 def _web_origin(uri: str) -> str:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from sqlalchemy import bindparam, func, insert, select, update
 
-from idp.kernel import audit, stamps, stored
+from idp.kernel import audit, stamps
 from idp.kernel.audit import Trail
 from idp.kernel.clock import Clock, token
 from idp.kernel.database import Database, Row, Transaction
 from idp.kernel.tables import client_secrets, clients, organisations
-from idp.registry.metadata import CLIENT_ID, ClientMetadata
+from idp.registry.metadata import CLIENT_ID
 from idp.registry.registration import Label, Name
+from idp.registry.rows import read_metadata
 from idp.registry.secrets import unexpired
 
 CREATED = audit.event("organisation.created", "an organisation was registered")
@@ -138,5 +139,6 @@ async def keep_the_limit(tx: Transaction, client_id: str, now: int) -> None:
 
 
 def _is_live_key(row: Row) -> bool:
-    metadata = stored.read(ClientMetadata, row["metadata"])
-    return metadata.program and (not metadata.with_secret or row["live_secrets"] > 0)
+    metadata, unreadable = read_metadata(row["metadata"])
+    usable = not metadata.with_secret or row["live_secrets"] > 0
+    return not unreadable and metadata.program and usable

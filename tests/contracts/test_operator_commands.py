@@ -244,6 +244,34 @@ def test_a_scope_is_known_at_every_door(desk: Desk) -> None:
         assert "not in the setting oidc.scopes: reports" in said.err
 
 
+@pytest.mark.parametrize(
+    ("assignment", "fault"),
+    [
+        ('audience=["http://127.0.0.1:8000"]', "audience: http://127.0.0.1:8000 is this bridge"),
+        ('audience=["urn:x","HTTP://127.0.0.1:8000/"]', "name the client's own resources"),
+        ('redirect_uris=["https://["]', "'https://[' is no address: Invalid IPv6 URL"),
+        ("client_uri=https://[", "'https://[' is no address: Invalid IPv6 URL"),
+        ('redirect_uris=["https://a.test:99999/"]', "is no address: Port out of range"),
+        ("kiosk=null", "kiosk: Input should be a valid boolean"),
+        ("redirect_uris=null", "redirect_uris: Input should be a valid tuple"),
+        ('redirect_uris=["https://a.test/?State=1"]', "holds state, which the answer adds"),
+    ],
+)
+def test_what_no_door_lets_in(desk: Desk, assignment: str, fault: str) -> None:
+    """At each door a line that names the member, and nothing is stored."""
+    desk.type("client", "create", "--name", "x", "--client-id", "c")
+    before = desk.json("client", "show", "c")
+    said = desk.type("client", "update", "c", "--set", assignment)
+    assert (said.code, fault in said.err) == (1, True), said
+    member, _, value = assignment.partition("=")
+    if value != "null":
+        value = value if value.startswith("[") else json.dumps(value)
+        file = desk.clients(f'[clients.c]\nclient_name = "x"\n{member} = {value}\n')
+        said = desk.type("client", "apply", "-f", file, "--dry-run")
+        assert (said.code, fault in said.err) == (1, True), said
+    assert desk.json("client", "show", "c") == before
+
+
 def test_a_plan_and_what_was_done(desk: Desk) -> None:
     """A dry run says what differs and changes nothing; then it is done, and said again."""
     head = '[clients.c]\nclient_name = "c"\nredirect_uris = ["https://a.test/cb"]\n'

@@ -137,13 +137,35 @@ async def test_apps_do_not_share_people(house: TestHouse) -> None:
             application_type="native",
             redirect_uris=("http://127.0.0.1/callback", "com.example.app:/cb"),
         )
-        assert registered.client.metadata.sector == name
+        assert registered.client.metadata.sector == f"client/{name}"
         service = Service(house, registered, "http://127.0.0.1/callback")
         tokens = await (await allow(service)).tokens()
         subjects.add((await service.verified(tokens["id_token"]))["sub"])
     assert len(subjects) == 2
     shared = await house.register("web", redirect_uris=("http://localhost/cb", "https://a.test/cb"))
     assert shared.client.metadata.sector == "a.test"
+
+
+async def test_an_app_that_is_called_like_a_host(house: TestHouse) -> None:
+    """OIDC Core §8.1: a client without a host has a sector of its own, whatever its id; it does not
+    meet the people of the site that has this host."""
+    redirect = "http://127.0.0.1/callback"
+    for number, host in enumerate(("www.moi.test", "service")):
+        own = f"https://{host}/cb"
+        web = await house.register(f"site{number}", redirect_uris=(own,))
+        kinds = ("native", "web")
+        known = {"redirect_uris": (redirect,), "application_type": kinds[number]}
+        app = await house.register(host, **known)
+        subjects = {
+            await subject_at(Service(house, web, own)),
+            await subject_at(Service(house, app, redirect)),
+        }
+        assert len(subjects) == 2
+
+
+async def subject_at(service: Service) -> str:
+    tokens = await (await allow(service)).tokens()
+    return str((await service.verified(tokens["id_token"]))["sub"])
 
 
 async def test_a_person_is_the_same_after_a_move(house: TestHouse) -> None:

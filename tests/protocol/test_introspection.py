@@ -150,6 +150,22 @@ async def test_tokens_of_others(house: TestHouse, deed: Deed) -> None:
     inactive(await ask(house, books, (await deed.tokens())["access_token"]))
 
 
+async def test_a_stored_audience_that_is_the_bridge(house: TestHouse, deed: Deed) -> None:
+    """RFC 7662 §4: every token of a person is for UserInfo too, so a client whose row names the
+    issuer among its resources would read them all. It learns of its own tokens alone, and its own
+    are not for the bridge."""
+    persons = (await deed.tokens())["access_token"]
+    for number, resource in enumerate((ISSUER, f"{ISSUER}/", ISSUER.upper())):
+        name = f"p{number}"
+        program = await house.register_program(client_id=name, audience=(resource, "urn:books"))
+        inactive(await ask(house, program, persons))
+        body = (await ask(house, program, await token_of(house, program))).json()
+        assert body["aud"] == "urn:books"
+        auth, form = (name, program.secret or ""), {"grant_type": "client_credentials"}
+        answer = await house.http().post("/token", data=form | {"resource": resource}, auth=auth)
+        refused(answer, 400, "invalid_target")
+
+
 GARBAGE = {
     "IN-05-garbage": "x",
     "IN-05-10-KiB": "a" * 10_240,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -114,7 +115,10 @@ def test_schemes_that_no_app_owns(uri: str) -> None:
 
 ANSWERED = ["state=1", "code=", "iss", "error=x", "error_description=x", "error_uri=x",
             "session_state=x", "response=x", "id_token=x", "access_token=x", "a=b&state=1",
-            "a=b&%73tate=1", "st%61te=", "token_type=x", "expires_in=1"]  # fmt: skip
+            "a=b&%73tate=1", "st%61te=", "token_type=x", "expires_in=1",
+            "State=1", "CODE=1", "a;state=1", "%73tate=x", "state[]=1", "state%5B0%5D=1",
+            "+state=1", "session.state=1", "error%20description=1", "a=1;Iss=2",
+            "state%00x=1"]  # fmt: skip
 
 
 @pytest.mark.parametrize("query", ANSWERED)
@@ -122,17 +126,16 @@ def test_a_redirect_uri_leaves_room_for_the_answer(query: str) -> None:
     """RFC 6749 §4.1.2, RFC 9207: a parameter of the answer would be there twice, and programs read
     the first."""
     assert "which the answer adds" in refused(redirect_uris=(f"{CALLBACK}?{query}",))
-    name = query.rpartition("&")[2].partition("=")[0].replace("%73", "s").replace("%61", "a")
     after = f"{CALLBACK}?{query}"
-    if name == "state":  # the only one that an answer after a logout has
+    if re.search("(?i)(?<!_)(st|%73t)(a|%61)te", query.replace(".", "_")):  # all that a logout adds
         assert "which the answer adds" in refused(post_logout_redirect_uris=(after,))
     else:
         assert made(post_logout_redirect_uris=(after,)).post_logout_redirect_uris == (after,)
 
 
-@pytest.mark.parametrize("query", ["from=idp", "State=1", "states=1", "mystate=1", "x=state"])
+@pytest.mark.parametrize("query", ["from=idp", "states=1", "mystate=1", "x=state"])
 def test_other_parameters_of_a_redirect_uri(query: str) -> None:
-    """RFC 6749 §3.1.2: a query is kept; parameter names have a case."""
+    """RFC 6749 §3.1.2: a query is kept."""
     assert made(redirect_uris=(f"{CALLBACK}?{query}",)).redirect_uris == (f"{CALLBACK}?{query}",)
 
 
@@ -380,4 +383,4 @@ def test_it_survives_the_store() -> None:
     metadata = made(roles=("編輯",), jwks=None).with_sector("c")
     assert stored.read(ClientMetadata, stored.dump(metadata)) == metadata
     assert metadata.sector == "service.test"
-    assert Registration.model_validate(PROGRAM).with_sector("p").sector == "p"
+    assert Registration.model_validate(PROGRAM).with_sector("p").sector == "client/p"
