@@ -281,7 +281,7 @@ def _parts(
     loader = Loader(database, tokens, people)
     possession = Possession(services, demanded=settings.dpop_nonces)
     core = register(Core(tokens))
-    document = metadata(issuer, rules, services.templates.languages)
+    document = metadata(issuer, rules, services.templates.languages, services.settings.mtls)
     return Parts(
         authorize=Authorize(services, clients, tokens, people, login, rules),
         token=TokenEndpoint(services, core, authenticator, loader, possession),
