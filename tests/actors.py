@@ -199,6 +199,17 @@ class Service:
     def url(self, **changes: str | None) -> str:
         return f"{ISSUER}/authorize?{urlencode(self.params(**changes))}"
 
+    async def push(self, **changes: str | None) -> httpx.Response:
+        """RFC 9126 §2: the request goes to us, not by way of the browser."""
+        form, headers = self.params(**changes), self.headers
+        return await self.http.post("/par", data=form, auth=self.auth(), headers=headers)
+
+    async def pushed_url(self, **changes: str | None) -> str:
+        """The link for the browser after a request was pushed."""
+        answer = await self.push(**changes)
+        query = {"client_id": self.registered.id, "request_uri": answer.json()["request_uri"]}
+        return f"{ISSUER}/authorize?{urlencode(query)}"
+
     def auth(self) -> httpx.Auth:
         """HTTP Basic; nothing for a public client."""
         secret = self.registered.secret

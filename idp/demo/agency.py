@@ -1,4 +1,4 @@
-"""A small agency service: log in, see the verified claims, refresh, log out.
+"""A small agency service: log in, see the verified claims and how they came, refresh, log out.
 
 Everything that speaks OpenID Connect here is Authlib's Starlette client; the settings are the
 issuer and the client's own credentials, as for any other provider.
@@ -10,18 +10,22 @@ import secrets
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
 from jinja2 import Environment, FileSystemLoader
+from joserfc.errors import JoseError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
+
+from idp.demo.trace import Trace, follow, listen
+from idp.demo.words import language_of, words
 
 SCOPES = "openid profile email phone twid offline_access"
 # Chromium holds redirects after a form to form-action: logging out leads by way of the issuer
@@ -31,15 +35,19 @@ CSP = (
 )
 
 
+WISHES = ("prompt", "acr_values", "ui_locales", "max_age", "login_hint")
+T = TypeVar("T")
+
+
 @dataclass(slots=True)
-class Visits:
-    """What this service remembers of who is logged in; a real one would use its own store."""
+class Kept(Generic[T]):
+    """What this service remembers of its visitors; a real one would use its own store."""
 
-    by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_id: dict[str, T] = field(default_factory=dict)
 
-    def begin(self, visit: dict[str, Any]) -> str:
+    def keep(self, what: T) -> str:
         key = secrets.token_urlsafe(16)
-        self.by_id[key] = visit
+        self.by_id[key] = what
         if len(self.by_id) > 1000:
             del self.by_id[next(iter(self.by_id))]
         return key
@@ -61,7 +69,8 @@ class Agency:
         trusted: ssl.SSLContext | bool = True,
     ) -> None:
         self._issuer, self._url, self._phone, self._templates = issuer, url, phone, templates
-        self._visits = Visits()
+        self._client_id = client_id
+        self._visits, self._traces = Kept[dict[str, Any]](), Kept[Trace]()
         self._pages = Environment(loader=FileSystemLoader(templates), autoescape=True)
         oauth = OAuth()
         self._idp = oauth.register(
@@ -73,6 +82,7 @@ class Agency:
                 "scope": SCOPES,
                 "code_challenge_method": "S256",
                 "verify": trusted,
+                "event_hooks": {"response": [listen]},
             },
         )
 
@@ -84,6 +94,7 @@ class Agency:
                 Route("/callback", self.callback),
                 Route("/refresh", self.refresh, methods=["POST"]),
                 Route("/logout", self.logout, methods=["POST"]),
+                Route("/trace", self.trace),
                 Route("/demo.css", self.style),
             ],
             middleware=[
@@ -105,40 +116,62 @@ class Agency:
         }
         return HTMLResponse(html, status, headers)
 
-    def _refused(self, refused: AuthlibBaseError) -> Response:
-        return self._page("refused", 400, error=refused.error, description=refused.description)
+    def _refused(self, request: Request, refused: AuthlibBaseError | JoseError) -> Response:
+        return self._page(
+            "refused",
+            400,
+            error=refused.error,
+            description=refused.description,
+            traced=self._trace(request) is not None,
+        )
 
     def _visit(self, request: Request) -> dict[str, Any] | None:
         return self._visits.by_id.get(request.session.get("visit", ""))
 
+    def _trace(self, request: Request) -> Trace | None:
+        return self._traces.by_id.get(request.session.get("trace", ""))
+
     async def home(self, request: Request) -> Response:
         visit = self._visit(request)
         if visit:
-            return self._page("home", visit=visit)
+            return self._page("home", visit=visit, traced=self._trace(request) is not None)
         return self._page("welcome", phone=self._phone)
 
     async def login(self, request: Request) -> Response:
-        wishes = {
-            key: request.query_params[key]
-            for key in ("prompt", "acr_values", "ui_locales", "max_age", "login_hint")
-            if request.query_params.get(key)
-        }
+        wishes = {key: told for key in WISHES if (told := request.query_params.get(key))}
         answer: Response = await self._idp.authorize_redirect(
             request, f"{self._url}/callback", **wishes
         )
+        metadata = await self._idp.load_server_metadata()
+        trace = Trace(self._issuer, self._client_id, metadata)
+        trace.began(answer.headers["location"])
+        request.session["trace"] = self._traces.keep(trace)
         return answer
 
     async def callback(self, request: Request) -> Response:
+        trace = self._trace(request)
+        if trace is not None:
+            trace.returned(f"{self._url}/callback", request.query_params)
+        follow(trace)
         try:
-            # checks state, code, nonce, signature, issuer, audience and times
-            token = await self._idp.authorize_access_token(request)
-            claims = await self._idp.userinfo(token=token)
-        except AuthlibBaseError as refused:
-            return self._refused(refused)
+            token, claims = await self._redeem(request, trace)
+        except (AuthlibBaseError, JoseError) as refused:
+            return self._refused(request, refused)
         visit = {"token": dict(token), "id_claims": token["userinfo"], "claims": dict(claims)}
+        traced = request.session.get("trace", "")
         request.session.clear()
-        request.session["visit"] = self._visits.begin(visit)
+        request.session.update(visit=self._visits.keep(visit), trace=traced)
         return RedirectResponse("/", 303)
+
+    async def _redeem(self, request: Request, trace: Trace | None) -> tuple[Any, Any]:
+        """Token response and UserInfo. Authlib checks state, iss, code, nonce, signature, issuer,
+        audience and times. Raises AuthlibBaseError, JoseError."""
+        try:
+            token = await self._idp.authorize_access_token(request)
+        finally:
+            if trace is not None:
+                trace.read_id_token()
+        return token, await self._idp.userinfo(token=token)
 
     async def refresh(self, request: Request) -> Response:
         visit = self._visit(request)
@@ -150,7 +183,7 @@ class Agency:
             )
             visit["claims"] = dict(await self._idp.userinfo(token=token))
         except AuthlibBaseError as refused:
-            return self._refused(refused)
+            return self._refused(request, refused)
         visit["token"].update(token)
         visit["refreshed"] = visit.get("refreshed", 0) + 1
         return RedirectResponse("/", 303)
@@ -166,6 +199,15 @@ class Agency:
             "post_logout_redirect_uri": f"{self._url}/",
         }
         return RedirectResponse(f"{metadata['end_session_endpoint']}?{urlencode(query)}", 303)
+
+    async def trace(self, request: Request) -> Response:
+        """Each step of the login that this browser began last."""
+        trace, language = self._trace(request), language_of(request)
+        if trace is None:
+            return RedirectResponse("/", 303)
+        return self._page(
+            "trace", steps=trace.steps, failed=trace.failed, words=words(language), lang=language
+        )
 
     async def style(self, _request: Request) -> Response:
         css = (self._templates / "demo" / "demo.css").read_text(encoding="utf-8")

@@ -313,6 +313,17 @@ class SecretExpired(PageError):
         super().__init__(why, detail="every secret has expired")
 
 
+class InvalidRequestUri(PageError):
+    """OIDC Core §3.1.2.6. A page: who follows an old reference is not sent to anybody."""
+
+    code = "TF-1005"
+    error = "invalid_request_uri"
+    description = "the request_uri is unknown, expired, used already or of another client"
+    title = "這個登入連結已失效"
+    advice = "請回到原本的網站，再登入一次。"
+    operator = "the client follows a pushed request late or twice: `oidc.pushed_request_seconds`"
+
+
 class WrongBrowser(PageError):
     code = "TF-3001"
     status = 403

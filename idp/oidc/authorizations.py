@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert, select, update
 
 from idp.kernel import stored
-from idp.kernel.database import Database, Reader, Transaction
+from idp.kernel.database import Reader, Transaction, Writer
 from idp.kernel.housekeeping import kept
 from idp.kernel.tables import authorizations
 from idp.oidc.request import AuthorizationRequest
@@ -20,7 +20,9 @@ _BY_ID = select(authorizations).where(_A.id == bindparam("id"))
 _CLAIM = (
     update(authorizations)
     .where(_A.id == bindparam("key"), _A.browser == "")
-    .values(browser=bindparam("owner"), request=bindparam("document"))
+    .values(
+        browser=bindparam("owner"), request=bindparam("document"), expires_at=bindparam("until")
+    )
 )
 _FINISH = (
     update(authorizations)
@@ -33,7 +35,8 @@ RETENTION = (kept(_A.expires_at, 0),)
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """`browser` is "" while a request that came by POST has not met its browser."""
+    """`browser` is "" while a request that came by POST, or was pushed, has not met its
+    browser."""
 
     id: str
     browser: str
@@ -48,16 +51,21 @@ class Authorization:
 
 
 async def keep(
-    database: Database, id_: str, browser: str, asked: AuthorizationRequest, now: int
+    writer: Writer,
+    id_: str,
+    browser: str,
+    asked: AuthorizationRequest,
+    now: int,
+    expires_at: int,
 ) -> None:
-    await database.run(
+    await writer.run(
         _INSERT,
         id=id_,
         browser=browser,
         client_id=asked.client_id,
         request=stored.dump(asked),
         created_at=now,
-        expires_at=now + AUTHORIZATION_SECONDS,
+        expires_at=expires_at,
         finished_at=None,
     )
 
@@ -77,10 +85,14 @@ async def find(reader: Reader, id_: str) -> Authorization | None:
     )
 
 
-async def claim(database: Database, id_: str, browser: str, asked: AuthorizationRequest) -> bool:
+async def claim(
+    writer: Writer, id_: str, browser: str, asked: AuthorizationRequest, expires_at: int
+) -> bool:
     """By the first browser that comes. Whether it was this one."""
     document = stored.dump(asked)
-    return bool(await database.run(_CLAIM, key=id_, owner=browser, document=document))
+    return bool(
+        await writer.run(_CLAIM, key=id_, owner=browser, document=document, until=expires_at)
+    )
 
 
 async def finish(tx: Transaction, id_: str, now: int) -> bool:

@@ -5,6 +5,7 @@ back to. Steps (login, consent) never call one another; `_continue` alone knows 
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import structlog
 from starlette.requests import Request
@@ -30,6 +31,7 @@ from idp.oidc.hints import Hints
 from idp.oidc.interaction import Next, Scene, next_step, wished
 from idp.oidc.pending import Pending, Waiting
 from idp.oidc.people import People
+from idp.oidc.pushed import REFERENCE
 from idp.oidc.request import AuthorizationRequest, Rules
 from idp.oidc.responses import ReplyTo, answer, refusal, reply_to
 from idp.oidc.tokens import Tokens
@@ -45,10 +47,11 @@ class Authorize:
         people: People,
         login: Entrance,
         rules: Rules,
+        hints: Hints,
     ) -> None:
         self._services, self._clients, self._tokens = services, clients, tokens
         self._login, self._rules = login, rules
-        self._hints = Hints(tokens, services.vault, login.canonical)
+        self._hints = hints
         self._waiting = Waiting(services.database, services.clock, services.forms, clients)
         self._page = ConsentPage(services.templates, services.forms, people, login.masked)
         self._endings = Endings(services, tokens.settings, login.sessions)
@@ -70,6 +73,8 @@ class Authorize:
         if client is None:
             raise errors.UnknownClient
         structlog.contextvars.bind_contextvars(client=client.client_id)
+        if params.get("request_uri", "").startswith(REFERENCE):
+            return await self._by_reference(request, params, keep=keep)
         uri = reading.check_redirect_uri(params, client)
         if client.state(self._services.clock.now()) == "expired":
             raise errors.SecretExpired(told=client.metadata.sandbox)
@@ -88,6 +93,18 @@ class Authorize:
                 silent=params.get("prompt") == "none",
             )
             return refusal(self._services, request, to, error)
+
+    async def _by_reference(self, request: Request, params: Params, *, keep: bool) -> Response:
+        """RFC 9126 §4: what was pushed is all that counts."""
+        if "request_uri" in params.repeated:
+            raise errors.InvalidRequestUri
+        client_id, reference = params["client_id"], params["request_uri"]
+        if keep:
+            query = urlencode({"client_id": client_id, "request_uri": reference})
+            return see_other(f"/authorize?{query}")
+        session = await self._login.sessions.current(request)
+        pending = await self._waiting.pushed(request, client_id, reference, session)
+        return await self._redirecting(request, pending, session)
 
     async def _keep(
         self, request: Request, _client: Client, asked: AuthorizationRequest

@@ -6,11 +6,12 @@ from idp.kernel import audit
 from idp.kernel.database import Transaction
 from idp.kernel.errors import InvalidClient, InvalidDpopProof, InvalidGrant, ProtocolError
 from idp.kernel.services import Services
-from idp.oidc import store
+from idp.oidc import authorizations, store
 from idp.oidc.preload import (
     BindGrant,
     Effect,
     Effects,
+    KeepRequest,
     Record,
     Refresh,
     RevokeGrant,
@@ -78,6 +79,8 @@ async def _apply(services: Services, tx: Transaction, effect: Effect, now: int) 
         case SpendProof(mark, until):
             if not await store.spend_proof(tx, mark, until):
                 raise LostRace(InvalidDpopProof)
+        case KeepRequest(id_, asked, expires_at):
+            await authorizations.keep(tx, id_, "", asked, now, expires_at)
         case BindGrant(grant_id, thumbprint):
             await store.bind_grant(tx, grant_id, thumbprint)
         case RevokeGrant(grant_id):

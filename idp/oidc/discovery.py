@@ -26,6 +26,7 @@ ALIASED = (
     "userinfo_endpoint",
     "introspection_endpoint",
     "revocation_endpoint",
+    "pushed_authorization_request_endpoint",
 )
 
 
@@ -59,6 +60,8 @@ def metadata(
         "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": [*proven, "none"],
         "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "pushed_authorization_request_endpoint": f"{issuer}/par",
+        "require_pushed_authorization_requests": rules.require_pushed,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "claim_types_supported": ["normal"],
         "claims_supported": sorted(

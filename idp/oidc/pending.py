@@ -10,9 +10,10 @@ from idp.kernel import errors
 from idp.kernel.clock import Clock, token
 from idp.kernel.database import Database
 from idp.kernel.forms import Forms
+from idp.kernel.vault import digest
 from idp.login.session import Session
 from idp.oidc import authorizations, scopes
-from idp.oidc.authorizations import Authorization
+from idp.oidc.authorizations import AUTHORIZATION_SECONDS, Authorization
 from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client, Clients
 from idp.registry.redirects import redirect_uri_matches
@@ -55,7 +56,8 @@ class Waiting:
         """Stores a request and answers its id; without a browser, the first that comes owns it."""
         authorization_id = authorization_id or token(16)
         now = self._clock.now()
-        await authorizations.keep(self._database, authorization_id, browser, asked, now)
+        until = now + AUTHORIZATION_SECONDS
+        await authorizations.keep(self._database, authorization_id, browser, asked, now, until)
         return authorization_id
 
     async def find(self, request: Request, session: Session | None) -> Pending:
@@ -64,10 +66,25 @@ class Waiting:
         found = await authorizations.find(self._database, request.path_params["id"])
         if found is None:
             raise errors.AlreadyFinished
-        browser, cookie = self._forms.greet(request)
         if found.over(self._clock.now()):
-            raise await self._finished(found, browser)
-        asked = await self._claimed(found, browser, session)
+            raise await self._finished(found, self._forms.greet(request)[0])
+        return await self._of(request, found, session, found.expires_at)
+
+    async def pushed(
+        self, request: Request, client_id: str, reference: str, session: Session | None
+    ) -> Pending:
+        """The request that this client pushed. The first browser that follows the reference owns
+        it, and may reload. Raises InvalidRequestUri, and what `find` raises but AlreadyFinished."""
+        found, now = await authorizations.find(self._database, digest(reference)), self._clock.now()
+        if found is None or found.client_id != client_id or found.over(now):
+            raise errors.InvalidRequestUri
+        return await self._of(request, found, session, now + AUTHORIZATION_SECONDS)
+
+    async def _of(
+        self, request: Request, found: Authorization, session: Session | None, until: int
+    ) -> Pending:
+        browser, cookie = self._forms.greet(request)
+        asked = await self._claimed(found, browser, session, until)
         client = await self._clients.ready(found.client_id)
         if not redirect_uri_matches(client, asked.redirect_uri):  # it was registered at first
             raise errors.RedirectUriMismatch
@@ -85,15 +102,15 @@ class Waiting:
         )
 
     async def _claimed(
-        self, found: Authorization, browser: str, session: Session | None
+        self, found: Authorization, browser: str, session: Session | None, until: int
     ) -> AuthorizationRequest:
-        """Bound to the browser that began. One that came by POST meets its browser here, and
-        only now it is known which session was there before it."""
+        """Bound to the browser that began. One that came by POST, or was pushed, meets its browser
+        here, and only now it is known which session was there before it."""
         if found.browser:
             if found.browser != browser:
                 raise errors.WrongBrowser
             return found.request
         asked = replace(found.request, seen_session=session.id if session else "")
-        if not await authorizations.claim(self._database, found.id, browser, asked):
+        if not await authorizations.claim(self._database, found.id, browser, asked, until):
             raise errors.WrongBrowser
         return asked

@@ -9,6 +9,7 @@ from idp.kernel.audit import Entry
 from idp.kernel.caller import Caller
 from idp.mtls import X5T
 from idp.oidc import scopes
+from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client
 
 
@@ -147,6 +148,15 @@ class BindGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepRequest:
+    """A pushed authorization request, which the first browser with its reference claims."""
+
+    id: str
+    asked: AuthorizationRequest
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class RevokeGrant:
     """The whole refresh family and its access tokens."""
 
@@ -162,7 +172,16 @@ class Record:
     repeatable: bool = False
 
 
-Effect = SpendCode | Refresh | SpendAssertion | SpendProof | BindGrant | RevokeGrant | Record
+Effect = (
+    SpendCode
+    | Refresh
+    | SpendAssertion
+    | SpendProof
+    | BindGrant
+    | KeepRequest
+    | RevokeGrant
+    | Record
+)
 
 
 @dataclass(slots=True)

@@ -141,6 +141,7 @@ class Rules:
     acr_values: tuple[str, ...]  # weakest first
     require_pkce: bool = False  # of confidential clients too
     require_nonce: bool = True  # of a confidential client without PKCE
+    require_pushed: bool = False
     issuer: str = ""
 
 
@@ -162,6 +163,20 @@ def _no_request_objects(
     ):
         if name in p:
             raise error
+    return a
+
+
+def _nothing_by_reference(
+    p: Params, _c: Client, _r: Rules, a: AuthorizationRequest
+) -> AuthorizationRequest:
+    if "request_uri" in p:  # RFC 9126 §2.1
+        raise InvalidRequest("request_uri cannot be pushed")
+    return a
+
+
+def _pushed(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    if c.metadata.require_pushed_authorization_requests or r.require_pushed:
+        raise InvalidRequest("the request must be pushed first (RFC 9126)")
     return a
 
 
@@ -310,6 +325,8 @@ BY_BROWSER = frozenset({Entrance.AUTHORIZE, Entrance.PUSHED})  # the answer is a
 # which check applies where, in the order in which they run
 CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_no_repeats, EVERYWHERE),
+    (_pushed, frozenset({Entrance.AUTHORIZE})),
+    (_nothing_by_reference, frozenset({Entrance.PUSHED})),
     (_no_request_objects, EVERYWHERE),
     (_response_type, BY_BROWSER),
     (_response_mode, BY_BROWSER),

@@ -22,11 +22,13 @@ from idp.oidc.authorize import Authorize
 from idp.oidc.core import Core
 from idp.oidc.discovery import Published, metadata
 from idp.oidc.grants import register
+from idp.oidc.hints import Hints
 from idp.oidc.loading import Loader
 from idp.oidc.logout import Logout
 from idp.oidc.manage import Manage
 from idp.oidc.people import People, Profiles
 from idp.oidc.possession import Possession
+from idp.oidc.pushed import PushedRequests
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
 from idp.oidc.token import TokenEndpoint
@@ -40,6 +42,7 @@ class Parts:
     """What answers."""
 
     authorize: Authorize
+    pushed: PushedRequests
     token: TokenEndpoint
     userinfo: UserInfo
     manage: Manage
@@ -151,6 +154,14 @@ GRID: tuple[Cell, ...] = (
         _post(lambda p: p.manage.revoke),
         "client",
         "end an access token, or a refresh token with its family",
+        challenge=_BASIC,
+        origins=_OWN,
+    ),
+    Cell(
+        "/par",
+        _post(lambda p: p.pushed.post),
+        "client",
+        "push an authorization request (RFC 9126)",
         challenge=_BASIC,
         origins=_OWN,
     ),
@@ -273,7 +284,12 @@ def _parts(
     issuer, database = services.settings.issuer, services.database
     levels = dict.fromkeys(m.acr for m in sorted(login.methods, key=lambda m: m.rank))
     rules = Rules(
-        settings.scopes, tuple(levels), settings.require_pkce, settings.require_nonce, issuer
+        settings.scopes,
+        tuple(levels),
+        settings.require_pkce,
+        settings.require_nonce,
+        settings.require_pushed_authorization_requests,
+        issuer,
     )
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
     people = People(services.vault, profiles, login.masked)
@@ -281,9 +297,13 @@ def _parts(
     loader = Loader(database, tokens, people)
     possession = Possession(services, demanded=settings.dpop_nonces)
     core = register(Core(tokens))
+    hints = Hints(tokens, services.vault, login.canonical)
     document = metadata(issuer, rules, services.templates.languages, services.settings.mtls)
     return Parts(
-        authorize=Authorize(services, clients, tokens, people, login, rules),
+        authorize=Authorize(services, clients, tokens, people, login, rules, hints),
+        pushed=PushedRequests(
+            services, settings, authenticator, possession, hints, rules, login.admit
+        ),
         token=TokenEndpoint(services, core, authenticator, loader, possession),
         userinfo=UserInfo(database, clients, tokens, people, possession),
         manage=Manage(services, clients, tokens, authenticator),

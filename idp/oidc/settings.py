@@ -56,6 +56,15 @@ class OidcSettings(Section):
         description="PKCE is required of every client; if not, a confidential client may send a"
         " nonce in its place",
     )
+    require_pushed_authorization_requests: bool = Field(
+        False, description="every client must push its authorization requests (RFC 9126)"
+    )
+    pushed_request_seconds: int = Field(
+        60, ge=5, le=590, description="a pushed request must be followed by a browser so soon"
+    )
+    pushed_requests_per_minute: int = Field(
+        6000, ge=1, description="authorization requests that one client may push"
+    )
     dpop_nonces: bool = Field(
         False,
         description="every DPoP proof must hold a nonce of ours (RFC 9449 §8): a proof that was"

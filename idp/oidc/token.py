@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -36,12 +36,13 @@ PARAMETERS = frozenset({
 })  # fmt: skip
 
 
-async def read_body(request: Request) -> Params:
+async def read_body(request: Request, more: Collection[str] = ()) -> Params:
     """The form of a request by a client. A secret in the address is refused: it stands in the
-    logs of every machine on the way (RFC 6749 §2.3.1). Raises InvalidRequest."""
+    logs of every machine on the way (RFC 6749 §2.3.1). `more` parameters are known.
+    Raises InvalidRequest."""
     if in_query := SECRET & plain_names(request):
         raise InvalidRequest(f"in the body, not in the query: {', '.join(sorted(in_query))}")
-    form = await read_form(request, _OPAQUE, PARAMETERS)
+    form = await read_form(request, _OPAQUE, PARAMETERS.union(more))
     return form.once("resource").given()  # RFC 8707 §2
 
 

@@ -124,6 +124,9 @@ class ClientMetadata(BaseModel):
         description="it must send a code challenge (PKCE), as every public client must; if not, a"
         " nonce is enough",
     )
+    require_pushed_authorization_requests: bool = Field(
+        False, description="it must push its authorization requests (RFC 9126 §6)"
+    )
     dpop_bound_access_tokens: bool = Field(
         False,
         description="its tokens are bound to a key: a token request without a DPoP proof is"

@@ -365,6 +365,7 @@ async def test_metadata(house: TestHouse) -> None:
         assert {"tls_client_auth", "self_signed_tls_client_auth"} <= set(methods)
     aliases = document["mtls_endpoint_aliases"]
     assert aliases["token_endpoint"] == f"{MUTUAL}/token"
+    assert aliases["pushed_authorization_request_endpoint"] == f"{MUTUAL}/par"
     assert aliases["userinfo_endpoint"] == f"{MUTUAL}/userinfo"
 
 
