@@ -27,7 +27,6 @@ from idp.oidc.preload import SpendAssertion
 from idp.registry.clients import Client
 
 ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
-ASSERTION_ALGORITHMS = ["ES256", "PS256", "RS256", "EdDSA"]
 LONGEST_LIFE = 3600  # seconds an assertion may live; its jti is remembered that long
 AHEAD = 30  # seconds an assertion may be issued in our future
 _BASIC = re.compile(r"\A(?i:basic) +([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
@@ -150,16 +149,17 @@ def _signed_claims(client: Client, assertion: str) -> dict[str, Any]:
     header, _ = _unverified(assertion)
     if _REFUSED_HEADERS & header.keys():
         raise InvalidClient(detail="assertion: header")
-    if client.metadata.token_endpoint_auth_signing_alg not in ("", header.get("alg")):
-        raise InvalidClient(detail="assertion: alg is not the registered one")
+    algorithms = list(client.metadata.signing_algorithms)
+    if header.get("alg") not in algorithms:
+        raise InvalidClient(detail="assertion: alg is not one of the client's")
     # other unknown headers are ignored (RFC 7515 §4)
-    registry = JWSRegistry(algorithms=ASSERTION_ALGORITHMS, strict_check_header=False)
+    registry = JWSRegistry(algorithms=algorithms, strict_check_header=False)
     why = "no such key"
     for key in _registered_keys(client):
         if header.get("kid") not in (None, key.kid):
             continue
         try:
-            return jwt.decode(assertion, key, ASSERTION_ALGORITHMS, registry).claims
+            return jwt.decode(assertion, key, algorithms, registry).claims
         except _BROKEN as broken:
             why = type(broken).__name__
     raise InvalidClient(detail=f"assertion: {why}")

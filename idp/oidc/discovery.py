@@ -14,11 +14,10 @@ from idp import dpop
 from idp.kernel.keyring import ALGORITHMS, KeyRing
 from idp.kernel.settings import MtlsSettings
 from idp.oidc import scopes
-from idp.oidc.clientauth import ASSERTION_ALGORITHMS
 from idp.oidc.grants import GRANTS, PROVEN
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
-from idp.registry.metadata import BY_CERTIFICATE
+from idp.registry.metadata import BY_CERTIFICATE, SIGNING_ALGORITHMS
 
 # what is also served where certificates are asked for (RFC 8705 §5)
 ALIASED = (
@@ -55,11 +54,11 @@ def metadata(
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "token_endpoint_auth_methods_supported": [*proven, "none"],
-        "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "token_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": proven,
-        "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "introspection_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": [*proven, "none"],
-        "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "pushed_authorization_request_endpoint": f"{issuer}/par",
         "require_pushed_authorization_requests": rules.require_pushed,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),

@@ -24,6 +24,8 @@ CERTIFICATE_NAMES = (
     "tls_client_auth_san_ip",
     "tls_client_auth_san_email",
 )
+SIGNING_ALGORITHMS = ("ES256", "PS256", "RS256", "EdDSA")  # of what clients sign
+FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA")  # FAPI 2.0 §5.4.1
 CLIENT_ID = re.compile(r"\A[A-Za-z0-9._~-]{1,100}\Z", re.ASCII)
 
 
@@ -63,6 +65,11 @@ class ClientMetadata(BaseModel):
     )
     response_modes: tuple[str, ...] = Field(
         ("query", "form_post"), description="how the answer of a login may come back"
+    )
+    profile: str = Field(
+        "",
+        description="a security profile that it is held to: `fapi2` is FAPI 2.0, which fills in and"
+        " demands what it needs",
     )
     token_endpoint_auth_method: str = Field(
         "client_secret_basic",
@@ -149,6 +156,13 @@ class ClientMetadata(BaseModel):
     @property
     def with_secret(self) -> bool:
         return self.token_endpoint_auth_method in WITH_SECRET
+
+    @property
+    def signing_algorithms(self) -> tuple[str, ...]:
+        """What may sign that it is itself."""
+        if self.token_endpoint_auth_signing_alg:
+            return (self.token_endpoint_auth_signing_alg,)
+        return FAPI_ALGORITHMS if self.profile else SIGNING_ALGORITHMS
 
     @property
     def program(self) -> bool:
