@@ -12,8 +12,7 @@ from starlette.responses import Response
 
 from idp import dpop
 from idp.kernel.keyring import ALGORITHMS, KeyRing
-from idp.oidc import scopes
-from idp.oidc.clientauth import ASSERTION_ALGORITHMS
+from idp.oidc import clientkeys, scopes
 from idp.oidc.grants import ANY_METHOD, GRANTS, PROVEN
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
@@ -39,11 +38,11 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "token_endpoint_auth_methods_supported": ANY_METHOD,
-        "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "token_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": PROVEN,
-        "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "introspection_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": ANY_METHOD,
-        "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "revocation_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "pushed_authorization_request_endpoint": f"{issuer}/par",
         "require_pushed_authorization_requests": rules.require_pushed,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
@@ -54,7 +53,8 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
             | {"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}
         ),
         "claims_parameter_supported": True,
-        "request_parameter_supported": False,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "request_uri_parameter_supported": False,  # the default would be true
         "ui_locales_supported": list(languages),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

@@ -63,8 +63,8 @@ class ClientMetadata(BaseModel):
     )
     jwks: dict[str, Any] | None = Field(
         None,
-        description="its public keys, for `private_key_jwt`: RSA from 2048 bits, EC P-256 or"
-        " Ed25519",
+        description="its public keys, for `private_key_jwt` and request objects: RSA from 2048"
+        " bits, EC P-256 or Ed25519",
     )
     id_token_signed_response_alg: str = Field("RS256", description="what signs its ID tokens")
     userinfo_signed_response_alg: str = Field(
@@ -104,6 +104,12 @@ class ClientMetadata(BaseModel):
         False,
         description="it must send a code challenge (PKCE), as every public client must; if not, a"
         " nonce is enough",
+    )
+    request_object_signing_alg: str = Field(
+        "", description="what signs its request objects; left out: any that we verify"
+    )
+    require_signed_request_object: bool = Field(
+        False, description="its authorization requests must be signed (RFC 9101 §10.5)"
     )
     require_pushed_authorization_requests: bool = Field(
         False, description="it must push its authorization requests (RFC 9126 §6)"

@@ -139,6 +139,7 @@ class Registration(ClientMetadata):
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
         "token_endpoint_auth_signing_alg"
     )
+    request_object_signing_alg: Algorithm | Literal[""] = _member("request_object_signing_alg")
     id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
     userinfo_signed_response_alg: Algorithm | Literal[""] = _member("userinfo_signed_response_alg")
     access_token_alg: ApiAlgorithm = _member("access_token_alg")
@@ -169,6 +170,7 @@ class Registration(ClientMetadata):
         hosts = {uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"}
         back = (*self.redirect_uris, *self.post_logout_redirect_uris)
         unfit = [uri for uri in back if not self._fits(uri)]
+        signed = self.require_signed_request_object
         keyed = self.token_endpoint_auth_method == "private_key_jwt"
         return [
             (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
@@ -177,7 +179,10 @@ class Registration(ClientMetadata):
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
             (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
             (keyed and not _public_keys(self.jwks), "private_key_jwt needs jwks of public keys"),
-            (not keyed and self.jwks is not None, "jwks is only for private_key_jwt"),
+            (
+                not _public_keys(self.jwks) and (signed or self.jwks is not None) and not keyed,
+                "request objects need jwks of public keys",
+            ),
             (
                 self.kiosk and "offline_access" in self.scopes,
                 "a kiosk remembers nobody: it cannot have offline_access",
