@@ -123,7 +123,7 @@ class Organisation:
             routes=routes(self.services, self.settings, self.login, self.directory, answers)
         )
         inner.add_exception_handler(IdpError, _plainly)
-        self.app = Edge(inner, ISSUER, self.services.settings.web)
+        self.app = Edge(inner, ISSUER, self.services.settings.web, self.services.settings.mtls)
 
     @property
     def directory(self) -> Directory:

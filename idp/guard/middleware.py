@@ -29,7 +29,8 @@ _CROOKED = re.compile(r"//|[\\;\ufffd\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)|%2[ef]|%5c
 class Rule:
     """What a path asks for. `path` is a prefix of whole segments: "/open" is "/open" and all below
     it, "/open/" only what is below. The longest one counts; without any, a valid token. `bound`:
-    only one that is bound to a key (RFC 9449), so that a stolen token opens nothing."""
+    only one that is bound to a key (RFC 9449) or a certificate (RFC 8705), so that a stolen token
+    opens nothing."""
 
     path: str
     scope: str = ""
@@ -46,6 +47,10 @@ class Rule:
         return replace(self, path=self.path.casefold())
 
 
+def _nobody(_scope: Scope) -> str:
+    return ""
+
+
 def _peer(scope: Scope) -> str:
     return str((scope.get("client") or ("unix", 0))[0])
 
@@ -57,8 +62,9 @@ class Guard:
     """`origin` is the API's own address as its callers know it, scheme://host[:port], for proofs of
     possession (RFC 9449); left out: that of `audience`. With a `nonce_secret`, the same in every
     process, each proof must hold a nonce of the guard. `lacking` is the status for a missing scope
-    or role: TDX answers 401, RFC 6750 says 403. `address` tells who calls; behind a proxy, give a
-    function that believes yours."""
+    or role: TDX answers 401, RFC 6750 says 403. `address` tells who calls, `certificate` the
+    certificate that was shown in TLS (RFC 8705), as nginx writes it in $ssl_client_escaped_cert;
+    behind a proxy, give functions that believe yours."""
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class Guard:
         origin: str = "",
         nonce_secret: bytes = b"",
         address: Callable[[Scope], str] = _peer,
+        certificate: Callable[[Scope], str] = _nobody,
         http: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -82,7 +89,7 @@ class Guard:
         self._tokens = Tokens(issuer, audience or issuer, keys, clock)
         self._meter = Meter(limits or Limits())
         origin = origin or origin_in(audience)
-        self._holders = Holders(origin, nonce_secret, self._meter, clock)
+        self._holders = Holders(origin, nonce_secret, self._meter, clock, certificate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

@@ -58,6 +58,13 @@ def _certificates(file: Path) -> Path:
     return file
 
 
+def _an_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.port == 0 or "@" in parts.netloc:  # reading the port raises ValueError as well
+        raise ValueError("must be scheme://host[:port]")
+    return text
+
+
 Certificates = Annotated[Path, AfterValidator(_certificates)]  # a file of authorities
 
 
@@ -94,6 +101,21 @@ class WebSettings(Section):
         None, description="shared request-rate counters; without it each process counts alone"
     )
     max_body_bytes: int = Field(65_536, ge=1024, description="larger request bodies answer 413")
+
+
+class MtlsSettings(Section):
+    """Certificates of client programs (RFC 8705)."""
+
+    url: Annotated[str, AfterValidator(_an_address)] = Field(
+        "",
+        description="scheme://host[:port] under which the proxy asks callers for a certificate and"
+        " hands it over as `X-Client-Cert`; without it no certificate is believed",
+    )
+    ca_file: Certificates | None = Field(
+        None,
+        description="file (PEM) of the authorities whose certificates authenticate clients"
+        " (`tls_client_auth`)",
+    )
 
 
 class MetricsSettings(Section):
@@ -177,13 +199,6 @@ class BrandSettings(Section):
 # ── the kernel's settings ───────────────────────────────────────────────────────────────────────
 
 
-def _an_address(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.port == 0 or "@" in parts.netloc:  # reading the port raises ValueError as well
-        raise ValueError("must be scheme://host[:port]")
-    return text
-
-
 class KernelSettings(Section):
     """What the kernel needs. idp.settings adds the rooms."""
 
@@ -196,6 +211,7 @@ class KernelSettings(Section):
     database: DatabaseSettings = DatabaseSettings()
     keys: KeySettings = KeySettings()
     web: WebSettings = WebSettings()
+    mtls: MtlsSettings = MtlsSettings()
     metrics: MetricsSettings = MetricsSettings()
     outward: OutwardSettings = OutwardSettings()
     brand: BrandSettings = BrandSettings()

@@ -12,16 +12,32 @@ from starlette.responses import Response
 
 from idp import dpop
 from idp.kernel.keyring import ALGORITHMS, KeyRing
+from idp.kernel.settings import MtlsSettings
 from idp.oidc import scopes
 from idp.oidc.clientauth import ASSERTION_ALGORITHMS
-from idp.oidc.grants import ANY_METHOD, GRANTS, PROVEN
+from idp.oidc.grants import GRANTS, PROVEN
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
+from idp.registry.metadata import BY_CERTIFICATE
+
+# what is also served where certificates are asked for (RFC 8705 §5)
+ALIASED = (
+    "token_endpoint",
+    "userinfo_endpoint",
+    "introspection_endpoint",
+    "revocation_endpoint",
+    "pushed_authorization_request_endpoint",
+)
 
 
-def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str, Any]:
+def metadata(
+    issuer: str, rules: Rules, languages: tuple[str, ...], mtls: MtlsSettings
+) -> dict[str, Any]:
     """OpenID Connect Discovery 1.0 §3 and RFC 8414 §2; Authlib's validator must agree."""
-    document = {
+    refused = set() if mtls.ca_file else {"tls_client_auth"}
+    refused |= set() if mtls.url else set(BY_CERTIFICATE)
+    proven = [method for method in PROVEN if method not in refused]
+    document: dict[str, Any] = {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",
         "token_endpoint": f"{issuer}/token",
@@ -38,11 +54,11 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
-        "token_endpoint_auth_methods_supported": ANY_METHOD,
+        "token_endpoint_auth_methods_supported": [*proven, "none"],
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
-        "introspection_endpoint_auth_methods_supported": PROVEN,
+        "introspection_endpoint_auth_methods_supported": proven,
         "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
-        "revocation_endpoint_auth_methods_supported": ANY_METHOD,
+        "revocation_endpoint_auth_methods_supported": [*proven, "none"],
         "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "pushed_authorization_request_endpoint": f"{issuer}/par",
         "require_pushed_authorization_requests": rules.require_pushed,
@@ -61,6 +77,11 @@ def metadata(issuer: str, rules: Rules, languages: tuple[str, ...]) -> dict[str,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,  # RFC 9207 §3
     }
+    if mtls.url:
+        document["tls_client_certificate_bound_access_tokens"] = True  # RFC 8705 §3.3
+        document["mtls_endpoint_aliases"] = {
+            name: mtls.url + str(document[name]).removeprefix(issuer) for name in ALIASED
+        }
     OpenIDProviderMetadata(document).validate()
     return document
 

@@ -36,7 +36,7 @@ from idp.oidc.preload import (
     RevokeGrant,
     SpendCode,
 )
-from idp.registry.metadata import WITH_SECRET
+from idp.registry.metadata import BY_CERTIFICATE, WITH_SECRET
 
 ISSUED = audit.event("token.issued", "tokens were issued for a person")
 REFRESHED = audit.event("token.refreshed", "tokens were refreshed")
@@ -52,7 +52,8 @@ KEYLESS = audit.event(
     "token.without_key", "a code or refresh token came without the key that it is bound to"
 )
 
-PROVEN = [*WITH_SECRET, "private_key_jwt"]  # methods by which a client shows that it is itself
+# methods by which a client shows that it is itself
+PROVEN = [*WITH_SECRET, "private_key_jwt", *BY_CERTIFICATE]
 ANY_METHOD = [*PROVEN, "none"]
 
 
@@ -131,9 +132,9 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
     ) -> dict[str, Any]:
         known, audience = self.request.preloaded, _audience(self, user)
         record(self.request, ISSUED, user, scope=scope)
-        if known.client.metadata.public and known.held.jkt:
-            # RFC 9449 §5: nothing else says who may use its refresh tokens
-            self.request.effects.add(BindGrant(user.id, known.held.jkt))
+        if known.client.metadata.public and known.held.confirmation:
+            # RFC 9449 §5, RFC 8705 §4: nothing else says who may use its refresh tokens
+            self.request.effects.add(BindGrant(user.id, known.held.jkt or known.held.x5t))
         generation = 0 if include_refresh_token else None
         return _person_tokens(self, user, scope, audience, generation, user.nonce)
 
@@ -171,7 +172,7 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
         idle = grant.refreshed_at + settings.refresh_idle_seconds <= now
         if not grant.alive or grant.expires_at <= now or idle:
             return None
-        if grant.bound_to not in ("", known.held.jkt):  # RFC 9449 §5
+        if not known.held.opens(grant.bound_to):  # RFC 9449 §5, RFC 8705 §4
             record(self.request, KEYLESS, grant)
             return None
         if self._recent(grant, known) and known.generation < grant.generation - 1:

@@ -298,7 +298,7 @@ def _parts(
     possession = Possession(services, demanded=settings.dpop_nonces)
     core = register(Core(tokens))
     hints = Hints(tokens, services.vault, login.canonical)
-    document = metadata(issuer, rules, services.templates.languages)
+    document = metadata(issuer, rules, services.templates.languages, services.settings.mtls)
     return Parts(
         authorize=Authorize(services, clients, tokens, people, login, rules, hints),
         pushed=PushedRequests(

@@ -14,6 +14,16 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 WITH_SECRET = ("client_secret_basic", "client_secret_post")
+SELF_SIGNED = "self_signed_tls_client_auth"
+BY_CERTIFICATE = ("tls_client_auth", SELF_SIGNED)  # RFC 8705 §2
+# what a certificate is recognised by: one of these (RFC 8705 §2.1.2)
+CERTIFICATE_NAMES = (
+    "tls_client_auth_subject_dn",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_san_uri",
+    "tls_client_auth_san_ip",
+    "tls_client_auth_san_email",
+)
 CLIENT_ID = re.compile(r"\A[A-Za-z0-9._~-]{1,100}\Z", re.ASCII)
 
 
@@ -64,8 +74,17 @@ class ClientMetadata(BaseModel):
     jwks: dict[str, Any] | None = Field(
         None,
         description="its public keys, for `private_key_jwt`: RSA from 2048 bits, EC P-256 or"
-        " Ed25519",
+        " Ed25519; for `self_signed_tls_client_auth` each with its certificate (`x5c`)",
     )
+    tls_client_auth_subject_dn: str = Field(
+        "",
+        description="the subject of its certificate (RFC 4514), for `tls_client_auth`, which needs"
+        " one of these five",
+    )
+    tls_client_auth_san_dns: str = Field("", description="or a DNS name in its certificate")
+    tls_client_auth_san_uri: str = Field("", description="or a URI in its certificate")
+    tls_client_auth_san_ip: str = Field("", description="or an IP address in its certificate")
+    tls_client_auth_san_email: str = Field("", description="or an e-mail address in it")
     id_token_signed_response_alg: str = Field("RS256", description="what signs its ID tokens")
     userinfo_signed_response_alg: str = Field(
         "", description="what signs its UserInfo, which is a JWT then; left out: plain JSON"
@@ -112,6 +131,11 @@ class ClientMetadata(BaseModel):
         False,
         description="its tokens are bound to a key: a token request without a DPoP proof is"
         " refused (RFC 9449 §5.2); if not, they are bound when it sends one",
+    )
+    tls_client_certificate_bound_access_tokens: bool = Field(
+        False,
+        description="its tokens are bound to the certificate that it shows in TLS: a token request"
+        " without one is refused (RFC 8705 §3.4)",
     )
     trusted: bool = Field(False, description="its logins ask nobody for consent")
     sandbox: bool = Field(

@@ -3,17 +3,21 @@ by registration (RFC 7591). What is stored already is not held to them."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from cryptography import x509
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey, import_key
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from idp.registry.metadata import ClientMetadata
+from idp import mtls
+from idp.mtls import BadCertificate
+from idp.registry.metadata import CERTIFICATE_NAMES, SELF_SIGNED, ClientMetadata
 
 NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
 LONGEST_NAME = 100
@@ -96,6 +100,20 @@ def _a_scope(scope: str) -> str:
     return scope
 
 
+def _a_subject(name: str) -> str:
+    """RFC 4514; an attribute without a short name there is written by its number."""
+    try:
+        x509.Name.from_rfc4514_string(name)
+    except ValueError:
+        raise ValueError(f"{name!r} is not a subject (RFC 4514), e.g. CN=program,C=TW") from None
+    return name
+
+
+def _an_ip_address(address: str) -> str:
+    return str(ipaddress.ip_address(address)) if address else ""
+
+
+Exact = Annotated[str, Field(max_length=1000)]  # compared as it is
 Label = Annotated[str, AfterValidator(_a_label)]
 Name = Annotated[Label, AfterValidator(_a_name)]
 Uri = Annotated[str, AfterValidator(_a_uri)]
@@ -104,7 +122,14 @@ LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
-AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+AuthMethod = Literal[
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+]
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
 ApiAlgorithm = Literal["RS256", "ES256"]  # APIs are set up once
 
@@ -139,6 +164,15 @@ class Registration(ClientMetadata):
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
         "token_endpoint_auth_signing_alg"
     )
+    tls_client_auth_subject_dn: Annotated[Exact, AfterValidator(_a_subject)] = _member(
+        "tls_client_auth_subject_dn"
+    )
+    tls_client_auth_san_dns: Exact = _member("tls_client_auth_san_dns")
+    tls_client_auth_san_uri: Exact = _member("tls_client_auth_san_uri")
+    tls_client_auth_san_ip: Annotated[str, AfterValidator(_an_ip_address)] = _member(
+        "tls_client_auth_san_ip"
+    )
+    tls_client_auth_san_email: Exact = _member("tls_client_auth_san_email")
     id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
     userinfo_signed_response_alg: Algorithm | Literal[""] = _member("userinfo_signed_response_alg")
     access_token_alg: ApiAlgorithm = _member("access_token_alg")
@@ -169,15 +203,26 @@ class Registration(ClientMetadata):
         hosts = {uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"}
         back = (*self.redirect_uris, *self.post_logout_redirect_uris)
         unfit = [uri for uri in back if not self._fits(uri)]
-        keyed = self.token_endpoint_auth_method == "private_key_jwt"
+        method = self.token_endpoint_auth_method
+        keyed = method in ("private_key_jwt", SELF_SIGNED)
+        named = [name for name in CERTIFICATE_NAMES if getattr(self, name)]
+        needed = 1 if method == "tls_client_auth" else 0
         return [
             (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
             (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
             (self.program and self.public, "a public client cannot use client_credentials"),
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
             (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
-            (keyed and not _public_keys(self.jwks), "private_key_jwt needs jwks of public keys"),
+            (keyed and not _public_keys(self.jwks), f"{method} needs jwks of public keys"),
             (not keyed and self.jwks is not None, "jwks is only for private_key_jwt"),
+            (
+                method == SELF_SIGNED and not _certified(self.jwks),
+                f"{SELF_SIGNED} needs the certificate of each key (x5c)",
+            ),
+            (
+                len(named) != needed,
+                f"{method} needs {needed or 'none'} of {', '.join(CERTIFICATE_NAMES)}",
+            ),
             (
                 self.kiosk and "offline_access" in self.scopes,
                 "a kiosk remembers nobody: it cannot have offline_access",
@@ -201,6 +246,17 @@ def _public_keys(jwks: dict[str, Any] | None) -> bool:
     except (JoseError, KeyError, TypeError, ValueError):
         return False
     return bool(keys) and all(_strong(key) for key in keys)
+
+
+def _certified(jwks: dict[str, Any] | None) -> bool:
+    """RFC 7517 §4.7: the first certificate of each key is that of the key."""
+    keys = (jwks or {}).get("keys")
+    try:
+        return isinstance(keys, list) and all(
+            mtls.registered(jwk).public_key() == import_key(jwk).public_key for jwk in keys
+        )
+    except (BadCertificate, JoseError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _strong(key: Key) -> bool:

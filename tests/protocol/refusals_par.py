@@ -123,7 +123,7 @@ PAR: list[Case] = [
         _of_another,
         "page 400",
         "sent back: invalid_request_object",
-        "only what was pushed counts, and nothing was pushed by this client: no address to send an answer to",
+        "this client pushed nothing: there is no address to send an answer to",
     ),
     Case(
         "PR-08",

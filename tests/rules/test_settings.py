@@ -13,6 +13,7 @@ from idp.kernel.services import master_keys
 from idp.kernel.settings import BadSettings, KernelSettings, Section, load
 from idp.settings import Settings, read_settings, unsafe
 from idp.verify.twfido.checksum import SAMPLE_KEYS
+from tests.certificates import Pair
 
 GOOD = """\
 issuer = "https://id.example.gov.tw"
@@ -259,6 +260,24 @@ def test_issuers_that_are_no_address(file: Path, issuer: str) -> None:
     """A fault like any other, never a crash."""
     found = faults(file, re.sub(r'issuer = ".*"', f'issuer = "{issuer}"', GOOD))
     assert [line.split(":")[0] for line in found] == ["issuer"]
+
+
+MUTUAL = {
+    'ca_file = "CA"': "mtls.ca_file: needs mtls.url",
+    'url = "http://mtls.test"': "mtls.url: must be https://",
+    'url = "https://mtls.test/x"': "mtls.url: must be https://",
+    'url = "https://id.example.gov.tw"': "mtls.url: must have another host",
+    'url = "https://mtls.test"': "mtls.url: needs web.trusted_proxies",
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), MUTUAL.items(), ids=MUTUAL)
+def test_certificates_of_clients(file: Path, text: str, fault: str) -> None:
+    """RFC 8705: they come by a name of their own, from a proxy that is believed."""
+    ca = file.with_name("ca.pem")
+    ca.write_bytes(Pair.issued("CA", ca=True).pem)
+    found = unsafe(read(file, f"{GOOD}[mtls]\n{text.replace('CA', str(ca))}\n"))
+    assert any(line.startswith(fault) for line in found), found
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "[::1]:8000"])
