@@ -178,9 +178,16 @@ class ConsentRequired(ProtocolError):
 
 class RequestNotSupported(ProtocolError):
     error = "request_not_supported"
-    description = "request objects are not supported"
+    description = "request objects that are not signed are not supported"
     may_redirect = True
-    operator = "the client's library must not send request objects"
+    operator = "the client's library must sign its request objects, or send none"
+
+
+class InvalidRequestObject(ProtocolError):
+    error = "invalid_request_object"
+    description = "the request object is not signed by a key of this client"
+    may_redirect = True
+    operator = "`idp client show`: compare its jwks and `request_object_signing_alg`"
 
 
 class RequestUriNotSupported(ProtocolError):

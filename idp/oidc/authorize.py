@@ -33,6 +33,7 @@ from idp.oidc.pending import Pending, Waiting
 from idp.oidc.people import People
 from idp.oidc.pushed import REFERENCE
 from idp.oidc.request import AuthorizationRequest, Rules
+from idp.oidc.request_objects import unwrapped
 from idp.oidc.responses import ReplyTo, answer, refusal, reply_to
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
@@ -75,10 +76,16 @@ class Authorize:
         structlog.contextvars.bind_contextvars(client=client.client_id)
         if params.get("request_uri", "").startswith(REFERENCE):
             return await self._by_reference(request, params, keep=keep)
+        issuer, now = self._services.settings.issuer, self._services.clock.now()
+        params, fault = unwrapped(params, client, issuer, now)
+        if fault and "redirect_uri" not in params:
+            raise fault
         uri = reading.check_redirect_uri(params, client)
-        if client.state(self._services.clock.now()) == "expired":
+        if client.state(now) == "expired":
             raise errors.SecretExpired(told=client.metadata.sandbox)
         try:
+            if fault:
+                raise fault
             asked = reading.check(params, client, uri, self._rules)
             asked = self._hints.noted(params, client, asked)
             return await (self._keep if keep else self._begin)(request, client, asked)

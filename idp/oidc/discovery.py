@@ -13,11 +13,11 @@ from starlette.responses import Response
 from idp import dpop
 from idp.kernel.keyring import ALGORITHMS, KeyRing
 from idp.kernel.settings import MtlsSettings
-from idp.oidc import scopes
+from idp.oidc import clientkeys, scopes
 from idp.oidc.grants import GRANTS, PROVEN
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
-from idp.registry.metadata import BY_CERTIFICATE, SIGNING_ALGORITHMS
+from idp.registry.metadata import BY_CERTIFICATE
 
 # what is also served where certificates are asked for (RFC 8705 §5)
 ALIASED = (
@@ -54,11 +54,11 @@ def metadata(
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "token_endpoint_auth_methods_supported": [*proven, "none"],
-        "token_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+        "token_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": proven,
-        "introspection_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+        "introspection_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": [*proven, "none"],
-        "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+        "revocation_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "pushed_authorization_request_endpoint": f"{issuer}/par",
         "require_pushed_authorization_requests": rules.require_pushed,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
@@ -69,7 +69,8 @@ def metadata(
             | {"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}
         ),
         "claims_parameter_supported": True,
-        "request_parameter_supported": False,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "request_uri_parameter_supported": False,  # the default would be true
         "ui_locales_supported": list(languages),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

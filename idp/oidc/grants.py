@@ -1,8 +1,9 @@
 """The three grants. Each corrects what Authlib leaves open, and appends effects.
 
 Corrects Authlib 1.9.9: codes are not bound to their client, expiry and reuse are the host's;
-PKCE `plain` is taken when the method is left out; refresh has no rotation or reuse detection,
-answers no ID token by itself and lets a narrowed scope stick.
+PKCE `plain` is taken when the method is left out, and a missing verifier is invalid_request;
+refresh has no rotation or reuse detection, answers no ID token by itself and lets a narrowed
+scope stick.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from authlib.oauth2.rfc6749 import InvalidGrantError
 from authlib.oauth2.rfc6749.grants import (
     AuthorizationCodeGrant,
     ClientCredentialsGrant,
@@ -143,6 +145,13 @@ class S256(CodeChallenge):  # type: ignore[misc]
     DEFAULT_CODE_CHALLENGE_METHOD = None
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
     CODE_CHALLENGE_METHODS = {"S256": CodeChallenge.CODE_CHALLENGE_METHODS["S256"]}  # noqa: RUF012
+
+    def validate_code_verifier(self, grant: Any, result: Any) -> None:
+        """No verifier matches no challenge (RFC 7636 §4.6): Authlib says invalid_request."""
+        challenged = self.get_authorization_code_challenge(grant.request.authorization_code)
+        if challenged and not grant.request.form.get("code_verifier"):
+            raise InvalidGrantError(description="code_verifier is missing")
+        super().validate_code_verifier(grant, result)
 
 
 class Refreshing(RefreshTokenGrant):  # type: ignore[misc]

@@ -22,6 +22,7 @@ from idp.oidc.hints import Hints
 from idp.oidc.possession import Possession, bound
 from idp.oidc.preload import Effects, KeepRequest
 from idp.oidc.request import AuthorizationRequest, Entrance, Rules
+from idp.oidc.request_objects import unwrapped
 from idp.oidc.settings import OidcSettings
 from idp.oidc.token import read_body
 from idp.registry.clients import Client
@@ -72,6 +73,10 @@ class PushedRequests:
 
     def _checked(self, form: Params, client: Client) -> AuthorizationRequest:
         """The same checks as at /authorize, all of them answered here (RFC 9126 §2.1)."""
+        issuer, now = self._services.settings.issuer, self._services.clock.now()
+        form, fault = unwrapped(form, client, issuer, now)
+        if fault:
+            raise fault
         uri = reading.check_redirect_uri(form, client)
         asked = reading.check(form, client, uri, self._rules, Entrance.PUSHED)
         return self._hints.noted(form, client, asked)

@@ -153,11 +153,10 @@ def _no_repeats(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> Au
     return a
 
 
-def _no_request_objects(
+def _nothing_fetched(
     p: Params, _c: Client, _r: Rules, a: AuthorizationRequest
 ) -> AuthorizationRequest:
     for name, error in (
-        ("request", errors.RequestNotSupported),
         ("request_uri", errors.RequestUriNotSupported),
         ("registration", errors.RegistrationNotSupported),
     ):
@@ -327,7 +326,7 @@ CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_no_repeats, EVERYWHERE),
     (_pushed, frozenset({Entrance.AUTHORIZE})),
     (_nothing_by_reference, frozenset({Entrance.PUSHED})),
-    (_no_request_objects, EVERYWHERE),
+    (_nothing_fetched, EVERYWHERE),
     (_response_type, BY_BROWSER),
     (_response_mode, BY_BROWSER),
     (_scope, EVERYWHERE),

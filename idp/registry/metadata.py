@@ -24,8 +24,6 @@ CERTIFICATE_NAMES = (
     "tls_client_auth_san_ip",
     "tls_client_auth_san_email",
 )
-SIGNING_ALGORITHMS = ("ES256", "PS256", "RS256", "EdDSA")  # of what clients sign
-FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA")  # FAPI 2.0 §5.4.1
 CLIENT_ID = re.compile(r"\A[A-Za-z0-9._~-]{1,100}\Z", re.ASCII)
 
 
@@ -80,8 +78,9 @@ class ClientMetadata(BaseModel):
     )
     jwks: dict[str, Any] | None = Field(
         None,
-        description="its public keys, for `private_key_jwt`: RSA from 2048 bits, EC P-256 or"
-        " Ed25519; for `self_signed_tls_client_auth` each with its certificate (`x5c`)",
+        description="its public keys, for `private_key_jwt` and request objects: RSA from 2048"
+        " bits, EC P-256 or Ed25519; for `self_signed_tls_client_auth` each with its certificate"
+        " (`x5c`)",
     )
     tls_client_auth_subject_dn: str = Field(
         "",
@@ -131,6 +130,12 @@ class ClientMetadata(BaseModel):
         description="it must send a code challenge (PKCE), as every public client must; if not, a"
         " nonce is enough",
     )
+    request_object_signing_alg: str = Field(
+        "", description="what signs its request objects; left out: any that we verify"
+    )
+    require_signed_request_object: bool = Field(
+        False, description="its authorization requests must be signed (RFC 9101 §10.5)"
+    )
     require_pushed_authorization_requests: bool = Field(
         False, description="it must push its authorization requests (RFC 9126 §6)"
     )
@@ -156,13 +161,6 @@ class ClientMetadata(BaseModel):
     @property
     def with_secret(self) -> bool:
         return self.token_endpoint_auth_method in WITH_SECRET
-
-    @property
-    def signing_algorithms(self) -> tuple[str, ...]:
-        """What may sign that it is itself."""
-        if self.token_endpoint_auth_signing_alg:
-            return (self.token_endpoint_auth_signing_alg,)
-        return FAPI_ALGORITHMS if self.profile else SIGNING_ALGORITHMS
 
     @property
     def program(self) -> bool:

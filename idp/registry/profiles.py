@@ -6,10 +6,12 @@ profile; a registration that contradicts it is refused with every clause that it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from idp.registry.metadata import BY_CERTIFICATE, FAPI_ALGORITHMS, ClientMetadata
+from idp.registry.metadata import BY_CERTIFICATE, ClientMetadata
+
+FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA")  # §5.4.1
 
 # what a client of the FAPI 2.0 Security Profile has if nothing is said
 _FAPI2: Mapping[str, Any] = {
@@ -63,6 +65,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
                     m.id_token_signed_response_alg,
                     m.userinfo_signed_response_alg,
                     m.token_endpoint_auth_signing_alg,
+                    m.request_object_signing_alg,
                     m.access_token_alg,
                 }
                 <= {"", *FAPI_ALGORITHMS}
@@ -79,6 +82,11 @@ def completed(given: Mapping[str, Any]) -> dict[str, Any]:
         return dict(given)
     by_certificate = bool(given.get("tls_client_certificate_bound_access_tokens"))
     return {**_FAPI2, "dpop_bound_access_tokens": not by_certificate, **given}
+
+
+def algorithms(metadata: ClientMetadata, usual: Sequence[str]) -> Sequence[str]:
+    """What may sign for it."""
+    return FAPI_ALGORITHMS if metadata.profile else usual
 
 
 def code_seconds(metadata: ClientMetadata, usual: int) -> int:

@@ -166,6 +166,7 @@ class Registration(ClientMetadata):
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
         "token_endpoint_auth_signing_alg"
     )
+    request_object_signing_alg: Algorithm | Literal[""] = _member("request_object_signing_alg")
     tls_client_auth_subject_dn: Annotated[Exact, AfterValidator(_a_subject)] = _member(
         "tls_client_auth_subject_dn"
     )
@@ -207,6 +208,7 @@ class Registration(ClientMetadata):
         hosts = {uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"}
         back = (*self.redirect_uris, *self.post_logout_redirect_uris)
         unfit = [uri for uri in back if not self._fits(uri)]
+        signed = self.require_signed_request_object
         method = self.token_endpoint_auth_method
         keyed = method in ("private_key_jwt", SELF_SIGNED)
         named = [name for name in CERTIFICATE_NAMES if getattr(self, name)]
@@ -218,7 +220,10 @@ class Registration(ClientMetadata):
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
             (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
             (keyed and not _public_keys(self.jwks), f"{method} needs jwks of public keys"),
-            (not keyed and self.jwks is not None, "jwks is only for private_key_jwt"),
+            (
+                not _public_keys(self.jwks) and (signed or self.jwks is not None) and not keyed,
+                "request objects need jwks of public keys",
+            ),
             (
                 method == SELF_SIGNED and not _certified(self.jwks),
                 f"{SELF_SIGNED} needs the certificate of each key (x5c)",

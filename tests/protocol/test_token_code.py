@@ -146,13 +146,13 @@ async def test_of_a_hundred_redemptions_one_wins(service: Service, deed: Deed) -
 
 
 VERIFIERS: dict[str, tuple[str | None, str, bool]] = {  # verifier, error, is the code burnt?
-    "TK-25-absent": (None, "invalid_request", True),
+    "TK-25-absent": (None, "invalid_grant", True),
     "TK-26-wrong": ("w" * 43, "invalid_grant", True),
     "TK-28-42-characters": ("v" * 42, "invalid_request", False),
     "TK-28-129-characters": ("v" * 129, "invalid_request", False),
     "TK-28-newline": ("v" * 43 + "\n", "invalid_request", False),
     "TK-28-other-character": ("v" * 42 + "+", "invalid_request", False),
-    "TK-28-empty": ("", "invalid_request", True),
+    "TK-28-empty": ("", "invalid_grant", True),
     "TK-28-chinese": ("驗" * 43, "invalid_request", False),
 }
 

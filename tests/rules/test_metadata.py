@@ -244,7 +244,12 @@ INCONSISTENT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"token_endpoint_auth_method": "private_key_jwt"},
         "jwks of public keys",
     ),
-    "keys without signing": (LOGIN, {"jwks": {"keys": []}}, "only for private_key_jwt"),
+    "keys without any": (LOGIN, {"jwks": {"keys": []}}, "need jwks of public keys"),
+    "signed requests without keys": (
+        LOGIN,
+        {"require_signed_request_object": True},
+        "need jwks of public keys",
+    ),
     "unknown member": (LOGIN, {"redirect_uri": CALLBACK}, "redirect_uri"),
     "unknown grant": (LOGIN, {"grant_types": ("password",)}, "grant_types"),
     "implicit": (LOGIN, {"grant_types": ("implicit",)}, "grant_types"),

@@ -30,7 +30,7 @@ def test_the_profile_fills_in_what_it_needs() -> None:
     assert made.require_pushed_authorization_requests
     assert made.dpop_bound_access_tokens
     assert made.id_token_signed_response_alg == "ES256"
-    assert made.signing_algorithms == ("PS256", "ES256", "EdDSA")
+    assert profiles.algorithms(made, ["RS256"]) == ("PS256", "ES256", "EdDSA")
 
 
 def test_certificates_in_place_of_proofs() -> None:
@@ -66,6 +66,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         "https alone",
     ),
     "RS256 assertions": ({"token_endpoint_auth_signing_alg": "RS256"}, "every signature"),
+    "RS256 request objects": ({"request_object_signing_alg": "RS256"}, "every signature"),
     "RS256 ID tokens": ({"id_token_signed_response_alg": "RS256"}, "every signature"),
     "RS256 UserInfo": ({"userinfo_signed_response_alg": "RS256"}, "every signature"),
     "RS256 access tokens": ({"access_token_alg": "RS256"}, "every signature"),
@@ -99,7 +100,7 @@ def test_a_profile_of_tomorrow() -> None:
     """A row that a newer version wrote is readable, and not held to less."""
     known = ClientMetadata(profile="fapi3")
     assert list(profiles.faults(known)) == []
-    assert "RS256" not in known.signing_algorithms
+    assert "RS256" not in profiles.algorithms(known, ["RS256"])
     assert profiles.code_seconds(known, 600) == 60
 
 
