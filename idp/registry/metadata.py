@@ -65,6 +65,11 @@ class ClientMetadata(BaseModel):
         ("query", "form_post"),
         description="how the answer of a login may come back; with `.jwt` it is signed",
     )
+    profile: str = Field(
+        "",
+        description="a security profile that it is held to: `fapi2` is FAPI 2.0, which fills in and"
+        " demands what it needs",
+    )
     token_endpoint_auth_method: str = Field(
         "client_secret_basic",
         description="how it proves itself; one with a secret may use either secret method",

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from idp import mtls
 from idp.mtls import BadCertificate
+from idp.registry import profiles
 from idp.registry.metadata import CERTIFICATE_NAMES, SELF_SIGNED, ClientMetadata
 
 NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
@@ -161,6 +162,7 @@ class Registration(ClientMetadata):
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
     response_modes: tuple[ResponseMode, ...] = _member("response_modes")
+    profile: Literal["", "fapi2"] = _member("profile")
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
         "token_endpoint_auth_signing_alg"
@@ -188,14 +190,16 @@ class Registration(ClientMetadata):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, given: Any) -> Any:
-        """What is left out follows from whether browsers come back to the client."""
+        """What is left out follows from whether browsers come back to the client, and from its
+        profile."""
         if not isinstance(given, dict):
             return given
-        return (SITE if given.get("redirect_uris") else PROGRAM) | given
+        return (SITE if given.get("redirect_uris") else PROGRAM) | profiles.completed(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         faults = [text for broken, text in self._rules() if broken]
+        faults += profiles.faults(self)
         if faults:
             raise ValueError("; ".join(faults))
         return self
