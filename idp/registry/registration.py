@@ -122,6 +122,7 @@ RedirectUri = Annotated[Uri, AfterValidator(_free_of(ANSWERS))]
 LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
+ResponseMode = Literal["query", "form_post", "query.jwt", "form_post.jwt"]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal[
     "client_secret_basic",
@@ -160,7 +161,7 @@ class Registration(ClientMetadata):
     post_logout_redirect_uris: tuple[LogoutUri, ...] = _member("post_logout_redirect_uris")
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
-    response_modes: tuple[Literal["query", "form_post"], ...] = _member("response_modes")
+    response_modes: tuple[ResponseMode, ...] = _member("response_modes")
     profile: Literal["", "fapi2"] = _member("profile")
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
@@ -177,6 +178,7 @@ class Registration(ClientMetadata):
     )
     tls_client_auth_san_email: Exact = _member("tls_client_auth_san_email")
     id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
+    authorization_signed_response_alg: Algorithm = _member("authorization_signed_response_alg")
     userinfo_signed_response_alg: Algorithm | Literal[""] = _member("userinfo_signed_response_alg")
     access_token_alg: ApiAlgorithm = _member("access_token_alg")
     access_token_typ: Literal["at+jwt", "JWT"] = _member("access_token_typ")
