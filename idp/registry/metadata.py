@@ -67,8 +67,8 @@ class ClientMetadata(BaseModel):
     )
     profile: str = Field(
         "",
-        description="a security profile that it is held to: `fapi2` is FAPI 2.0, which fills in and"
-        " demands what it needs",
+        description="a profile that it is held to, which fills in and demands what it needs:"
+        " `fapi2` is FAPI 2.0, `fapi2-message-signing` also has requests and answers signed",
     )
     token_endpoint_auth_method: str = Field(
         "client_secret_basic",

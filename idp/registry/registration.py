@@ -162,7 +162,7 @@ class Registration(ClientMetadata):
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
     response_modes: tuple[ResponseMode, ...] = _member("response_modes")
-    profile: Literal["", "fapi2"] = _member("profile")
+    profile: Literal["", "fapi2", "fapi2-message-signing"] = _member("profile")
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
         "token_endpoint_auth_signing_alg"
