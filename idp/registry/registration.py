@@ -134,6 +134,7 @@ LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 CallUri = Annotated[str, AfterValidator(_a_call)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
+ResponseMode = Literal["query", "form_post", "query.jwt", "form_post.jwt"]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal[
     "client_secret_basic",
@@ -173,7 +174,7 @@ class Registration(ClientMetadata):
     backchannel_logout_uri: CallUri = _member("backchannel_logout_uri")
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
-    response_modes: tuple[Literal["query", "form_post"], ...] = _member("response_modes")
+    response_modes: tuple[ResponseMode, ...] = _member("response_modes")
     profile: Literal["", "fapi2"] = _member("profile")
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
@@ -190,6 +191,7 @@ class Registration(ClientMetadata):
     )
     tls_client_auth_san_email: Exact = _member("tls_client_auth_san_email")
     id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
+    authorization_signed_response_alg: Algorithm = _member("authorization_signed_response_alg")
     userinfo_signed_response_alg: Algorithm | Literal[""] = _member("userinfo_signed_response_alg")
     access_token_alg: ApiAlgorithm = _member("access_token_alg")
     access_token_typ: Literal["at+jwt", "JWT"] = _member("access_token_typ")
