@@ -93,6 +93,7 @@ class Authorize:
             if not error.may_redirect:
                 raise
             to = ReplyTo(
+                client.client_id,
                 client.metadata,
                 uri,
                 reading.error_mode(params, client),

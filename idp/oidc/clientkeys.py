@@ -16,6 +16,7 @@ from joserfc.jwk import Key, KeySet
 
 from idp.kernel.strictjson import read_object
 from idp.registry.clients import Client
+from idp.registry.profiles import algorithms
 
 ALGORITHMS = ["ES256", "PS256", "RS256", "EdDSA"]
 AHEAD = 30  # seconds a client's clock may be ahead of ours
@@ -58,8 +59,9 @@ def signed_claims(
         raise NotSigned("header")
     if header.get("typ") not in types:
         raise NotSigned("typ")
-    if registered_alg not in ("", header.get("alg")):
-        raise NotSigned("alg is not the registered one")
+    allowed = [registered_alg] if registered_alg else algorithms(client.metadata, ALGORITHMS)
+    if header.get("alg") not in allowed:
+        raise NotSigned("alg is not one of the client's")
     why = "no such key"
     for key in _registered_keys(client):
         if header.get("kid") not in (None, key.kid):

@@ -15,7 +15,7 @@ from idp.kernel.keyring import ALGORITHMS, KeyRing
 from idp.kernel.settings import MtlsSettings
 from idp.oidc import clientkeys, scopes
 from idp.oidc.grants import GRANTS, PROVEN
-from idp.oidc.request import Rules
+from idp.oidc.request import SIGNED_MODES, Rules
 from idp.oidc.settings import OidcSettings
 from idp.registry.metadata import BY_CERTIFICATE
 
@@ -47,11 +47,12 @@ def metadata(
         "end_session_endpoint": f"{issuer}/logout",
         "scopes_supported": [*scopes.CLAIMS, *rules.scopes],
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query", "form_post"],
+        "response_modes_supported": ["query", "form_post", "jwt", *SIGNED_MODES],
         "grant_types_supported": list(GRANTS),
         "acr_values_supported": list(rules.acr_values),
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
+        "authorization_signing_alg_values_supported": list(ALGORITHMS),
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "token_endpoint_auth_methods_supported": [*proven, "none"],
         "token_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,

@@ -19,6 +19,7 @@ from idp.login.session import Session, Sessions
 from idp.oidc import authorizations, consents, store
 from idp.oidc.pending import Pending
 from idp.oidc.settings import OidcSettings
+from idp.registry.profiles import code_seconds
 
 AUTHORIZED = audit.event("authorization.granted", "a client got a code for a person")
 CONSENTED = audit.event("consent.given", "a person agreed to give claims to a client")
@@ -70,7 +71,8 @@ class Endings:
             await self._consent(tx, agreed, now)
             until = now + self._settings.refresh_absolute_seconds
             await store.insert_grant(tx, grant_id, asked, agreed.session, now, until)
-            expires_at = now + self._settings.code_seconds
+            usual = self._settings.code_seconds
+            expires_at = now + code_seconds(agreed.pending.client.metadata, usual)
             await store.insert_code(tx, digest(code), grant_id, asked, expires_at)
             await history.write(tx, agreed.use(grant_id, history.GRANTED, released), now)
             entry = agreed.entry(AUTHORIZED, scope=" ".join(asked.scope))

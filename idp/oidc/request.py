@@ -32,6 +32,7 @@ PARAMETERS = frozenset({
     "claims", "id_token_hint", "login_hint", "request", "request_uri", "registration", "display",
     "claims_locales", "resource", "dpop_jkt",
 })  # fmt: skip
+SIGNED_MODES = ("query.jwt", "form_post.jwt")  # JARM §2.3
 PROMPTS = {"none", "login", "consent", "select_account"}
 CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z", re.ASCII)  # S256 is always 43 characters
 _NUMBER = re.compile(r"\A\d{1,100}\Z", re.ASCII)
@@ -123,10 +124,16 @@ def check_redirect_uri(params: Params, client: Client) -> str:
     return uri
 
 
+def _mode(params: Params) -> str:
+    """`jwt` is the usual one of a code, signed (JARM §2.3.4)."""
+    mode = params.get("response_mode", "query")
+    return "query.jwt" if mode == "jwt" else mode
+
+
 def error_mode(params: Params, client: Client) -> str:
     """How an error goes back, also one about response_mode itself: by a mode the client has."""
     modes = client.metadata.response_modes or ("query",)
-    wanted = params.get("response_mode", "query")
+    wanted = _mode(params)
     return next(mode for mode in (wanted, "query", modes[0]) if mode in modes)
 
 
@@ -194,7 +201,7 @@ def _response_type(
 def _response_mode(
     p: Params, c: Client, _r: Rules, a: AuthorizationRequest
 ) -> AuthorizationRequest:
-    mode = p.get("response_mode", "query")
+    mode = _mode(p)
     if mode not in c.metadata.response_modes:
         raise InvalidRequest("this response_mode is not allowed for the client")
     return replace(a, response_mode=mode)

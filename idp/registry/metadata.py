@@ -62,7 +62,13 @@ class ClientMetadata(BaseModel):
         " URI, else none",
     )
     response_modes: tuple[str, ...] = Field(
-        ("query", "form_post"), description="how the answer of a login may come back"
+        ("query", "form_post"),
+        description="how the answer of a login may come back; with `.jwt` it is signed",
+    )
+    profile: str = Field(
+        "",
+        description="a security profile that it is held to: `fapi2` is FAPI 2.0, which fills in and"
+        " demands what it needs",
     )
     token_endpoint_auth_method: str = Field(
         "client_secret_basic",
@@ -87,6 +93,9 @@ class ClientMetadata(BaseModel):
     tls_client_auth_san_ip: str = Field("", description="or an IP address in its certificate")
     tls_client_auth_san_email: str = Field("", description="or an e-mail address in it")
     id_token_signed_response_alg: str = Field("RS256", description="what signs its ID tokens")
+    authorization_signed_response_alg: str = Field(
+        "RS256", description="what signs the answer of a login in a mode with `.jwt`"
+    )
     userinfo_signed_response_alg: str = Field(
         "", description="what signs its UserInfo, which is a JWT then; left out: plain JSON"
     )

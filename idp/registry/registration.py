@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from idp import mtls
 from idp.mtls import BadCertificate
+from idp.registry import profiles
 from idp.registry.metadata import CERTIFICATE_NAMES, SELF_SIGNED, ClientMetadata
 
 NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
@@ -121,6 +122,7 @@ RedirectUri = Annotated[Uri, AfterValidator(_free_of(ANSWERS))]
 LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
+ResponseMode = Literal["query", "form_post", "query.jwt", "form_post.jwt"]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal[
     "client_secret_basic",
@@ -159,7 +161,8 @@ class Registration(ClientMetadata):
     post_logout_redirect_uris: tuple[LogoutUri, ...] = _member("post_logout_redirect_uris")
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
-    response_modes: tuple[Literal["query", "form_post"], ...] = _member("response_modes")
+    response_modes: tuple[ResponseMode, ...] = _member("response_modes")
+    profile: Literal["", "fapi2"] = _member("profile")
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
         "token_endpoint_auth_signing_alg"
@@ -175,6 +178,7 @@ class Registration(ClientMetadata):
     )
     tls_client_auth_san_email: Exact = _member("tls_client_auth_san_email")
     id_token_signed_response_alg: Algorithm = _member("id_token_signed_response_alg")
+    authorization_signed_response_alg: Algorithm = _member("authorization_signed_response_alg")
     userinfo_signed_response_alg: Algorithm | Literal[""] = _member("userinfo_signed_response_alg")
     access_token_alg: ApiAlgorithm = _member("access_token_alg")
     access_token_typ: Literal["at+jwt", "JWT"] = _member("access_token_typ")
@@ -186,14 +190,16 @@ class Registration(ClientMetadata):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, given: Any) -> Any:
-        """What is left out follows from whether browsers come back to the client."""
+        """What is left out follows from whether browsers come back to the client, and from its
+        profile."""
         if not isinstance(given, dict):
             return given
-        return (SITE if given.get("redirect_uris") else PROGRAM) | given
+        return (SITE if given.get("redirect_uris") else PROGRAM) | profiles.completed(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         faults = [text for broken, text in self._rules() if broken]
+        faults += profiles.faults(self)
         if faults:
             raise ValueError("; ".join(faults))
         return self
