@@ -42,7 +42,10 @@ def gate(**options: Any) -> Starlette:
         names = {"X-Client-Id": claims.get("client_id", ""), "X-Scope": claims.get("scope", "")}
         return Response(status_code=204, headers={**told, **names})
 
-    return Starlette(routes=[Route("/", answer)])
+    routes = [Route("/", answer)]
+    if guard.described.path:
+        routes.append(Route(guard.described.path, guard.described.answer))
+    return Starlette(routes=routes)
 
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:

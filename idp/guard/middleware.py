@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 import httpx
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, unauthorized
+from .answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, step_up, unauthorized
+from .described import Described
 from .limits import Limits, Meter
 from .possession import Holders, origin_in
-from .tokens import Claims, Keys, Tokens
+from .tokens import LEEWAY, Claims, Keys, Tokens
 
 _PASSED = ANSWERS.labels("passed")
 # RFC 9110 §11.1: the name of a scheme has no case
@@ -30,7 +32,8 @@ class Rule:
     """What a path asks for. `path` is a prefix of whole segments: "/open" is "/open" and all below
     it, "/open/" only what is below. The longest one counts; without any, a valid token. `bound`:
     only one that is bound to a key (RFC 9449) or a certificate (RFC 8705), so that a stolen token
-    opens nothing."""
+    opens nothing. `acr` and `max_age`: the login behind it must be of one of these levels, and at
+    most so many seconds old (RFC 9470); a program's token has no login."""
 
     path: str
     scope: str = ""
@@ -38,10 +41,18 @@ class Rule:
     plan: str = ""
     public: bool = False
     bound: bool = False
+    acr: tuple[str, ...] = ()
+    max_age: int | None = None
 
     def covers(self, path: str) -> bool:
         below = self.path if self.path.endswith("/") else f"{self.path}/"
         return path == self.path or path.startswith(below)
+
+    def is_met_by(self, claims: Claims, now: float) -> bool:
+        """Whether the person was verified as strongly and as lately as it asks (RFC 9470 §3)."""
+        at = claims.get("auth_time")
+        lately = self.max_age is None or (isinstance(at, int) and now <= at + self.max_age + LEEWAY)
+        return lately and (not self.acr or claims.get("acr") in self.acr)
 
     def folded(self) -> Rule:
         return replace(self, path=self.path.casefold())
@@ -90,10 +101,18 @@ class Guard:
         self._meter = Meter(limits or Limits())
         origin = origin or origin_in(audience)
         self._holders = Holders(origin, nonce_secret, self._meter, clock, certificate)
+        self._clock = clock
+        scopes = {rule.scope for rule in rules if rule.scope}
+        self.described = Described(
+            issuer, audience, scopes, certificates=certificate is not _nobody
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
+            return
+        if self.described.path and scope["path"] == self.described.path:
+            await Route(self.described.path, self.described.answer).handle(scope, receive, send)
             return
         address = self._address(scope)
         try:
@@ -107,6 +126,12 @@ class Guard:
 
     async def admit(self, scope: Scope, address: str) -> dict[str, str]:
         """Headers for the answer; the claims are left in request.state.token. Raises Stopped."""
+        try:
+            return await self._admitted(scope, address)
+        except Stopped as stopped:
+            raise self.described.pointed_at(stopped) from None
+
+    async def _admitted(self, scope: Scope, address: str) -> dict[str, str]:
         await self._meter.rate(address)
         rule = self._rule(_path(scope))
         if rule.public or preflight(scope):
@@ -120,6 +145,8 @@ class Guard:
         roles = _roles(claims)
         if (rule.scope and rule.scope not in granted) or (rule.role and rule.role not in roles):
             raise unauthorized(LACKING, "insufficient_scope", rule.scope, self._lacking, scheme)
+        if not rule.is_met_by(claims, self._clock()):
+            raise step_up(scheme, rule.acr, rule.max_age)
         scope.setdefault("state", {})["token"] = claims
         key = str(claims.get("client_id", claims.get("sub")))
         told = await self._meter.quota(rule.plan or self._meter.plan_among(roles), key)

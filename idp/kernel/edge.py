@@ -52,7 +52,7 @@ class Edge:
         self, app: ASGIApp, issuer: str, settings: WebSettings, mtls: MtlsSettings
     ) -> None:
         parts = urlsplit(issuer)
-        self._app = app
+        self._app, self._issuer = app, issuer
         self._https = parts.scheme == "https"
         self._mutual = urlsplit(mtls.url).netloc.lower()
         hosts = (parts.netloc, *settings.extra_hosts, *filter(None, (self._mutual,)))
@@ -67,7 +67,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         name, state = reference(), scope.setdefault("state", {})
-        state["https"] = self._https
+        state["https"], state["issuer"] = self._https, self._issuer
         send = self._with_headers(send)
         try:
             address, (mutual, certificate) = self._address(scope), self._certificate(scope)

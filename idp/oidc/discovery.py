@@ -58,6 +58,7 @@ def metadata(
         "token_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": proven,
         "introspection_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
+        "introspection_signing_alg_values_supported": list(ALGORITHMS),  # RFC 9701 §7
         "revocation_endpoint_auth_methods_supported": [*proven, "none"],
         "revocation_endpoint_auth_signing_alg_values_supported": clientkeys.ALGORITHMS,
         "pushed_authorization_request_endpoint": f"{issuer}/par",
@@ -87,9 +88,24 @@ def metadata(
     return document
 
 
+def resource_metadata(document: dict[str, Any]) -> dict[str, Any]:
+    """UserInfo as a protected resource (RFC 9728 §2); its name is that in `aud` of its tokens."""
+    same = ("jwks_uri", "dpop_signing_alg_values_supported")
+    return {
+        "resource": document["issuer"],
+        "authorization_servers": [document["issuer"]],
+        "scopes_supported": list(scopes.CLAIMS),
+        "bearer_methods_supported": ["header", "body"],
+        "resource_signing_alg_values_supported": list(ALGORITHMS),
+        "tls_client_certificate_bound_access_tokens": "mtls_endpoint_aliases" in document,
+        **{name: document[name] for name in same},
+    }
+
+
 class Published:
     def __init__(self, document: dict[str, Any], keyring: KeyRing, settings: OidcSettings) -> None:
         self._document = _Bytes(json.dumps(document).encode())
+        self._resource = _Bytes(json.dumps(resource_metadata(document)).encode())
         self._keyring = keyring
         self._kids: tuple[str, ...] = ()
         self._jwks = _Bytes(b'{"keys":[]}')
@@ -97,6 +113,9 @@ class Published:
 
     async def discovery(self, request: Request) -> Response:
         return self._document.answer(request, self._cache)
+
+    async def resource(self, request: Request) -> Response:
+        return self._resource.answer(request, self._cache)
 
     async def jwks(self, request: Request) -> Response:
         keys = self._keyring.published()

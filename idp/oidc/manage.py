@@ -21,12 +21,19 @@ from idp.oidc.commit import commit
 from idp.oidc.possession import JKT
 from idp.oidc.preload import Effects
 from idp.oidc.token import read_body
-from idp.oidc.tokens import Tokens
+from idp.oidc.tokens import INTROSPECTION, Tokens
 from idp.registry.clients import Client, Clients
 
 REVOKED = audit.event("token.revoked", "a client revoked a token")
 
 Claims = dict[str, Any]
+
+
+def _accepted(request: Request) -> set[str]:
+    """Subtypes of application/ that the caller names; weights and wildcards choose nothing."""
+    kinds = ",".join(request.headers.getlist("accept")).lower().split(",")
+    names = (kind.partition(";")[0].strip() for kind in kinds)
+    return {name.removeprefix("application/") for name in names}
 
 
 class Manage:
@@ -56,10 +63,14 @@ class Manage:
         client, form = await self._asked(request, confidential=True)  # RFC 7662 §2.1
         claims = await self._active(form["token"], client)
         # RFC 7662 §2.2: whatever is wrong, nothing but that it is not active
-        if claims is None:
-            return no_store(JSONResponse({"active": False}))
-        kind = "DPoP" if JKT in claims.get("cnf", {}) else "Bearer"  # RFC 9449 §6.2
-        return no_store(JSONResponse({"active": True, "token_type": kind, **claims}))
+        found: Claims = {"active": False}
+        if claims is not None:
+            kind = "DPoP" if JKT in claims.get("cnf", {}) else "Bearer"  # RFC 9449 §6.2
+            found = {"active": True, "token_type": kind, **claims}
+        if INTROSPECTION not in _accepted(request):
+            return no_store(JSONResponse(found))
+        signed = self._tokens.introspection(client, found)
+        return no_store(Response(signed, media_type=f"application/{INTROSPECTION}"))
 
     async def _active(self, token: str, client: Client) -> Claims | None:
         try:

@@ -228,6 +228,13 @@ GRID: tuple[Cell, ...] = (
         _DISCOVERY,
         origins=_ANY,
     ),
+    Cell(
+        userinfo.METADATA,
+        _get(lambda p: p.published.resource),
+        "anybody",
+        "metadata of `/userinfo` as a protected resource",
+        origins=_ANY,
+    ),
     *(
         cell
         for realm in (_TDX, _MODERN)

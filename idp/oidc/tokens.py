@@ -29,6 +29,7 @@ _SUBJECT_BYTES = 16  # of the HMAC: 128 bits, so that no two people meet by chan
 _BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 ACCESS, PLAIN = "at+jwt", "JWT"  # the header typ: RFC 9068 §2.1, RFC 7519 §5.1
+INTROSPECTION = "token-introspection+jwt"  # RFC 9701 §5
 _REFRESH = re.compile(
     r"\Atwr_([A-Za-z0-9_-]{22})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{43})\Z", re.ASCII
 )
@@ -159,6 +160,16 @@ class Tokens:
         """UserInfo as a JWT (OIDC Core §5.3.2). Without `exp` it is never taken for a hint."""
         alg = client.metadata.userinfo_signed_response_alg
         return self._sign(alg, PLAIN, {**claims, "iss": self.issuer, "aud": client.client_id})
+
+    # ── introspection ──────────────────────────────────────────────────────────────────────────
+
+    def introspection(self, client: Client, found: Mapping[str, object]) -> str:
+        """What an API was told of a token, as evidence for it alone (RFC 9701 §5): signed like its
+        ID tokens, of a type of its own, and without `sub` and `exp`, so that it is never taken for
+        a token."""
+        claims = {"iss": self.issuer, "aud": client.client_id, "iat": self.clock.now()}
+        alg = client.metadata.id_token_signed_response_alg
+        return self._sign(alg, INTROSPECTION, {**claims, "token_introspection": dict(found)})
 
     # ── refresh tokens ─────────────────────────────────────────────────────────────────────────
 
