@@ -165,15 +165,18 @@ def _fapi(bridge: Bridge, plan: Plan) -> Json:
 
 
 def _fapi_options(plan: Plan, holder: Holder) -> list[str]:
-    options = ["--id-token-signed-response-alg", "ES256"]
-    options += ["--require-pkce", "--require-pushed-authorization-requests"]
+    options = ["--profile", "fapi2"]
+    if plan.has("fapi_request_method", "signed_non_repudiation"):
+        options += ["--require-signed-request-object"]
+    if plan.has("fapi_response_mode", "jarm"):
+        options += ["--response-mode", "query.jwt", "--authorization-signed-response-alg", "ES256"]
     by_certificate = plan.has("client_auth_type", "mtls")
     method = "self_signed_tls_client_auth" if by_certificate else "private_key_jwt"
-    options += ["--auth-method", method]
-    options += ["--jwks", holder.jwks_file(of_certificate=by_certificate)]
+    options += ["--auth-method", method, "--jwks"]
+    options += [holder.jwks_file(of_certificate=by_certificate)]
     if plan.has("sender_constrain", "mtls"):
-        return [*options, "--tls-client-certificate-bound-access-tokens"]
-    return [*options, "--dpop-bound-access-tokens"]
+        options += ["--tls-client-certificate-bound-access-tokens"]
+    return options
 
 
 @dataclass(frozen=True, slots=True)
