@@ -27,6 +27,7 @@ from idp.kernel.database import Database
 from idp.kernel.errors import IdpError, VerificationError
 from idp.kernel.forms import Forms, Params
 from idp.kernel.keyring import KeyRing
+from idp.kernel.outbox import Outbox
 from idp.kernel.outward import Outward
 from idp.kernel.services import Services
 from idp.kernel.settings import BrandSettings
@@ -97,6 +98,7 @@ class Studio:
             forms=Forms(Cookies(secure=True), ISSUER, self.vault.secrets("forms")),
             templates=self.templates,
             outward=Outward(self.settings.outward, self.clock),
+            outbox=Outbox(none, self.vault, self.clock),
         )
         house = build(self.services, self.settings, httpx.AsyncBaseTransport())
         self.sealing, self.answers = Sealing(self.vault), Answers(self.templates)

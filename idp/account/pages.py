@@ -156,15 +156,16 @@ class Account:
     async def end(self, request: Request, session: Session, form: Params) -> Response:
         """POST /account/sessions: one session of this person, or all others."""
         which, now = form.get("which", ""), self._services.clock.now()
+        ends = self._login.sessions.ends
         mine = await self._login.sessions.of_person(session.person_id)
         chosen = next((other for other in mine if self._handle(other) == which), None)
 
         async def work(tx: Transaction) -> None:
             count = 0
             if which == "others":
-                count = await store.end_others(tx, session, now)
+                count = await store.end_others(tx, ends, session, now)
             elif chosen:
-                await store.end_session(tx, chosen.id, chosen.first_session, now)
+                await store.end_session(tx, ends, chosen, now)
                 count = 1
             if count:
                 await self._record(tx, ENDED, request, session, count=count)

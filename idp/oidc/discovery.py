@@ -45,6 +45,8 @@ def metadata(
         "introspection_endpoint": f"{issuer}/introspect",
         "revocation_endpoint": f"{issuer}/revoke",
         "end_session_endpoint": f"{issuer}/logout",
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "scopes_supported": [*scopes.CLAIMS, *rules.scopes],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post", "jwt", *SIGNED_MODES],
@@ -68,7 +70,7 @@ def metadata(
         "claims_supported": sorted(
             {c for names in scopes.CLAIMS.values() for c in names}
             | set(scopes.BESIDE.values())
-            | {"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}
+            | {"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"}
         ),
         "claims_parameter_supported": True,
         "request_parameter_supported": True,

@@ -74,6 +74,8 @@ class Endings:
             usual = self._settings.code_seconds
             expires_at = now + code_seconds(agreed.pending.client.metadata, usual)
             await store.insert_code(tx, digest(code), grant_id, asked, expires_at)
+            if agreed.pending.client.metadata.told_of_logout:
+                await self._sessions.ends.join(tx, agreed.session.id, asked.client_id)
             await history.write(tx, agreed.use(grant_id, history.GRANTED, released), now)
             entry = agreed.entry(AUTHORIZED, scope=" ".join(asked.scope))
             await self._services.trail.write(tx, entry)

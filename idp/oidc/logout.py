@@ -137,11 +137,11 @@ class Logout:
         return response
 
     async def _end(self, request: Request, session: Session) -> None:
-        now = self._services.clock.now()
+        now, ends = self._services.clock.now(), self._login.sessions.ends
         entry = caller_of(request).entry(LOGGED_OUT, person_id=session.person_id)
 
         async def work(tx: Transaction) -> None:
-            await store.end_session(tx, session.id, session.first_session, now)
+            await store.end_session(tx, ends, session, now)
             await self._services.trail.write(tx, entry)
 
         await self._services.database.write(work)

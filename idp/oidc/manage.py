@@ -1,4 +1,5 @@
-"""Introspection (RFC 7662) and revocation (RFC 7009): by the client, about tokens."""
+"""What a client asks by itself: introspection (RFC 7662), revocation (RFC 7009), and what became of
+its logout tokens."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.audience import names
 from idp.oidc.authenticate import Authenticator
+from idp.oidc.backchannel import sent_to
 from idp.oidc.commit import commit
 from idp.oidc.possession import JKT
 from idp.oidc.preload import Effects
@@ -46,15 +48,22 @@ class Manage:
     async def _asked(
         self, request: Request, *, confidential: bool = False
     ) -> tuple[Client, Params]:
-        """(the client that asks, its form). Raises InvalidClient, InvalidRequest."""
-        form = await read_body(request)
+        """(the client that asks, its form with a token). Raises InvalidClient, InvalidRequest."""
+        client, form = await self._client(request, confidential=confidential)
+        if not form.get("token"):
+            raise InvalidRequest("token is missing")
+        return client, form
+
+    async def _client(
+        self, request: Request, *, confidential: bool = False
+    ) -> tuple[Client, Params]:
+        """Raises InvalidClient."""
+        form = await read_body(request) if request.method == "POST" else Params()
         proven = await self._authenticator.of(request, form)
         async with self._authenticator.counting(request):
             await commit(self._services, Effects([*proven.effects]))
             if confidential and proven.client.metadata.public:
                 raise InvalidClient(detail="a public client may not ask this")
-        if not form.get("token"):
-            raise InvalidRequest("token is missing")
         return proven.client, form
 
     # ── introspection ──────────────────────────────────────────────────────────────────────────
@@ -142,6 +151,14 @@ class Manage:
                 await self._record(tx, caller, client)
 
         await self._services.database.write(work)
+
+    # ── logout ─────────────────────────────────────────────────────────────────────────────────
+
+    async def deliveries(self, request: Request) -> Response:
+        """What became of the logout tokens that the client was sent."""
+        client, _ = await self._client(request, confidential=True)
+        sent = await sent_to(self._services, self._tokens, client.client_id)
+        return no_store(JSONResponse({"deliveries": sent}))
 
     async def _record(self, tx: Transaction, caller: Caller, client: Client) -> None:
         await self._services.trail.write(tx, caller.entry(REVOKED, client_id=client.client_id))

@@ -38,6 +38,7 @@ class Grant:
     session_alive: bool
     bound_to: str = ""  # its refresh tokens are good only for who holds this key
     resources: tuple[str, ...] = ()  # those it was asked for (RFC 8707); none named: any
+    session_id: str = ""  # in which it was made
 
     def within(self, client: Client) -> Grant:
         """What the client may have now: an operator may have taken a scope from it since. Without

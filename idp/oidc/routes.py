@@ -15,10 +15,12 @@ from starlette.routing import Route
 
 from idp.kernel.answers import Answers, Challenge, Endpoint
 from idp.kernel.services import Services
+from idp.login.endings import KIND
 from idp.login.entrance import Entrance
 from idp.oidc import authenticate, userinfo
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.authorize import Authorize
+from idp.oidc.backchannel import BackChannel
 from idp.oidc.core import Core
 from idp.oidc.discovery import Published, metadata
 from idp.oidc.grants import register
@@ -208,6 +210,13 @@ GRID: tuple[Cell, ...] = (
         _PAGE,
     ),
     Cell(
+        "/logout/deliveries",
+        _both(lambda p: p.manage.deliveries, lambda p: p.manage.deliveries),
+        "confidential client",
+        "what became of the logout tokens that it was sent",
+        challenge=_BASIC,
+    ),
+    Cell(
         "/jwks",
         _get(lambda p: p.published.jwks),
         "anybody",
@@ -304,6 +313,7 @@ def _parts(
     loader = Loader(database, tokens, people)
     possession = Possession(services, demanded=settings.dpop_nonces)
     core = register(Core(tokens))
+    services.outbox.serve(KIND, BackChannel(services, clients, tokens, login.persons).deliver)
     hints = Hints(tokens, services.vault, login.canonical)
     document = metadata(issuer, rules, services.templates.languages, services.settings.mtls)
     return Parts(

@@ -29,6 +29,8 @@ _SUBJECT_BYTES = 16  # of the HMAC: 128 bits, so that no two people meet by chan
 _BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 ACCESS, PLAIN = "at+jwt", "JWT"  # the header typ: RFC 9068 §2.1, RFC 7519 §5.1
+LOGOUT = "logout+jwt"
+LOGOUT_SECONDS = 120  # made anew for each try, so that it may be short
 INTROSPECTION = "token-introspection+jwt"  # RFC 9701 §5
 _REFRESH = re.compile(
     r"\Atwr_([A-Za-z0-9_-]{22})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{43})\Z", re.ASCII
@@ -145,6 +147,8 @@ class Tokens:
         }
         if nonce:
             claims["nonce"] = nonce
+        if client.metadata.told_of_logout:
+            claims["sid"] = self.sid(client.client_id, grant.session_id)
         return self._sign(alg, PLAIN, {**extra, **claims})
 
     def read_id_token(self, text: str) -> dict[str, Any]:
@@ -153,6 +157,27 @@ class Tokens:
         if "client_id" in claims:  # a program's access token may say JWT too
             raise InvalidToken(detail="an access token")
         return claims
+
+    # ── logout tokens ──────────────────────────────────────────────────────────────────────────
+
+    def sid(self, client_id: str, session_id: str) -> str:
+        """What one client calls a session: as with subjects, two cannot compare notes."""
+        return self.vault.mac("sid", f"{client_id}\n{session_id}")
+
+    def logout_token(self, client: Client, number_index: str, session_id: str, jti: str) -> str:
+        """OIDC Back-Channel Logout §2.4."""
+        now = self.clock.now()
+        claims = {
+            "iss": self.issuer,
+            "sub": self.subject(client, number_index),
+            "aud": client.client_id,
+            "iat": now,
+            "exp": now + LOGOUT_SECONDS,
+            "jti": jti,
+            "sid": self.sid(client.client_id, session_id),
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        }
+        return self._sign(client.metadata.id_token_signed_response_alg, LOGOUT, claims)
 
     # ── UserInfo ───────────────────────────────────────────────────────────────────────────────
 

@@ -51,6 +51,12 @@ class ClientMetadata(BaseModel):
     post_logout_redirect_uris: tuple[str, ...] = Field(
         (), description="where a browser may be sent after a logout"
     )
+    backchannel_logout_uri: str = Field(
+        "", description="called when a person's session ends (OpenID Connect Back-Channel Logout)"
+    )
+    backchannel_logout_session_required: bool = Field(
+        False, description="it needs `sid` to know which session; it is always sent"
+    )
     grant_types: tuple[str, ...] = Field(
         ("authorization_code",),
         description="how it gets tokens; left out: `authorization_code` and `refresh_token` with"
@@ -67,8 +73,8 @@ class ClientMetadata(BaseModel):
     )
     profile: str = Field(
         "",
-        description="a security profile that it is held to: `fapi2` is FAPI 2.0, which fills in and"
-        " demands what it needs",
+        description="a profile that it is held to, which fills in and demands what it needs:"
+        " `fapi2` is FAPI 2.0, `fapi2-message-signing` also has requests and answers signed",
     )
     token_endpoint_auth_method: str = Field(
         "client_secret_basic",
@@ -157,6 +163,11 @@ class ClientMetadata(BaseModel):
     sandbox: bool = Field(
         False, description="error pages show its developer what was wrong with a redirect URI"
     )
+
+    @property
+    def told_of_logout(self) -> bool:
+        """Whether it wants to know when a session ends."""
+        return bool(self.backchannel_logout_uri)
 
     @property
     def public(self) -> bool:

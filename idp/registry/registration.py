@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey, import_key
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from idp import mtls
+from idp.kernel.outward import AddressRefused, read_url
 from idp.mtls import BadCertificate
 from idp.registry import profiles
 from idp.registry.metadata import CERTIFICATE_NAMES, SELF_SIGNED, ClientMetadata
@@ -91,6 +92,16 @@ def _a_page(uri: str) -> str:
     return uri
 
 
+def _a_call(uri: str) -> str:
+    """An address that the bridge calls by itself; where it leads is looked at before each call."""
+    try:
+        if uri:
+            read_url(_a_uri(uri), plain=_is_loopback(urlsplit(uri)))
+    except AddressRefused as refused:
+        raise ValueError(f"{uri!r}: {refused}") from None
+    return uri
+
+
 def _is_loopback(parts: SplitResult) -> bool:
     return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
 
@@ -121,6 +132,7 @@ Uri = Annotated[str, AfterValidator(_a_uri)]
 RedirectUri = Annotated[Uri, AfterValidator(_free_of(ANSWERS))]
 LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
+CallUri = Annotated[str, AfterValidator(_a_call)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
 ResponseMode = Literal["query", "form_post", "query.jwt", "form_post.jwt"]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
@@ -159,10 +171,11 @@ class Registration(ClientMetadata):
     application_type: Literal["web", "native"] = _member("application_type")
     redirect_uris: tuple[RedirectUri, ...] = _member("redirect_uris")
     post_logout_redirect_uris: tuple[LogoutUri, ...] = _member("post_logout_redirect_uris")
+    backchannel_logout_uri: CallUri = _member("backchannel_logout_uri")
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
     response_modes: tuple[ResponseMode, ...] = _member("response_modes")
-    profile: Literal["", "fapi2"] = _member("profile")
+    profile: Literal["", "fapi2", "fapi2-message-signing"] = _member("profile")
     token_endpoint_auth_method: AuthMethod = _member("token_endpoint_auth_method")
     token_endpoint_auth_signing_alg: Algorithm | Literal[""] = _member(
         "token_endpoint_auth_signing_alg"
@@ -237,6 +250,10 @@ class Registration(ClientMetadata):
             (
                 self.kiosk and "offline_access" in self.scopes,
                 "a kiosk remembers nobody: it cannot have offline_access",
+            ),
+            (
+                self.kiosk and self.told_of_logout,
+                "a kiosk's sessions end with the login: it cannot be told of a logout",
             ),
         ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -13,7 +15,7 @@ from tests.actors import Browser, Service
 from tests.asking import answered
 from tests.deeds import on_sqlite, refused
 from tests.house import CALLBACK, ISSUER, TestHouse
-from tests.keys import BEARER, Holder, Signer
+from tests.keys import BEARER, Holder, Signer, sign, verified_elsewhere
 
 from .test_pushed import through
 
@@ -158,3 +160,55 @@ async def test_a_secret_is_no_proof(client: FapiClient) -> None:
     auth = httpx.BasicAuth(client.registered.id, "guess")
     answer = await client.http.post("/par", data=client.params(), auth=auth)
     refused(answer, 401, "invalid_client")
+
+
+# ── message signing ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def signing(house: TestHouse) -> FapiClient:
+    signer = Signer()
+    jwks = {"keys": [signer.public()]}
+    registered = await house.register("signing", profile="fapi2-message-signing", jwks=jwks)
+    found = FapiClient(house, registered)
+    signer.client_id = registered.id
+    found.signer, found.holder = signer, Holder()
+    return found
+
+
+def request_object(client: FapiClient, **changes: Any) -> str:
+    now = client.house.clock.now()
+    times = {"iss": client.registered.id, "aud": ISSUER, "nbf": now, "exp": now + 300}
+    text = json.dumps(client.params(response_mode="jwt") | times | changes)
+    header = {"alg": client.signer.alg, "typ": "oauth-authz-req+jwt", "kid": client.signer.kid}
+    return sign(header, text, client.signer.key)
+
+
+async def test_a_login_that_is_signed_both_ways(browser: Browser, signing: FapiClient) -> None:
+    """The request is signed, and so is the answer; nothing stands beside them."""
+    form = {"client_id": signing.registered.id, "request": request_object(signing)}
+    answer = await signing.send("/par", **form, **signing.proofs("/par"))
+    assert answer.status_code == 201, answer.text
+    query = urlencode({"client_id": signing.registered.id} | answer.json())
+    page = await through(browser, f"{ISSUER}/authorize?{query}")
+    assert set(page.query) == {"response"}
+    header, claims = verified_elsewhere(page.query["response"], await signing.http.get("/jwks"))
+    assert header["alg"] == "ES256"
+    assert (claims["iss"], claims["aud"]) == (ISSUER, signing.registered.id)
+    assert (await signing.tokens(claims["code"])).json()["token_type"] == "DPoP"
+
+
+@on_sqlite
+async def test_an_unsigned_request(signing: FapiClient) -> None:
+    """Message Signing §5.3: refused, also when it is pushed by the client itself."""
+    refused(await signing.pushed(response_mode="jwt"), 400, "invalid_request")
+
+
+@on_sqlite
+async def test_a_plain_answer(signing: FapiClient) -> None:
+    """Message Signing §5.4: whoever asks for one is refused."""
+    form = {"client_id": signing.registered.id}
+    for mode in ("query", "form_post"):
+        text = request_object(signing, response_mode=mode)
+        answer = await signing.send("/par", **form, request=text, **signing.proofs("/par"))
+        refused(answer, 400, "invalid_request")

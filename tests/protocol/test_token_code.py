@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from idp.kernel.tables import codes, grants, sessions
 from idp.kernel.vault import digest
-from idp.login import endings
 from idp.login.endings import Ending
 from idp.oidc import store
 from tests.actors import Browser, Service, log_in
@@ -225,9 +224,9 @@ async def disable_person(deed: Deed) -> None:
 
 
 async def log_out(deed: Deed) -> None:
-    now = deed.house.clock.now()
+    ends = deed.house.house.login.sessions.ends
     await deed.house.services.database.write(
-        lambda tx: endings.end(tx, deed.session_id, Ending.LOGGED_OUT, now)
+        lambda tx: ends.end(tx, deed.session_id, Ending.LOGGED_OUT)
     )
 
 

@@ -368,6 +368,26 @@ def test_a_home_page_is_one(uri: str) -> None:
         assert made(client_uri=good).client_uri == good
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://service.test/out", "javascript:alert(1)", "https:", "/out", "https://a@service.test/",
+        "https://service.test/out#x", "https://service.test:25/", "com.example.app:/out",
+        "https://service.test/\u5716", "https://service.test:99999/",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_called(uri: str) -> None:
+    """Back-Channel Logout §2.2: https without fragment, at a port of the web."""
+    refused(backchannel_logout_uri=uri)
+
+
+def test_who_cannot_be_told_of_a_logout() -> None:
+    """At a shared screen the session ends as soon as the login is done."""
+    uri = {"backchannel_logout_uri": "https://service.test/out?x=1"}
+    assert made(**uri).told_of_logout
+    assert "told of a logout" in refused(kiosk=True, **uri)
+
+
 @pytest.mark.parametrize("scope", ["", " ", "a b", 'a"b', "a\\b", "讀", "a\n", "\x7f"])
 def test_scopes_that_are_none(scope: str) -> None:
     """RFC 6749 §3.3."""

@@ -89,11 +89,46 @@ def _method(fields: dict[str, Any]) -> dict[str, Any]:
     return {} if "token_endpoint_auth_method" in fields else known
 
 
+SIGNING = CLIENT | {"profile": "fapi2-message-signing"}
+
+
+def test_message_signing() -> None:
+    """FAPI 2.0 Message Signing: all of the other profile, and both directions signed."""
+    made = Registration.model_validate(SIGNING)
+    assert made.require_signed_request_object
+    assert made.response_modes == ("query.jwt", "form_post.jwt")
+    assert made.authorization_signed_response_alg == "ES256"
+    assert made.require_pushed_authorization_requests
+    assert made.dpop_bound_access_tokens
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"require_signed_request_object": False},
+        {"response_modes": ("query.jwt", "query")},
+        {"authorization_signed_response_alg": "RS256"},
+        {"require_pkce": False},
+    ],
+)
+def test_message_signing_is_not_weakened(fields: dict[str, Any]) -> None:
+    """What it forbids is not registered."""
+    with pytest.raises(ValidationError, match=r"fapi2-message-signing needs .*\(FAPI 2.0 "):
+        Registration.model_validate(SIGNING | fields)
+
+
+@pytest.mark.parametrize("profile", ["fapi", "FAPI2", 2, ["fapi2"], {"fapi2": 1}, None])
+def test_a_profile_that_is_none(profile: Any) -> None:
+    """A fault like any other."""
+    with pytest.raises(ValidationError, match="profile"):
+        Registration.model_validate(CLIENT | {"profile": profile})
+
+
 def test_every_fault_at_once() -> None:
     """Whoever turns a client into one of the profile learns all that it lacks."""
     plain = Registration.model_validate({**CLIENT, "profile": "", **_method({})})
     found = list(profiles.faults(plain.model_copy(update={"profile": "fapi2"})))
-    assert len(found) == 4
+    assert len(found) == 4, found
 
 
 def test_a_profile_of_tomorrow() -> None:
