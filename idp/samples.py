@@ -364,11 +364,14 @@ def protocol() -> Iterator[Sample]:
     into = {"client": CLIENT, "location": "tw.gov.library:/callback?code=sample"}
     yield Sample("app", "", _plain("oidc/return_app.html", failed=False, **into))
     yield Sample("app-failed", "", _plain("oidc/return_app.html", failed=True, **into))
+    still: dict[str, Any] = {"frames": (), "onward": "", "press": True}
     for state, client in (("", CLIENT), ("nobody", None)):
         yield Sample(
             "logout", state, _plain("oidc/logout.html", client=client, fields={}, csrf="x")
         )
-        yield Sample("logged-out", state, _plain("oidc/logged_out.html", client=client))
+        yield Sample("logged-out", state, _plain("oidc/logged_out.html", client=client, **still))
+    leaving = {"frames": ("about:blank",), "onward": HOME, "press": True}
+    yield Sample("logged-out", "frames", _plain("oidc/logged_out.html", client=CLIENT, **leaving))
 
 
 # ── the card page ───────────────────────────────────────────────────────────────────────────────

@@ -129,6 +129,7 @@ class Templates:
         status: int = 200,
         language: str | None = None,
         form_targets: Sequence[str] = (),
+        frame_sources: Sequence[str] = (),
         here: str | None = None,
         **context: Any,
     ) -> Response:
@@ -144,7 +145,7 @@ class Templates:
             **context,
         )
         response = no_store(HTMLResponse(html, status_code=status))
-        response.headers["Content-Security-Policy"] = page_policy(form_targets)
+        response.headers["Content-Security-Policy"] = page_policy(form_targets, frame_sources)
         response.headers["Content-Language"] = language
         self._remember(request, response)
         return response

@@ -30,6 +30,8 @@ class BackChannel:
         if client is None:
             raise NotDelivered("the client is disabled", final=True)
         uri = client.metadata.backchannel_logout_uri
+        if not uri and client.metadata.frontchannel_logout_uri:
+            return "not called: it is told by the browser alone"
         if not uri:
             raise NotDelivered("no backchannel_logout_uri is registered", final=True)
         token = await self._token(client, message)

@@ -47,6 +47,8 @@ def metadata(
         "end_session_endpoint": f"{issuer}/logout",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
         "scopes_supported": [*scopes.CLAIMS, *rules.scopes],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post", "jwt", *SIGNED_MODES],

@@ -63,6 +63,12 @@ def _signed(services: Services, to: ReplyTo, fields: dict[str, str]) -> str:
     return signer.sign("JWT", {**fields, "aud": to.client_id, "exp": expires_at})
 
 
+def needs_press(client: ClientMetadata, location: str) -> bool:
+    """Browsers on phones hand an address over to an app only after a press of the person's own
+    (RFC 8252 §7.1, §7.2); a loopback port is served by the browser's own machine."""
+    return client.native and not location.startswith("http:")
+
+
 def onward(
     services: Services,
     request: Request,
@@ -72,9 +78,8 @@ def onward(
     language: str | None = None,
     failed: bool = False,
 ) -> Response:
-    """Browsers on phones hand an address over to an app only after a press of the person's own
-    (RFC 8252 §7.1, §7.2); a loopback port is served by the browser's own machine."""
-    if not client.native or location.startswith("http:"):
+    """To the client, by a page where that needs a press."""
+    if not needs_press(client, location):
         return away(location)
     return services.templates.page(
         request,

@@ -57,6 +57,13 @@ class ClientMetadata(BaseModel):
     backchannel_logout_session_required: bool = Field(
         False, description="it needs `sid` to know which session; it is always sent"
     )
+    frontchannel_logout_uri: str = Field(
+        "",
+        description="opened in a frame of the logout page (OpenID Connect Front-Channel Logout)",
+    )
+    frontchannel_logout_session_required: bool = Field(
+        False, description="it needs `iss` and `sid` there; they are always sent"
+    )
     grant_types: tuple[str, ...] = Field(
         ("authorization_code",),
         description="how it gets tokens; left out: `authorization_code` and `refresh_token` with"
@@ -167,7 +174,7 @@ class ClientMetadata(BaseModel):
     @property
     def told_of_logout(self) -> bool:
         """Whether it wants to know when a session ends."""
-        return bool(self.backchannel_logout_uri)
+        return bool(self.backchannel_logout_uri or self.frontchannel_logout_uri)
 
     @property
     def public(self) -> bool:
@@ -188,7 +195,7 @@ class ClientMetadata(BaseModel):
     @property
     def origins(self) -> set[str]:
         """Of its redirect addresses, as browsers write them; an app's own scheme has none."""
-        return {_web_origin(uri) for uri in self.redirect_uris} - {""}
+        return {web_origin(uri) for uri in self.redirect_uris} - {""}
 
     def with_sector(self, client_id: str, before: str = "") -> ClientMetadata:
         """As it is stored, its sector written down: subjects must not change when a redirect URI
@@ -199,7 +206,7 @@ class ClientMetadata(BaseModel):
         return ClientMetadata.model_validate(self.model_dump() | {"sector": sector})
 
 
-def _web_origin(uri: str) -> str:
+def web_origin(uri: str) -> str:
     """As a browser writes it in `Origin` (RFC 6454 §6.2), or ""."""
     parts = urlsplit(uri.lower())
     usual = {"https": 443, "http": 80}

@@ -19,13 +19,14 @@ from idp import mtls
 from idp.kernel.outward import AddressRefused, read_url
 from idp.mtls import BadCertificate
 from idp.registry import profiles
-from idp.registry.metadata import CERTIFICATE_NAMES, SELF_SIGNED, ClientMetadata
+from idp.registry.metadata import CERTIFICATE_NAMES, SELF_SIGNED, ClientMetadata, web_origin
 
 NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "ftp", "ws", "wss")
 LONGEST_NAME = 100
 # what an answer adds to a redirect URI (RFC 6749 §4.1.2, RFC 9207, JARM, OIDC Session Management)
 ANSWERS = ("code", "state", "iss", "error", "error_description", "error_uri", "response",
            "session_state", "id_token", "access_token", "token_type", "expires_in")  # fmt: skip
+IN_FRAMES = ("iss", "sid")  # OpenID Connect Front-Channel Logout §3
 AFTER_LOGOUT = ("state",)  # OpenID Connect RP-Initiated Logout §3
 _CLEAN_URI = re.compile(r"\A[!#-;=?-Z_a-z~%\[\]]{1,2000}\Z", re.ASCII)
 _SCOPE = re.compile(r"\A[!#-\[\]-~]+\Z", re.ASCII)  # RFC 6749 §3.3
@@ -132,6 +133,7 @@ Uri = Annotated[str, AfterValidator(_a_uri)]
 RedirectUri = Annotated[Uri, AfterValidator(_free_of(ANSWERS))]
 LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
+FrameUri = Annotated[Page, AfterValidator(_free_of(IN_FRAMES))]
 CallUri = Annotated[str, AfterValidator(_a_call)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
 ResponseMode = Literal["query", "form_post", "query.jwt", "form_post.jwt"]
@@ -172,6 +174,7 @@ class Registration(ClientMetadata):
     redirect_uris: tuple[RedirectUri, ...] = _member("redirect_uris")
     post_logout_redirect_uris: tuple[LogoutUri, ...] = _member("post_logout_redirect_uris")
     backchannel_logout_uri: CallUri = _member("backchannel_logout_uri")
+    frontchannel_logout_uri: FrameUri = _member("frontchannel_logout_uri")
     grant_types: tuple[GrantType, ...] = _member("grant_types")
     scopes: tuple[Scope, ...] = _member("scopes")
     response_modes: tuple[ResponseMode, ...] = _member("response_modes")
@@ -250,6 +253,11 @@ class Registration(ClientMetadata):
             (
                 self.kiosk and "offline_access" in self.scopes,
                 "a kiosk remembers nobody: it cannot have offline_access",
+            ),
+            (
+                bool(self.frontchannel_logout_uri)
+                and not {web_origin(self.frontchannel_logout_uri)} <= self.origins,
+                "frontchannel_logout_uri must have the origin of a redirect_uri (its §2)",
             ),
             (
                 self.kiosk and self.told_of_logout,

@@ -18,7 +18,9 @@ from idp.registry.registration import Registration
 
 # the same word on both sides
 SAME = frozenset({
-    "application_type", "authorization_signed_response_alg", "client_name", "client_uri",
+    "application_type", "authorization_signed_response_alg", "backchannel_logout_session_required",
+    "backchannel_logout_uri", "client_name", "client_uri", "frontchannel_logout_session_required",
+    "frontchannel_logout_uri",
     "dpop_bound_access_tokens", "grant_types", "id_token_signed_response_alg", "jwks",
     "policy_uri", "post_logout_redirect_uris", "redirect_uris", "request_object_signing_alg",
     "require_pushed_authorization_requests", "require_signed_request_object", "response_modes",
