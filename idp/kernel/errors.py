@@ -126,6 +126,24 @@ class InvalidScope(ProtocolError):
     operator = "`idp client show`: the scope is not registered"
 
 
+class InvalidClientMetadata(ProtocolError):
+    """RFC 7591 §3.2.2."""
+
+    error = "invalid_client_metadata"
+    description = "the client metadata cannot be registered"
+
+
+class InvalidRedirectUri(InvalidClientMetadata):
+    error = "invalid_redirect_uri"
+    description = "a redirect_uri cannot be registered"
+
+
+class InvalidSoftwareStatement(InvalidClientMetadata):
+    error = "invalid_software_statement"
+    description = "software statements are not supported"
+    operator = "the client's library must not send one"
+
+
 class InvalidTarget(ProtocolError):
     """RFC 8707 §2."""
 

@@ -24,7 +24,7 @@ from idp.oidc.preload import SpendAssertion
 from idp.registry.clients import Client
 
 ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
-TYPES = (None, "JWT", "client-authentication+jwt")
+TYPES = (None, "jwt", "client-authentication+jwt")
 LONGEST_LIFE = 3600  # seconds an assertion may live; its jti is remembered that long
 _BASIC = re.compile(r"\A(?i:basic) +([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
 _JTI = re.compile(r"\A[\x21-\x7e]{1,200}\Z", re.ASCII)

@@ -53,11 +53,11 @@ def signed_claims(
 ) -> dict[str, Any]:
     """Signed by the key that the header names or, if it names none, by any registered one, with
     the registered algorithm, if there is one. What was signed for another thing is of another
-    type (RFC 8725 §3.11). Raises NotSigned."""
+    type (RFC 8725 §3.11); `types` in lower case. Raises NotSigned."""
     header, claims = unverified(text)
     if _REFUSED_HEADERS & header.keys():
         raise NotSigned("header")
-    if header.get("typ") not in types:
+    if _type(header) not in types:
         raise NotSigned("typ")
     allowed = [registered_alg] if registered_alg else algorithms(client.metadata, ALGORITHMS)
     if header.get("alg") not in allowed:
@@ -73,6 +73,12 @@ def signed_claims(
         else:
             return claims
     raise NotSigned(why)
+
+
+def _type(header: dict[str, Any]) -> str | None:
+    """Media types have no case, and `application/` may be left out (RFC 7515 §4.1.9)."""
+    typ = header.get("typ")
+    return typ if typ is None else str(typ).lower().removeprefix("application/")
 
 
 def _registered_keys(client: Client) -> list[Key]:

@@ -86,6 +86,8 @@ def metadata(
         document["mtls_endpoint_aliases"] = {
             name: mtls.url + str(document[name]).removeprefix(issuer) for name in ALIASED
         }
+    if rules.registration:
+        document["registration_endpoint"] = f"{issuer}/register"
     OpenIDProviderMetadata(document).validate()
     return document
 

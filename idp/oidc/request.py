@@ -149,6 +149,7 @@ class Rules:
     require_pkce: bool = False  # of confidential clients too
     require_nonce: bool = True  # of a confidential client without PKCE
     require_pushed: bool = False
+    registration: bool = False  # clients may register themselves
     issuer: str = ""
 
 

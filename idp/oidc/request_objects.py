@@ -22,7 +22,7 @@ from idp.oidc.request import PARAMETERS
 from idp.registry.clients import Client
 
 LONGEST_LIFE = 3600  # seconds (FAPI 2.0 Message Signing §5.3.1)
-TYPES = (None, "JWT", "oauth-authz-req+jwt")  # §10.8
+TYPES = (None, "jwt", "oauth-authz-req+jwt")  # §10.8
 
 
 class Unwrapped(NamedTuple):
@@ -43,7 +43,8 @@ def unwrapped(params: Params, client: Client, issuer: str, now: int) -> Unwrappe
     try:
         header, claims = clientkeys.unverified(text)
         if header.get("alg") == "none":  # believed as little as the parameters beside it
-            return Unwrapped(Params(params | _parameters(claims)), RequestNotSupported())
+            unsigned = InvalidRequestObject if demanded else RequestNotSupported
+            return Unwrapped(Params(params | _parameters(claims)), unsigned())
         alg = client.metadata.request_object_signing_alg
         claims = clientkeys.signed_claims(client, text, TYPES, alg)
         _check(claims, client, _Expected(issuer, now, demanded))

@@ -31,11 +31,14 @@ from idp.oidc.manage import Manage
 from idp.oidc.people import People, Profiles
 from idp.oidc.possession import Possession
 from idp.oidc.pushed import PushedRequests
+from idp.oidc.register import Registrations
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
 from idp.oidc.token import TokenEndpoint
 from idp.oidc.tokens import Tokens
 from idp.oidc.userinfo import UserInfo
+from idp.registry.admissions import Admissions
+from idp.registry.changes import Registrar
 from idp.registry.clients import Clients
 
 
@@ -45,6 +48,7 @@ class Parts:
 
     authorize: Authorize
     pushed: PushedRequests
+    registrations: Registrations
     token: TokenEndpoint
     userinfo: UserInfo
     manage: Manage
@@ -83,6 +87,10 @@ class Cell:
     errors: Errors = Errors.JSON
     challenge: Challenge | None = None
     origins: Origins = Origins.NONE
+    setting: str = ""  # the one of `oidc` that turns it on
+
+    def served(self, settings: OidcSettings) -> bool:
+        return not self.setting or bool(getattr(settings, self.setting))
 
     def paths(self, realms: tuple[str, ...]) -> list[str]:
         if "{realm}" not in self.path:
@@ -173,6 +181,26 @@ GRID: tuple[Cell, ...] = (
         "browser",
         "the authorization endpoint",
         _PAGE,
+    ),
+    Cell(
+        "/register",
+        _post(lambda p: p.registrations.post),
+        "initial access token",
+        "register a client (RFC 7591), if `oidc.registration` is on",
+        challenge=_BEARER,
+        setting="registration",
+    ),
+    Cell(
+        "/register/{client_id}",
+        {
+            "GET": lambda p: p.registrations.get,
+            "PUT": lambda p: p.registrations.put,
+            "DELETE": lambda p: p.registrations.delete,
+        },
+        "registration access token",
+        "read, replace or end a registered client (RFC 7592)",
+        challenge=_BEARER,
+        setting="registration",
     ),
     Cell(
         "/authorize/{id}",
@@ -277,7 +305,12 @@ def routes(
     answers: Answers,
 ) -> list[Route]:
     parts = _parts(services, settings, clients, login, profiles)
-    return [route for cell in GRID for route in cell.routes(parts, answers, settings.realms)]
+    return [
+        route
+        for cell in GRID
+        if cell.served(settings)
+        for route in cell.routes(parts, answers, settings.realms)
+    ]
 
 
 def cors_paths(settings: OidcSettings) -> dict[str, bool]:
@@ -305,6 +338,7 @@ def _parts(
         settings.require_pkce,
         settings.require_nonce,
         settings.require_pushed_authorization_requests,
+        settings.registration,
         issuer,
     )
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
@@ -321,9 +355,17 @@ def _parts(
         pushed=PushedRequests(
             services, settings, authenticator, possession, hints, rules, login.admit
         ),
+        registrations=_registrations(services, clients, settings),
         token=TokenEndpoint(services, core, authenticator, loader, possession),
         userinfo=UserInfo(database, clients, tokens, people, possession),
         manage=Manage(services, clients, tokens, authenticator),
         logout=Logout(services, clients, tokens, login),
         published=Published(document, services.keyring, settings),
     )
+
+
+def _registrations(services: Services, clients: Clients, settings: OidcSettings) -> Registrations:
+    kept = (services.database, services.clock, services.vault, services.trail)
+    registrar, admissions = Registrar(clients, *kept), Admissions(*kept)
+    calls = settings.registrations_per_minute
+    return Registrations(services, clients, registrar, admissions, calls)

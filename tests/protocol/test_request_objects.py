@@ -55,7 +55,7 @@ async def rp(house: TestHouse) -> Signing:
 
 @on_sqlite
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "PS256", "EdDSA"])
-@pytest.mark.parametrize("typ", [TYPE, "JWT"])
+@pytest.mark.parametrize("typ", [TYPE, "JWT", "Application/OAuth-AuthZ-Req+JWT"])
 async def test_each_algorithm(house: TestHouse, browser: Browser, alg: str, typ: str) -> None:
     """§6.2: one of four algorithms, with the kind of token that it is."""
     rp = await registered(house, Signer(alg=alg))
@@ -210,6 +210,8 @@ async def test_a_client_that_has_to_sign(house: TestHouse, browser: Browser) -> 
     assert page.query["error"] == "invalid_request"
     refused(await rp.service.push(), 400, "invalid_request")
     now, bare = house.clock.now(), dict.fromkeys(rp.service.params(), None)
+    text = unsigned(rp.service.params())
+    refused(await rp.service.push(**bare, request=text), 400, "invalid_request_object")
     missing: list[dict[str, Any]] = [{name: None} for name in ("iss", "aud", "exp", "nbf")]
     for changes in [*missing, {"exp": now + 3700}, {"nbf": now - 3700, "exp": now + 60}]:
         answer = await rp.service.push(**bare, request=rp.object(**changes))
