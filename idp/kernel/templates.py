@@ -118,6 +118,10 @@ class Templates:
     def render(self, name: str, language: str, **context: Any) -> str:
         return self._environments[language].get_template(name).render(**context)
 
+    def words(self, name: str, language: str) -> Any:
+        """What a template sets for others to import, where a file needs the words of a page."""
+        return self._environments[language].get_template(name).module
+
     def say(self, language: str, text: str) -> str:
         """One sentence of the house, in another language."""
         return self._catalogues[language].gettext(text)
