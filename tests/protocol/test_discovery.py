@@ -109,7 +109,7 @@ async def test_nothing_weak_is_offered(house: TestHouse) -> None:
     assert found["request_parameter_supported"] is True
     assert found["claims_parameter_supported"] is True
     assert found["authorization_response_iss_parameter_supported"] is True
-    assert found["subject_types_supported"] == ["pairwise"]
+    assert found["subject_types_supported"] == ["pairwise", "public"]
     for name, offered in found.items():
         if isinstance(offered, list) and name not in NONE_IS_FINE:
             assert not WEAK & set(offered), name

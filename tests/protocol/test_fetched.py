@@ -94,7 +94,7 @@ async def test_keys_that_could_not_be_registered(house: TestHouse, outside: Outs
 @on_sqlite
 async def test_a_host_that_is_away(house: TestHouse, outside: Outside) -> None:
     """The client's own host decides for the client alone: 401, at once the second time."""
-    service, signer = await keyed(house, outside, jwks_uri="https://nobody.outside.test:9/keys")
+    service, signer = await keyed(house, outside, jwks_uri="https://nobody.outside.test:65000/keys")
     for _ in range(2):
         refused(await push(service, signer), 401, "invalid_client")
 
