@@ -138,7 +138,8 @@ def build(
         now=services.clock.now,
         issuer=settings.issuer,
     )
-    schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
+    verifiers = [*further, *schemes_of(settings, ports)]
+    schemes = Schemes(verifiers, settings.login.schemes, sandbox=settings.sandbox)
     services.templates.name_app(schemes.app())
     persons = persons_of(services)
     sessions = Sessions(

@@ -87,7 +87,7 @@ def make_services(
             settings.issuer,
             vault.secrets("forms"),
         ),
-        templates=Templates(settings.brand),
+        templates=Templates(settings.shown_brand),
         outward=Outward(settings.outward, clock),
         outbox=Outbox(database, vault, clock),
     )

@@ -202,8 +202,10 @@ class BrandSettings(Section):
 class KernelSettings(Section):
     """What the kernel needs. idp.settings adds the rooms."""
 
-    environment: Literal["development", "production"] = Field(
-        "production", description="production refuses sample keys, http and the simulator"
+    environment: Literal["development", "sandbox", "production"] = Field(
+        "production",
+        description="production refuses sample keys, http and the simulator; sandbox is a bridge"
+        " for integrators, with the simulator behind it, and says so everywhere",
     )
     issuer: Annotated[str, AfterValidator(_an_address)] = Field(
         ..., description="the issuer, exactly as relying parties write it; no trailing slash"
@@ -215,6 +217,15 @@ class KernelSettings(Section):
     metrics: MetricsSettings = MetricsSettings()
     outward: OutwardSettings = OutwardSettings()
     brand: BrandSettings = BrandSettings()
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether anybody can log in as anybody: every page and every token says so."""
+        return self.environment == "sandbox"
+
+    @property
+    def shown_brand(self) -> BrandSettings:
+        return self.brand.model_copy(update={"test_banner": True}) if self.sandbox else self.brand
 
 
 class BadSettings(Exception):

@@ -335,6 +335,15 @@ def _bounded(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(value for value in values if len(value) <= _MOST_LONG)[:_MOST_VALUES]
 
 
+def _defaults(p: Params, c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """What the client registered for requests that do not say (OIDC Registration §2)."""
+    if a.max_age is None:
+        a = replace(a, max_age=c.metadata.default_max_age)
+    if not (a.acr_values or a.essential_acr):
+        a = replace(a, acr_values=_bounded(c.metadata.default_acr_values))
+    return a
+
+
 class Entrance(StrEnum):
     """The endpoints at which an authorization can be asked for."""
 
@@ -363,6 +372,7 @@ CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_max_age, BY_BROWSER),
     (_hints, EVERYWHERE),
     (_claims, EVERYWHERE),
+    (_defaults, BY_BROWSER),
 )
 
 

@@ -123,6 +123,12 @@ class ClientMetadata(BaseModel):
         " left out: the host of the first https redirect URI, or the client itself",
     )
     minimum_acr: str | None = Field(None, description="the weakest level of a login it accepts")
+    default_acr_values: tuple[str, ...] = Field(
+        (), description="the levels it would like where a request names none"
+    )
+    default_max_age: int | None = Field(
+        None, description="seconds that a login may be old where a request does not say"
+    )
     schemes: tuple[str, ...] = Field(
         (),
         description="the schemes that its logins use, the preferred first; none named: those that"

@@ -134,6 +134,7 @@ LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 CallUri = Annotated[str, AfterValidator(_a_call)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
+Acr = Annotated[str, Field(pattern=r"\A[!-~]{1,255}\z")]  # one of a list with blanks
 ResponseMode = Literal["query", "form_post", "query.jwt", "form_post.jwt"]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal[
@@ -197,6 +198,10 @@ class Registration(ClientMetadata):
     access_token_typ: Literal["at+jwt", "JWT"] = _member("access_token_typ")
     access_token_seconds: int | None = _member("access_token_seconds", ge=60, le=86_400)
     sector: Label = _member("sector")
+    default_acr_values: Annotated[tuple[Acr, ...], Field(max_length=10)] = _member(
+        "default_acr_values"
+    )
+    default_max_age: int | None = _member("default_max_age", ge=0, le=2**31, strict=True)
     audience: tuple[Scope, ...] = _member("audience")
     roles: tuple[Label, ...] = _member("roles")
 

@@ -20,6 +20,7 @@ from idp.registry.registration import Registration
 SAME = frozenset({
     "application_type", "authorization_signed_response_alg", "client_name", "client_uri",
     "dpop_bound_access_tokens", "grant_types", "id_token_signed_response_alg", "jwks",
+    "default_acr_values", "default_max_age",
     "policy_uri", "post_logout_redirect_uris", "redirect_uris", "request_object_signing_alg",
     "require_pushed_authorization_requests", "require_signed_request_object", "response_modes",
     "tls_client_auth_san_dns", "tls_client_auth_san_email", "tls_client_auth_san_ip",

@@ -342,3 +342,17 @@ def test_every_section_refuses_unknown_keys() -> None:
         if section is not Settings and not issubclass(section, KernelSettings):
             assert section.model_config.get("extra") == "forbid", section
             assert section.model_config.get("frozen"), section
+
+
+def test_a_sandbox_is_public(file: Path) -> None:
+    """Its simulator may be on plain http beside it; the bridge itself, and its calls, are not."""
+    text = 'environment = "sandbox"\n' + GOOD
+    text = text.replace("https://fido.moi.gov.tw", "http://127.0.0.1:8100")
+    text = text.replace("0F1E2D3C4B5A69788796A5B4C3D2E1F0", next(iter(SAMPLE_KEYS)))
+    settings = read(file, text)
+    assert unsafe(settings) == []
+    assert settings.shown_brand.test_banner
+    local = text.replace("https://id.example.gov.tw", "http://127.0.0.1:8000")
+    faults = unsafe(read(file, f"{local}\n[outward]\nallow_http = true\n"))
+    assert "issuer: sandbox needs https" in faults
+    assert "outward.allow_http: sandbox calls https only" in faults
