@@ -120,13 +120,17 @@ async def test_no_means_no(house: TestHouse, service: Service) -> None:
 
 @SQLITE
 async def test_what_the_page_shows(house: TestHouse, service: Service) -> None:
-    """Each claim with its value, the number masked, and both answers of equal weight."""
+    """Each claim with its value, the number once and masked; one button is the primary one."""
     _, page = await asked(house, service, scope="openid profile twid offline_access")
-    assert page.texts["claim-twid"] == page.texts["claim-twid_masked"] == "A1****0010"
+    assert page.texts["claim-twid"] == "A1****0010"
+    assert "claim-twid_masked" not in page.texts
     assert ALICE not in page.html
     assert "直到您取消同意" in page.html
     (shown,) = page.forms
-    assert {b["id"]: b.get("class") for b in shown.buttons} == {"allow": None, "deny": None}
+    assert {b["id"]: b.get("class") for b in shown.buttons} == {
+        "allow": "['primary']",
+        "deny": None,
+    }
 
 
 @SQLITE
