@@ -192,7 +192,8 @@ class Authorize:
         elif step is Next.CONSENT:
             response = await self._to_consent(request, pending, session, person)
         else:
-            agreed = Agreement(pending, session, person, caller_of(request), by_press)
+            given = await self._page.given(pending, person)
+            agreed = Agreement(pending, session, person, caller_of(request), by_press, given)
             response = await self._to_client(request, agreed)
         if pending.cookie:
             self._services.forms.cookies.write(response, BROWSER, pending.cookie)

@@ -66,6 +66,7 @@ def metadata(
         "pushed_authorization_request_endpoint": f"{issuer}/par",
         "require_pushed_authorization_requests": rules.require_pushed,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
+        "display_values_supported": ["page", "popup", "touch", "wap"],  # one page is good for all
         "claim_types_supported": ["normal"],
         "claims_supported": sorted(
             {c for names in scopes.CLAIMS.values() for c in names}
