@@ -63,8 +63,8 @@ async def shown(browser: Browser) -> list[str]:
 
 
 async def test_a_person_sees_their_own_uses(house: TestHouse, service: Service) -> None:
-    """Service, agency, local time, method, what was given, result; of nobody else. The page shows
-    one's own number masked, and the row holds none."""
+    """Service, agency, local time, method, what was known and given, result; of nobody else. The
+    page shows one's own number masked, and the row holds none."""
     await logged_in(house, service, BOB)
     browser = await logged_in(house, service)
     house.clock.pass_(60)
@@ -72,7 +72,7 @@ async def test_a_person_sees_their_own_uses(house: TestHouse, service: Service) 
     (line,) = records(page)
     assert line == (
         "2026-09-21 22:13 館藏服務 國家圖書館 登入成功 ，方式：QR Code "
-        "提供的資料：姓名、性別、身分證字號（部分隱碼）"
+        "提供的資料：身分證字號（部分隱碼）"
     )
     assert '<time datetime="2026-09-21T14:13:20Z">' in page.html
     assert page.headers["cache-control"] == "no-store"

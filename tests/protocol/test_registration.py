@@ -285,7 +285,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "none": ({"id_token_signed_response_alg": "none"}, META),
     "HS256": ({"id_token_signed_response_alg": "HS256"}, META),
     "encryption": ({"id_token_encrypted_response_alg": "RSA-OAEP"}, META),
-    "public subjects": ({"subject_type": "public"}, META),
+    "subjects of no kind": ({"subject_type": "private"}, META),
     "a method": ({"token_endpoint_auth_method": "client_secret_jwt"}, META),
     "no keys": ({"token_endpoint_auth_method": "private_key_jwt"}, META),
     "an age as a text": ({"default_max_age": "60"}, META),

@@ -87,6 +87,18 @@ UNDERSTOOD: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"claims": claims(id_token={"sub": {"value": "x"}})},
         {"expected_subjects": ("x",), "requested_claims": {}},
     ),
+    "several subjects": (
+        {"claims": claims(id_token={"sub": {"values": ["x", "y"], "essential": True}})},
+        {"accepted_subjects": ("x", "y"), "expected_subjects": ()},
+    ),
+    "one of several subjects": (
+        {"claims": claims(id_token={"sub": {"values": ["x"]}})},
+        {"accepted_subjects": (), "expected_subjects": ("x",)},
+    ),
+    "one accepted subject, too long": (
+        {"claims": claims(id_token={"sub": {"value": "x" * 300}})},
+        {"expected_subjects": ("x" * 256,)},
+    ),
     "single claims": (
         {"claims": claims(userinfo={"twid": None, "phone_number": None, "x": 1})},
         {"requested_claims": {"userinfo": ["twid"]}},
