@@ -252,7 +252,7 @@ def agency_client(plan: Plan) -> Registration:
         redirect_uris=(f"{plan.demo}/callback",),
         post_logout_redirect_uris=(f"{plan.demo}/",),
         grant_types=("authorization_code", "refresh_token"),
-        scopes=("openid", "profile", "email", "phone", "twid", "offline_access"),
+        scopes=("openid", "profile", "email", "phone", "address", "twid", "offline_access"),
         sandbox=True,
     )
 

@@ -310,6 +310,7 @@ def account() -> Iterator[Sample]:
     ]
     full = {"lines": lines, "sessions": sessions, "consents": [{"service": SERVICE, "since": WHEN}]}
     full |= {"more": "1.a", "earlier": False, "days": 180, "paused_at": WHEN}
+    full["me"] = "A1****6789"
     none = full | {"lines": [], "consents": [], "sessions": sessions[:1], "paused_at": None}
     drawn = {done: full | {"done": done} for done in DONE}
     drawn |= {"first": none | {"done": "", "more": ""}, "earlier": full | {"earlier": True}}

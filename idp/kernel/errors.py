@@ -210,9 +210,9 @@ class InvalidRequestObject(ProtocolError):
 
 class RequestUriNotSupported(ProtocolError):
     error = "request_uri_not_supported"
-    description = "request_uri is not supported"
+    description = "the request_uri was neither registered nor pushed"
     may_redirect = True
-    operator = "the client's library must not send request_uri"
+    operator = "register the address (`request_uris`), or the client must not send request_uri"
 
 
 class RegistrationNotSupported(ProtocolError):

@@ -174,7 +174,11 @@ class BrandSettings(Section):
     register_url: str = Field(
         "", description="where a person registers for the app; empty: where the scheme says"
     )
-    help_phone: str = Field("", description="help line, shown at the foot of every page")
+    help_phone: str = Field(
+        "",
+        pattern=r"^$|[0-9]",
+        description="help line, shown at the foot of every page; a link that calls it",
+    )
     faq_url: str | None = Field(None, description="frequently asked questions")
     privacy_url: str | None = Field(None, description="privacy policy")
     accessibility_url: str | None = Field(None, description="accessibility statement")

@@ -15,10 +15,11 @@ from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
 from idp.oidc import clientauth, tlsauth
+from idp.oidc.fetched import Fetched
 from idp.oidc.preload import Effect
 from idp.oidc.tlsauth import Authorities
 from idp.registry.clients import Client, Clients
-from idp.registry.metadata import BY_CERTIFICATE, WITH_SECRET
+from idp.registry.metadata import BY_CERTIFICATE, WITH_KEYS, WITH_SECRET
 
 AUTH_FAILED = audit.event("client.auth_failed", "somebody failed to authenticate as a client")
 
@@ -45,7 +46,7 @@ class ProvenClient:
 class Authenticator:
     def __init__(self, services: Services, clients: Clients, failures_per_minute: int) -> None:
         self._services, self._clients = services, clients
-        self._failures = PerMinute(failures_per_minute)
+        self._failures, self._fetched = PerMinute(failures_per_minute), Fetched(services.outward)
         self._authorities = Authorities(services.settings.mtls.ca_file)
 
     async def of(self, request: Request, form: Params) -> ProvenClient:
@@ -56,6 +57,8 @@ class Authenticator:
                 raise InvalidRequest("one Authorization header, not several")
             presented = clientauth.presented(request.headers, form)
             client = await self._clients.find(presented.client_id)
+            if client and client.metadata.token_endpoint_auth_method in WITH_KEYS:
+                client = await self._fetched.with_keys(client, form.get("client_assertion", ""))
             proven = self._proven(client, presented, form, caller_of(request).certificate)
         if not proven.client.metadata.public:
             used = (proven.client.client_id, proven.credential)

@@ -54,7 +54,7 @@ def metadata(
         "response_modes_supported": ["query", "form_post", "jwt", *SIGNED_MODES],
         "grant_types_supported": list(GRANTS),
         "acr_values_supported": list(rules.acr_values),
-        "subject_types_supported": ["pairwise"],
+        "subject_types_supported": ["pairwise", "public"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "authorization_signing_alg_values_supported": list(ALGORITHMS),
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
@@ -68,6 +68,7 @@ def metadata(
         "pushed_authorization_request_endpoint": f"{issuer}/par",
         "require_pushed_authorization_requests": rules.require_pushed,
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
+        "display_values_supported": ["page", "popup", "touch", "wap"],  # one page is good for all
         "claim_types_supported": ["normal"],
         "claims_supported": sorted(
             {c for names in scopes.CLAIMS.values() for c in names}
@@ -77,7 +78,8 @@ def metadata(
         "claims_parameter_supported": True,
         "request_parameter_supported": True,
         "request_object_signing_alg_values_supported": clientkeys.ALGORITHMS,
-        "request_uri_parameter_supported": False,  # the default would be true
+        "request_uri_parameter_supported": True,
+        "require_request_uri_registration": True,
         "ui_locales_supported": list(languages),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "code_challenge_methods_supported": ["S256"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -28,10 +29,12 @@ from idp.kernel.strictjson import NotStrict, read_object
 from idp.kernel.throttle import PerMinute
 from idp.kernel.web import no_store
 from idp.oidc import scopes, userinfo
+from idp.oidc.fetched import Fetched
 from idp.registry import wire
 from idp.registry.admissions import Admissions, NotAdmitted
 from idp.registry.changes import Registrar
 from idp.registry.clients import Client, Clients
+from idp.registry.metadata import ClientMetadata
 from idp.registry.organisations import Refused
 from idp.registry.registration import Registration
 
@@ -63,6 +66,7 @@ class Registrations:
     ) -> None:
         self._services, self._clients = services, clients
         self._registrar, self._admissions = registrar, admissions
+        self._fetched = Fetched(services.outward)
         self._calls = PerMinute(calls_per_minute)
 
     async def post(self, request: Request) -> Response:
@@ -71,7 +75,8 @@ class Registrations:
         text = await _bearer(request)
         try:
             organisation, name = await self._admissions.owner(text)
-            registration = _read(await _body(request), {"agency": name})
+            registration = _in_one_sector(_read(await _body(request), {"agency": name}))
+            await self._fetched.check(registration)
             access_token = PREFIX + token(32)
 
             async def spend(tx: Transaction) -> None:
@@ -106,7 +111,8 @@ class Registrations:
         client, access_token = await self._own(request)
         told = await _body(request)
         self._check_update(client, told)
-        registration = _read(told, client.metadata.model_dump())
+        registration = _moved(client, told)
+        await self._fetched.check(registration)
         gets_secret = registration.with_secret and not client.metadata.with_secret
         if gets_secret:
             raise InvalidClientMetadata("token_endpoint_auth_method: register anew for a secret")
@@ -184,6 +190,32 @@ async def _body(request: Request) -> dict[str, Any]:
         return read_object(await request.body(), MOST_BYTES)
     except NotStrict as fault:
         raise InvalidClientMetadata(f"the body is {fault}") from None
+
+
+def _moved(client: Client, told: dict[str, Any]) -> Registration:
+    """What an operator decided stays, the sector too, but for a client that moves to another
+    place: or whoever registers could take a sector from others, and compare notes with them."""
+    before = client.metadata
+    registration = _read(told, before.model_dump())
+    same_list = registration.sector_identifier_uri == before.sector_identifier_uri
+    if same_list and _places(registration) <= _places(before):
+        return registration
+    fresh = _in_one_sector(_read(told, before.model_dump() | {"sector": ""}))
+    return fresh.model_copy(update={"sector": fresh.with_sector(client.client_id).sector})
+
+
+def _in_one_sector(registration: Registration) -> Registration:
+    """The sector is a host that every redirect address is at, or that lists them all (OIDC Core
+    §8.1); of apps without a host it is the client itself."""
+    alone = registration.sector_identifier_uri or len(_places(registration)) < 2
+    if not alone and any(uri.startswith("https:") for uri in registration.redirect_uris):
+        raise InvalidClientMetadata("several hosts need a sector_identifier_uri")
+    return registration
+
+
+def _places(metadata: ClientMetadata) -> set[str]:
+    """Of its redirect addresses: the host, or the scheme of an app."""
+    return {uri.hostname or uri.scheme for uri in map(urlsplit, metadata.redirect_uris)}
 
 
 def _read(told: dict[str, Any], decided: Mapping[str, Any]) -> Registration:

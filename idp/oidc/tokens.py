@@ -48,9 +48,11 @@ class Tokens:
     # ── subjects ───────────────────────────────────────────────────────────────────────────────
 
     def subject(self, client: Client, number_index: str) -> str:
-        """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person. Of a form
-        that every program takes for a user name (decision 0045)."""
-        mac = self.vault.mac("sub", f"{client.metadata.sector}\n{number_index}")
+        """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person, but all
+        public clients can. Of a form that every program takes for a user name (decision 0045)."""
+        public = client.metadata.subject_type == "public"
+        sector = "" if public else client.metadata.sector  # a sector is never empty
+        mac = self.vault.mac("sub", f"{sector}\n{number_index}")
         short = base64.urlsafe_b64decode(mac + "=")[:_SUBJECT_BYTES]
         return "u" + base64.b32encode(short).decode().rstrip("=").lower()
 

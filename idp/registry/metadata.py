@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+WITH_KEYS = ("private_key_jwt", "self_signed_tls_client_auth")
 WITH_SECRET = ("client_secret_basic", "client_secret_post")
 SELF_SIGNED = "self_signed_tls_client_auth"
 BY_CERTIFICATE = ("tls_client_auth", SELF_SIGNED)  # RFC 8705 §2
@@ -96,6 +97,12 @@ class ClientMetadata(BaseModel):
         " bits, EC P-256 or Ed25519; for `self_signed_tls_client_auth` each with its certificate"
         " (`x5c`)",
     )
+    jwks_uri: str = Field(
+        "", description="where its public keys are, in place of `jwks`; read again for a new key"
+    )
+    request_uris: tuple[str, ...] = Field(
+        (), description="where its request objects may be fetched from (RFC 9101 §5.2)"
+    )
     tls_client_auth_subject_dn: str = Field(
         "",
         description="the subject of its certificate (RFC 4514), for `tls_client_auth`, which needs"
@@ -129,7 +136,23 @@ class ClientMetadata(BaseModel):
         description="clients of one sector see one `sub` for a person (OpenID Connect Core §8.1);"
         " left out: the host of the first https redirect URI, or the client itself",
     )
+    sector_identifier_uri: str = Field(
+        "",
+        description="an address whose host is the sector, and which lists the redirect addresses"
+        " of all its clients (OpenID Connect Core §8.1)",
+    )
+    subject_type: str = Field(
+        "pairwise",
+        description="`public` clients see the same `sub` as all other public ones, and can compare"
+        " notes about a person; only where that is wanted",
+    )
     minimum_acr: str | None = Field(None, description="the weakest level of a login it accepts")
+    default_acr_values: tuple[str, ...] = Field(
+        (), description="the levels it would like where a request names none"
+    )
+    default_max_age: int | None = Field(
+        None, description="seconds that a login may be old where a request does not say"
+    )
     schemes: tuple[str, ...] = Field(
         (),
         description="the schemes that its logins use, the preferred first; none named: those that"
@@ -202,7 +225,8 @@ class ClientMetadata(BaseModel):
         does, so the one from `before` stays unless another is named."""
         hosts = [uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"]
         # every app has http://127.0.0.1: that host would make all of them one sector
-        sector = self.sector or before or (hosts[0] if hosts else client_id)
+        named = self.sector or urlsplit(self.sector_identifier_uri).netloc
+        sector = named or before or (hosts[0] if hosts else client_id)
         return ClientMetadata.model_validate(self.model_dump() | {"sector": sector})
 
 

@@ -103,6 +103,12 @@ def _a_call(uri: str) -> str:
     return uri
 
 
+def _a_request_uri(uri: str) -> str:
+    """A fragment is a digest of the object there (OIDC Core §6.2)."""
+    _a_call(uri.partition("#")[0] or "#")
+    return uri
+
+
 def _is_loopback(parts: SplitResult) -> bool:
     return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
 
@@ -135,7 +141,9 @@ LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 FrameUri = Annotated[Page, AfterValidator(_free_of(IN_FRAMES))]
 CallUri = Annotated[str, AfterValidator(_a_call)]
+RequestUri = Annotated[str, AfterValidator(_a_request_uri)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
+Acr = Annotated[str, Field(pattern=r"\A[!-~]{1,255}\z")]  # one of a list with blanks
 ResponseMode = Literal["query", "form_post", "query.jwt", "form_post.jwt"]
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 AuthMethod = Literal[
@@ -184,6 +192,10 @@ class Registration(ClientMetadata):
         "token_endpoint_auth_signing_alg"
     )
     request_object_signing_alg: Algorithm | Literal[""] = _member("request_object_signing_alg")
+    jwks_uri: CallUri = _member("jwks_uri")
+    request_uris: Annotated[tuple[RequestUri, ...], Field(max_length=20)] = _member("request_uris")
+    sector_identifier_uri: CallUri = _member("sector_identifier_uri")
+    subject_type: Literal["pairwise", "public"] = _member("subject_type")
     tls_client_auth_subject_dn: Annotated[Exact, AfterValidator(_a_subject)] = _member(
         "tls_client_auth_subject_dn"
     )
@@ -200,6 +212,10 @@ class Registration(ClientMetadata):
     access_token_typ: Literal["at+jwt", "JWT"] = _member("access_token_typ")
     access_token_seconds: int | None = _member("access_token_seconds", ge=60, le=86_400)
     sector: Label = _member("sector")
+    default_acr_values: Annotated[tuple[Acr, ...], Field(max_length=10)] = _member(
+        "default_acr_values"
+    )
+    default_max_age: int | None = _member("default_max_age", ge=0, le=2**31, strict=True)
     audience: tuple[Scope, ...] = _member("audience")
     roles: tuple[Label, ...] = _member("roles")
 
@@ -226,7 +242,8 @@ class Registration(ClientMetadata):
         hosts = {uri.netloc for uri in map(urlsplit, self.redirect_uris) if uri.scheme == "https"}
         back = (*self.redirect_uris, *self.post_logout_redirect_uris)
         unfit = [uri for uri in back if not self._fits(uri)]
-        signed = self.require_signed_request_object
+        signed = self.require_signed_request_object or bool(self.request_uris)
+        keys = bool(self.jwks_uri) or _public_keys(self.jwks)
         method = self.token_endpoint_auth_method
         keyed = method in ("private_key_jwt", SELF_SIGNED)
         named = [name for name in CERTIFICATE_NAMES if getattr(self, name)]
@@ -236,14 +253,18 @@ class Registration(ClientMetadata):
             (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
             (self.program and self.public, "a public client cannot use client_credentials"),
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
-            (len(hosts) > 1 and not self.sector, "several hosts need a sector (OIDC Core §8.1)"),
-            (keyed and not _public_keys(self.jwks), f"{method} needs jwks of public keys"),
             (
-                not _public_keys(self.jwks) and (signed or self.jwks is not None) and not keyed,
-                "request objects need jwks of public keys",
+                len(hosts) > 1 and not (self.sector or self.sector_identifier_uri),
+                "several hosts need a sector (OIDC Core §8.1)",
+            ),
+            (self.jwks is not None and bool(self.jwks_uri), "jwks or jwks_uri, not both"),
+            (keyed and not keys, f"{method} needs jwks of public keys, or jwks_uri"),
+            (
+                not keys and (signed or self.jwks is not None) and not keyed,
+                "request objects need jwks of public keys, or jwks_uri",
             ),
             (
-                method == SELF_SIGNED and not _certified(self.jwks),
+                method == SELF_SIGNED and not self.jwks_uri and not _certified(self.jwks),
                 f"{SELF_SIGNED} needs the certificate of each key (x5c)",
             ),
             (
@@ -273,6 +294,12 @@ class Registration(ClientMetadata):
             return _is_loopback(parts)
         # RFC 8252 §7.1: an app's own scheme is a reversed domain name
         return self.native and "." in parts.scheme
+
+
+def strong_keys(jwks: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a set that somebody else keeps, those that could be registered."""
+    keys = jwks.get("keys")
+    return [key for key in keys if _public_keys({"keys": [key]})] if isinstance(keys, list) else []
 
 
 def _public_keys(jwks: dict[str, Any] | None) -> bool:

@@ -22,6 +22,8 @@ SAME = frozenset({
     "backchannel_logout_uri", "client_name", "client_uri", "frontchannel_logout_session_required",
     "frontchannel_logout_uri",
     "dpop_bound_access_tokens", "grant_types", "id_token_signed_response_alg", "jwks",
+    "default_acr_values", "default_max_age",
+    "jwks_uri", "request_uris", "sector_identifier_uri", "subject_type",
     "policy_uri", "post_logout_redirect_uris", "redirect_uris", "request_object_signing_alg",
     "require_pushed_authorization_requests", "require_signed_request_object", "response_modes",
     "tls_client_auth_san_dns", "tls_client_auth_san_email", "tls_client_auth_san_ip",
@@ -33,8 +35,6 @@ SAME = frozenset({
 RENAMED = {"client_name#en": "client_name_en"}
 SAID = {*SAME, *RENAMED.values(), "scopes"}  # of our members; the others are an operator's word
 GRANTS = ("authorization_code", "refresh_token")
-# a client that leaves these out must not do without them: they say how it is known
-UNSUPPORTED = ("jwks_uri", "sector_identifier_uri", "request_uris", "initiate_login_uri")
 ENCRYPTION = ("_encrypted_response_alg", "_encryption_alg")
 
 
@@ -72,12 +72,10 @@ def _check(told: Mapping[str, Any]) -> None:
     for name in told:
         if name in Registration.model_fields.keys() - SAME:
             raise Unfit(f"{name}: only an operator may set it")
-        if name in UNSUPPORTED or name.endswith(ENCRYPTION):
+        if name.endswith(ENCRYPTION):
             raise Unfit(f"{name} is not supported")
     if told.get("response_types", ["code"]) != ["code"]:
         raise Unfit('response_types: only ["code"]')
-    if told.get("subject_type", "pairwise") != "pairwise":
-        raise Unfit("subject_type: only pairwise")
     grants = told.get("grant_types", [])
     if not isinstance(grants, list) or not all(isinstance(grant, str) for grant in grants):
         raise Unfit("grant_types must be a list of texts")
@@ -124,5 +122,4 @@ def shown(metadata: ClientMetadata) -> dict[str, Any]:
         **said,
         "scope": " ".join(metadata.scopes),
         "response_types": ["code"],
-        "subject_type": "pairwise",
     }

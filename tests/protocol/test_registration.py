@@ -96,6 +96,19 @@ async def test_what_is_left_out_has_the_defaults_of_the_rfc(house: TestHouse, in
 
 @ON
 @on_sqlite
+async def test_what_holds_where_a_request_does_not_say(house: TestHouse, initial: str) -> None:
+    """OIDC Registration §2: told back, an age of 0 too, and gone with a PUT without them.
+    `auth_time` is in every ID token, so `require_auth_time` needs no place of its own."""
+    said = {"default_max_age": 0, "default_acr_values": ["urn:twfido:qr"]}
+    made = (await register(house, initial, **said, require_auth_time=True)).json()
+    assert said.items() <= made.items()
+    told = SITE | {"client_id": made["client_id"], "default_max_age": None}
+    after = (await manage(house, "PUT", made, told)).json()
+    assert not said.keys() & after.keys()
+
+
+@ON
+@on_sqlite
 async def test_a_public_client(house: TestHouse, initial: str) -> None:
     """RG-11: it has no secret, and gets none."""
     made = (await register(house, initial, token_endpoint_auth_method="none")).json()
@@ -272,9 +285,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "none": ({"id_token_signed_response_alg": "none"}, META),
     "HS256": ({"id_token_signed_response_alg": "HS256"}, META),
     "encryption": ({"id_token_encrypted_response_alg": "RSA-OAEP"}, META),
-    "public subjects": ({"subject_type": "public"}, META),
+    "subjects of no kind": ({"subject_type": "private"}, META),
     "a method": ({"token_endpoint_auth_method": "client_secret_jwt"}, META),
     "no keys": ({"token_endpoint_auth_method": "private_key_jwt"}, META),
+    "an age as a text": ({"default_max_age": "60"}, META),
+    "an age of yes": ({"default_max_age": True}, META),
+    "an age below 0": ({"default_max_age": -1}, META),
+    "an endless age": ({"default_max_age": 2**63}, META),
+    "half a second": ({"default_max_age": 0.5}, META),
+    "levels as a text": ({"default_acr_values": "urn:twfido:qr"}, META),
+    "two levels in one": ({"default_acr_values": ["urn:twfido:qr urn:twfido:web"]}, META),
+    "an empty level": ({"default_acr_values": [""]}, META),
+    "a long level": ({"default_acr_values": ["a" * 256]}, META),
+    "many levels": ({"default_acr_values": ["a"] * 11}, META),
     "scope as a list": ({"scope": ["openid"]}, META),
     "without openid": ({"scope": "profile"}, META),
     "a statement": ({"software_statement": "a.b.c"}, "invalid_software_statement"),
@@ -352,6 +375,7 @@ _NAMES = sorted({
     *SITE, "scope", "jwks", "grant_types", "response_types", "client_uri", "application_type",
     "token_endpoint_auth_method", "post_logout_redirect_uris", "response_modes", "client_name#en",
     "require_signed_request_object", "subject_type", "trusted", "sector",
+    "default_max_age", "default_acr_values",
 })  # fmt: skip
 
 
