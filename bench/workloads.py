@@ -16,6 +16,7 @@ from bench.scene import Scene
 from tests.services.bridge import APPLICATION
 
 PEOPLE = 2000
+SIGNED = 5_000
 UNSEEN = 12_000  # more than the guard remembers
 BUSY = 8  # logins at once
 CARD_PATH = f"/wecard/{APPLICATION['path']}"
@@ -80,6 +81,12 @@ def program(alg: str) -> Requests:
     return make
 
 
+async def signed(of: Scene) -> list[bytes]:
+    """By private_key_jwt, for a token that is bound to a key (DPoP): two signatures to verify, two
+    identifiers to remember. More than can be asked in a round, since none is good twice."""
+    return [of.signing.request(of.bridge.issuer) for _ in range(SIGNED)]
+
+
 def published(path: str, *, known: bool = False) -> Requests:
     """A document; `known`: the caller has it already (304)."""
 
@@ -129,6 +136,7 @@ METADATA = "/.well-known/openid-configuration"
 ENDPOINTS: tuple[tuple[str, Requests, Goal | None], ...] = (
     ("token-es256", program("ES256"), Goal(share=0.35, than="floor")),
     ("token-rs256", program("RS256"), Goal(share=0.75, than="signature")),
+    ("token-signed", signed, Goal(share=0.333, than="token-es256")),
     ("discovery", published(METADATA), Goal(share=0.7, than="floor")),
     ("discovery-304", published(METADATA, known=True), Goal(share=0.7, than="floor")),
     ("jwks", published("/jwks"), Goal(share=0.7, than="floor")),

@@ -71,7 +71,8 @@ def app_for(house: House) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     cors = Cors(app, house.allows_origin, cors_paths(house.settings.oidc))
-    return Edge(cors, house.settings.issuer, house.settings.web)
+    settings = house.settings
+    return Edge(cors, settings.issuer, settings.web, settings.mtls)
 
 
 def routes(house: House, answers: Answers) -> list[BaseRoute]:

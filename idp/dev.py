@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from idp.app import create_app
 from idp.demo.api import create_api
 from idp.demo.certificate import certificate
+from idp.demo.documents import create_documents
 from idp.house import clients_of, directory_of, registrar_of
 from idp.kernel import revision, schema
 from idp.kernel.services import Services, open_services
@@ -251,7 +252,7 @@ def agency_client(plan: Plan) -> Registration:
         redirect_uris=(f"{plan.demo}/callback",),
         post_logout_redirect_uris=(f"{plan.demo}/",),
         grant_types=("authorization_code", "refresh_token"),
-        scopes=("openid", "profile", "email", "phone", "twid", "offline_access"),
+        scopes=("openid", "profile", "email", "phone", "address", "twid", "offline_access"),
         sandbox=True,
     )
 
@@ -266,7 +267,7 @@ def program_client() -> Registration:
 
 
 def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
-    """The agency's application, and under /api/ its API for programs."""
+    """The agency's application, under /api/ its API for programs, and the documents."""
     with warnings.catch_warnings():  # Authlib's client prefers httpx2; not the reader's concern
         warnings.simplefilter("ignore")
         from idp.demo.agency import Agency
@@ -280,12 +281,13 @@ def agency_for(plan: Plan, known: Secrets) -> ASGIApp:
         trusted=plan.trusted,
     ).application()
     api = create_api(plan.issuer, httpx.AsyncClient(timeout=2, verify=plan.trusted))
+    beside = {"api": api, "docs": create_documents()}
 
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        wanted = api if scope.get("path", "").startswith("/api/") else agency
-        await wanted(scope, receive, send)
+    async def one_of_them(scope: Scope, receive: Receive, send: Send) -> None:
+        first = scope.get("path", "").lstrip("/").partition("/")[0]
+        await beside.get(first, agency)(scope, receive, send)
 
-    return either
+    return one_of_them
 
 
 def card(plan: Plan, known: Secrets) -> str:
@@ -298,6 +300,7 @@ def card(plan: Plan, known: Secrets) -> str:
   示範機關服務 demo application   {plan.demo}
   登入服務 bridge                 {plan.issuer}/.well-known/openid-configuration
   模擬手機 simulated phone        {plan.simulator}/phone
+  說明文件 documents              {plan.demo}/docs/ (after `make site`)
   我的登入紀錄 my sign-ins        {plan.issuer}/account
   電子卡綁定 WeCard binding       {plan.issuer}/wecard
 

@@ -15,6 +15,7 @@ from idp.kernel.services import Services
 from idp.login.asking import AttemptPoller
 from idp.login.budgets import Budgets
 from idp.login.complete import Completion
+from idp.login.endings import SessionEnds
 from idp.login.entrance import Entrance
 from idp.login.offer import Offers
 from idp.login.opening import AttemptOpener
@@ -68,8 +69,12 @@ def organisations_of(services: Services) -> Organisations:
     return Organisations(services.database, services.clock, services.trail)
 
 
+def ends_of(services: Services) -> SessionEnds:
+    return SessionEnds(services.database, services.outbox, services.clock)
+
+
 def persons_of(services: Services) -> Persons:
-    return Persons(services.database, services.vault, services.clock)
+    return Persons(services.database, services.vault, services.clock, ends_of(services))
 
 
 def directory_of(services: Services) -> Directory:
@@ -133,11 +138,16 @@ def build(
         now=services.clock.now,
         issuer=settings.issuer,
     )
-    schemes = Schemes([*further, *schemes_of(settings, ports)], settings.login.schemes)
+    verifiers = [*further, *schemes_of(settings, ports)]
+    schemes = Schemes(verifiers, settings.login.schemes, sandbox=settings.sandbox)
     services.templates.name_app(schemes.app())
     persons = persons_of(services)
     sessions = Sessions(
-        services.database, services.clock, services.forms.cookies, settings.login.session
+        services.database,
+        services.clock,
+        services.forms.cookies,
+        settings.login.session,
+        ends_of(services),
     )
     login = Entrance(services, settings.login, schemes, persons, sessions)
     pages, upstream = _login_doors(services, login, schemes, clients)

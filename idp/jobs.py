@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from idp.house import House
-from idp.kernel import counters, stamps
+from idp.kernel import counters, outbox, stamps
 from idp.kernel.errors import Unavailable
 from idp.kernel.housekeeping import Job, Retention, follow_database_clock, sweep
 from idp.kernel.keyring import STAMP
@@ -20,6 +20,7 @@ from idp.registry import organisations as registry
 DAY = 86_400
 RETENTION: tuple[Retention, ...] = (
     *counters.RETENTION,
+    *outbox.RETENTION,
     *login_store.RETENTION,
     *authorizations.RETENTION,
     *oidc_store.RETENTION,
@@ -35,6 +36,9 @@ def jobs(house: House) -> list[Job]:
         Job("stamps", 1, Follower(house).look),
         Job("audit-flush", 1, services.trail.flush),
         Job("credential-uses", 1, house.clients.uses.flush),
+        Job("outbox", 2, services.outbox.look),  # what nobody called for
+        Job("outbox-count", 15, services.outbox.count),
+        Job("sessions", 20, house.login.sessions.run_out),
         Job("audit-seal", 10, services.trail.seal),
         Job("clock", 60, lambda: follow_database_clock(services.database, services.clock)),
         Job("sweep", 20, lambda: sweep_expired(house)),

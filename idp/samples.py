@@ -27,6 +27,7 @@ from idp.kernel.database import Database
 from idp.kernel.errors import IdpError, VerificationError
 from idp.kernel.forms import Forms, Params
 from idp.kernel.keyring import KeyRing
+from idp.kernel.outbox import Outbox
 from idp.kernel.outward import Outward
 from idp.kernel.services import Services
 from idp.kernel.settings import BrandSettings
@@ -97,6 +98,7 @@ class Studio:
             forms=Forms(Cookies(secure=True), ISSUER, self.vault.secrets("forms")),
             templates=self.templates,
             outward=Outward(self.settings.outward, self.clock),
+            outbox=Outbox(none, self.vault, self.clock),
         )
         house = build(self.services, self.settings, httpx.AsyncBaseTransport())
         self.sealing, self.answers = Sealing(self.vault), Answers(self.templates)
@@ -308,6 +310,7 @@ def account() -> Iterator[Sample]:
     ]
     full = {"lines": lines, "sessions": sessions, "consents": [{"service": SERVICE, "since": WHEN}]}
     full |= {"more": "1.a", "earlier": False, "days": 180, "paused_at": WHEN}
+    full["me"] = "A1****6789"
     none = full | {"lines": [], "consents": [], "sessions": sessions[:1], "paused_at": None}
     drawn = {done: full | {"done": done} for done in DONE}
     drawn |= {"first": none | {"done": "", "more": ""}, "earlier": full | {"earlier": True}}
@@ -362,11 +365,14 @@ def protocol() -> Iterator[Sample]:
     into = {"client": CLIENT, "location": "tw.gov.library:/callback?code=sample"}
     yield Sample("app", "", _plain("oidc/return_app.html", failed=False, **into))
     yield Sample("app-failed", "", _plain("oidc/return_app.html", failed=True, **into))
+    still: dict[str, Any] = {"frames": (), "onward": "", "press": True}
     for state, client in (("", CLIENT), ("nobody", None)):
         yield Sample(
             "logout", state, _plain("oidc/logout.html", client=client, fields={}, csrf="x")
         )
-        yield Sample("logged-out", state, _plain("oidc/logged_out.html", client=client))
+        yield Sample("logged-out", state, _plain("oidc/logged_out.html", client=client, **still))
+    leaving = {"frames": ("about:blank",), "onward": HOME, "press": True}
+    yield Sample("logged-out", "frames", _plain("oidc/logged_out.html", client=CLIENT, **leaving))
 
 
 # ── the card page ───────────────────────────────────────────────────────────────────────────────

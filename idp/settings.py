@@ -64,18 +64,34 @@ def unsafe(settings: Settings) -> list[str]:
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         faults.append("issuer: must be https, or http on loopback for development")
-    elif parts.scheme != "https" and settings.environment == "production":
-        faults.append("issuer: production needs https")
+    elif parts.scheme != "https" and settings.environment != "development":
+        faults.append(f"issuer: {settings.environment} needs https")
+    faults += _mtls_faults(settings)
     faults += _scheme_faults(settings)
+    if settings.environment != "development" and settings.outward.allow_http:
+        faults.append(f"outward.allow_http: {settings.environment} calls https only")
     if settings.environment == "production":
         # a key that a machine makes for itself is lost with the machine, and so are the data
         if settings.keys.master_key is None:
             faults.append("keys.master_key: production needs it (openssl rand -hex 32), as a file")
-        if settings.outward.allow_http:
-            faults.append("outward.allow_http: production calls https only")
         for scheme, section in settings.upstreams.items():
             faults += [f"{scheme}.{fault}" for fault in section.production_faults()]
         faults += [f"members.{fault}" for fault in settings.members.production_faults()]
+    return faults
+
+
+def _mtls_faults(settings: Settings) -> list[str]:
+    """Certificates come by a name of their own, and by a proxy that is believed."""
+    url = settings.mtls.url
+    if not url:
+        return ["mtls.ca_file: needs mtls.url"] if settings.mtls.ca_file else []
+    parts, faults = urlsplit(url), []
+    if parts.scheme != "https" or url != f"https://{parts.netloc}" or not parts.hostname:
+        faults.append("mtls.url: must be https://host[:port] without path")
+    if parts.netloc.lower() == urlsplit(settings.issuer).netloc.lower():
+        faults.append("mtls.url: must have another host than the issuer, where nobody is asked")
+    if not settings.web.trusted_proxies:
+        faults.append("mtls.url: needs web.trusted_proxies: who hands certificates over")
     return faults
 
 

@@ -166,7 +166,7 @@ class TestHouse:
             "agency": "國家圖書館",
             "redirect_uris": (CALLBACK,),
             "grant_types": ("authorization_code", "refresh_token"),
-            "scopes": ("openid", "profile", "email", "phone", "twid", "offline_access"),
+            "scopes": ("openid", "profile", "email", "phone", "address", "twid", "offline_access"),
         }
         registration = Registration.model_validate(known | fields)
         client, secret = await self.registrar.create(registration, client_id)

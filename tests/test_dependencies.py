@@ -12,10 +12,12 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME: list[str] = PROJECT["project"]["dependencies"]
 DEV: list[str] = PROJECT["dependency-groups"]["dev"]
+SITE: list[str] = PROJECT["dependency-groups"]["docs"]
 NODE: dict[str, Any] = json.loads((ROOT / "tests/node/package.json").read_text())
 LOCKS = [
     "requirements.lock",
     "requirements-dev.lock",
+    "requirements-docs.lock",
     "tests/node/nodejs.lock",
     "tests/node/package-lock.json",
     "tests/clients/python/requirements.lock",
@@ -36,7 +38,9 @@ def pinned(lock: str) -> set[str]:
     return set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", sorted({*map(name_of, RUNTIME + DEV), *NODE["dependencies"]}))
+@pytest.mark.parametrize(
+    "name", sorted({*map(name_of, RUNTIME + DEV + SITE), *NODE["dependencies"]})
+)
 def test_every_dependency_has_its_reason(name: str) -> None:
     """Every dependency is named in docs/dependencies.md with a reason."""
     reasons = (ROOT / "docs/dependencies.md").read_text()
@@ -44,7 +48,12 @@ def test_every_dependency_has_its_reason(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "wanted"), [("requirements.lock", RUNTIME), ("requirements-dev.lock", RUNTIME + DEV)]
+    ("lock", "wanted"),
+    [
+        ("requirements.lock", RUNTIME),
+        ("requirements-dev.lock", RUNTIME + DEV),
+        ("requirements-docs.lock", SITE),
+    ],
 )
 def test_every_dependency_is_locked(lock: str, wanted: list[str]) -> None:
     """A dependency added to pyproject.toml is in the lock file too."""

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
-from idp.house import directory_of
+from idp.house import directory_of, ends_of
 from idp.kernel import schema
 from idp.kernel.answers import Answers
 from idp.kernel.edge import Edge
@@ -90,9 +90,9 @@ class Reception:
     """Stands for the login room: real persons and sessions, but nobody is ever verified."""
 
     def __init__(self, services: Services) -> None:
-        database, clock = services.database, services.clock
-        self._persons = Persons(database, services.vault, clock)
-        self._sessions = Sessions(database, clock, services.forms.cookies, SessionSettings())
+        database, clock, ends = services.database, services.clock, ends_of(services)
+        self._persons = Persons(database, services.vault, clock, ends)
+        self._sessions = Sessions(database, clock, services.forms.cookies, SessionSettings(), ends)
         self.begun: list[Purpose] = []
 
     @property
@@ -123,7 +123,7 @@ class Organisation:
             routes=routes(self.services, self.settings, self.login, self.directory, answers)
         )
         inner.add_exception_handler(IdpError, _plainly)
-        self.app = Edge(inner, ISSUER, self.services.settings.web)
+        self.app = Edge(inner, ISSUER, self.services.settings.web, self.services.settings.mtls)
 
     @property
     def directory(self) -> Directory:

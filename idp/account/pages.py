@@ -14,6 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from idp.account import record
 from idp.kernel import audit
 from idp.kernel.caller import caller_of
 from idp.kernel.clock import moment
@@ -40,6 +41,7 @@ PATH = "/account"
 LEFT = f"{PATH}/left"
 PLACE = OwnPage(PATH, LEFT, "我的登入紀錄", parameters=("before", "client"))
 LINES = 20  # of the history, on one page
+MOST = 2_000  # in the file
 DAY = 86_400
 DONE = ("ended", "others", "withdrawn", "resumed")  # what a page can say that it has done
 GONE = ("ended", "not-me")
@@ -64,7 +66,7 @@ class Account:
     async def show(self, request: Request, session: Session, params: Params) -> Response:
         """GET /account."""
         person = await self._person(session)
-        lines, more = await self._lines(person, params)
+        lines, more = await self._lines(person, _cursor(params), LINES)
         sessions = await self._login.sessions.of_person(session.person_id)
         paused = person.push_paused_at
         return self.own.page(
@@ -72,6 +74,7 @@ class Account:
             session,
             "account/account.html",
             at=PATH,
+            me=await self._masked(person),
             lines=lines,
             more=more,
             earlier="before" in params,
@@ -82,14 +85,26 @@ class Account:
             done=self.own.done(request, DONE),
         )
 
-    async def _lines(self, person: Person, params: Params) -> tuple[list[dict[str, Any]], str]:
-        """(a page of the history, the cursor of the next one or "")."""
-        after, now = _cursor(params), self._services.clock.now()
+    async def record(self, request: Request, session: Session, _params: Params) -> Response:
+        """GET /account/record.csv: the newest lines, as a file."""
+        lines, _ = await self._lines(await self._person(session), None, MOST)
+        templates = self._services.templates
+        return record.answer(templates, templates.language(request), lines)
+
+    async def _masked(self, person: Person) -> str:
+        number = await self._login.persons.number(self._services.database, person.id)
+        return self._login.masked(number)
+
+    async def _lines(
+        self, person: Person, after: tuple[int, str] | None, most: int
+    ) -> tuple[list[dict[str, Any]], str]:
+        """(a part of the history, the cursor of the next one or "")."""
+        now = self._services.clock.now()
         since = now - self._login.settings.history_days * DAY
         index, reader = person.number_index, self._services.database
-        found = await history.of(reader, index, now, since, after, LINES + 1)
-        more = found[LINES - 1].cursor if len(found) > LINES else ""
-        return [await self._line(line) for line in found[:LINES]], more
+        found = await history.of(reader, index, now, since, after, most + 1)
+        more = found[most - 1].cursor if len(found) > most else ""
+        return [await self._line(line) for line in found[:most]], more
 
     async def _line(self, line: HistoryLine) -> dict[str, Any]:
         return {
@@ -156,15 +171,16 @@ class Account:
     async def end(self, request: Request, session: Session, form: Params) -> Response:
         """POST /account/sessions: one session of this person, or all others."""
         which, now = form.get("which", ""), self._services.clock.now()
+        ends = self._login.sessions.ends
         mine = await self._login.sessions.of_person(session.person_id)
         chosen = next((other for other in mine if self._handle(other) == which), None)
 
         async def work(tx: Transaction) -> None:
             count = 0
             if which == "others":
-                count = await store.end_others(tx, session, now)
+                count = await store.end_others(tx, ends, session, now)
             elif chosen:
-                await store.end_session(tx, chosen.id, chosen.first_session, now)
+                await store.end_session(tx, ends, chosen, now)
                 count = 1
             if count:
                 await self._record(tx, ENDED, request, session, count=count)

@@ -23,6 +23,7 @@ def routes(
 
     return [
         page("/account", GET=looking(account.show)),
+        page("/account/record.csv", GET=looking(account.record)),
         page("/account/left", GET=account.left),
         page("/account/sessions", POST=acting(account.end)),
         page(

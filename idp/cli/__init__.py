@@ -10,6 +10,7 @@ import typer
 
 from idp import __version__
 from idp.cli import (
+    admissions,
     clients,
     doctor,
     keys,
@@ -58,6 +59,7 @@ run.add_to(app)
 app.command()(doctor.doctor)
 app.add_typer(clients.group, name="client")
 app.add_typer(organisations.group, name="org")
+app.add_typer(admissions.group, name="registration-token")
 app.add_typer(people.group, name="person")
 app.add_typer(keys.group, name="keys")
 app.add_typer(members.member_group, name="member")

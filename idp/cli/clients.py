@@ -16,6 +16,8 @@ from idp.cli.registrations import checked, members_in, with_members
 from idp.house import build, clients_of, registrar_of
 from idp.kernel.database import Conflict
 from idp.kernel.services import Services
+from idp.oidc.backchannel import sent_to
+from idp.oidc.tokens import Tokens
 from idp.registry.changes import OVERLAP
 from idp.registry.clients import Client
 from idp.registry.secrets import HeldCredentials, HeldSecret, held_credentials
@@ -221,6 +223,27 @@ def _switch(context: typer.Context, client_id: str, reason: str, *, enabled: boo
 
     with_services(context, work, reason)
     typer.echo(f"{client_id}: {'enabled' if enabled else 'disabled'}")
+
+
+@group.command()
+def deliveries(context: typer.Context, client_id: str, as_json: Json = False) -> None:
+    """What became of the logout tokens that a client was sent, the newest first."""
+    settings = chosen(context).settings()
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        await _found(services, client_id)
+        tokens = Tokens(
+            settings.issuer, settings.oidc, services.keyring, services.vault, services.clock
+        )
+        return await sent_to(services, tokens, client_id)
+
+    found = with_services(context, work)
+    if not as_json:
+        times = ("created_at", "next_try_at", "ended_at")
+        found = [{k: when(v) if k in times else v for k, v in row.items()} for row in found]
+    if not (found or as_json):
+        typer.echo("none in the last seven days")
+    show(found, as_json=as_json)
 
 
 @group.command("set-account")

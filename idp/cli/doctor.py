@@ -50,7 +50,10 @@ def doctor(
 
 
 def _settings(settings: Settings) -> Check:
-    return Check("ok", "settings", f"{settings.environment}, issuer {settings.issuer}")
+    told = f"{settings.environment}, issuer {settings.issuer}"
+    if settings.sandbox:
+        told += "; anybody can log in as anybody, and each acr ends in :sandbox"
+    return Check("ok", "settings", told)
 
 
 def _schema(settings: Settings) -> Check:

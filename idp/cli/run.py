@@ -49,7 +49,7 @@ def serve(
     with_services(context, lambda services: services.keyring.ensure())
     files = [str(file.resolve()) for file in chosen(context).files]
     os.environ[application.CONFIG_VARIABLE] = os.pathsep.join(files)
-    logs.configure(production=settings.environment == "production")
+    logs.configure(production=settings.environment != "development")
     with tempfile.TemporaryDirectory(prefix="idp-metrics-") as directory:
         if settings.metrics.port:
             if workers > 1:
@@ -107,15 +107,24 @@ def simulate(
     host: Host = "127.0.0.1",
     port: Port = 8100,
     scheme: Annotated[str, typer.Option(help="whose service; the house's if left out")] = "",
+    public_url: Annotated[
+        str, typer.Option(help="where browsers find it; http://localhost:PORT if left out")
+    ] = "",
 ) -> None:
-    """The pretend service alone, for the account of the configuration."""
+    """The pretend service alone, for the account of the configuration. With environment sandbox it
+    has no control interface."""
     settings = chosen(context).settings()
     name = scheme.replace("-", "") or next(iter(settings.login.schemes or settings.upstreams))
     section = settings.upstreams.get(name)
     if section is None:
         raise Stop(f"the configuration has no section [{name}]")
     try:
-        simulator = simulator_of(section, settings.issuer, f"http://localhost:{port}")
+        simulator = simulator_of(
+            section,
+            settings.issuer,
+            public_url or f"http://localhost:{port}",
+            sandbox=settings.sandbox,
+        )
     except ValueError as refused:
         raise Stop(str(refused)) from None
     typer.echo(f"simulator on http://{host}:{port}", err=True)

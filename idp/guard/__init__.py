@@ -7,7 +7,7 @@
 Tokens are verified offline against the issuer's JWKS (RFC 9068 §4); the answers are those that
 TDX documents. `gate` is the same for an API that is no ASGI application: it answers nginx's
 auth_request. Agencies install it alone, from packages/guard. That package contains this folder,
-dpop.py and rates.py under a name of its own, so imports among them are relative.
+dpop.py, mtls.py and rates.py under a name of its own, so imports among them are relative.
 
 Open or closed: the issuer being away stops nobody who has a token, since the last good key set is
 kept; without any key set nobody passes (503). The rate store being away stops everybody (503),

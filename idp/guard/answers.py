@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import prometheus_client
 
@@ -23,6 +23,7 @@ NO_HEADER = "no Authorization header found"
 INVALID = "invalid token"
 LACKING = "Access token does not have the required scope/role: Missing required realm role"
 USED_UP = "API rate limit exceeded"
+STRONGER = "a stronger or more recent login is required"
 
 
 class Stopped(Exception):
@@ -42,3 +43,12 @@ def unauthorized(
     parts += [f'error="{error}"'] if error else [_CHALLENGES["dpop"]]
     parts += [f'scope="{scope}"'] if scope else []
     return Stopped(status, message, {"WWW-Authenticate": ", ".join(parts)})
+
+
+def step_up(scheme: str, acr: Sequence[str], max_age: int | None) -> Stopped:
+    """RFC 9470 §3: what the next login has to be; the program takes both to /authorize."""
+    parts = [_CHALLENGES[scheme], 'error="insufficient_user_authentication"']
+    parts += [f'error_description="{STRONGER}"']
+    parts += [f'acr_values="{" ".join(acr)}"'] if acr else []
+    parts += [f'max_age="{max_age}"'] if max_age is not None else []
+    return Stopped(401, STRONGER, {"WWW-Authenticate": ", ".join(parts)})

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ..mtls import HEADER
 from .answers import ANSWERS, Stopped
 from .middleware import Guard, straight
 
@@ -27,7 +28,7 @@ def gate(**options: Any) -> Starlette:
     """`options` are those of Guard. 204 lets the call pass, with X-Client-Id and X-Scope for the
     API; 401 or 403 stops it, since auth_request knows no others: X-Guard-Status and X-Guard-Body
     are what the caller shall see."""
-    guard = Guard(_nothing, **options)
+    guard = Guard(_nothing, certificate=_certificate, **options)
 
     async def answer(request: Request) -> Response:
         try:
@@ -41,11 +42,20 @@ def gate(**options: Any) -> Starlette:
         names = {"X-Client-Id": claims.get("client_id", ""), "X-Scope": claims.get("scope", "")}
         return Response(status_code=204, headers={**told, **names})
 
-    return Starlette(routes=[Route("/", answer)])
+    routes = [Route("/", answer)]
+    if guard.described.path:
+        routes.append(Route(guard.described.path, guard.described.answer))
+    return Starlette(routes=routes)
 
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Nothing stands behind a gate."""
+
+
+def _certificate(scope: Scope) -> str:
+    """As nginx names it; two of them are none."""
+    found = [v.decode("latin-1") for k, v in scope["headers"] if k == HEADER.encode()]
+    return ", ".join(found)
 
 
 def _asked(request: Request) -> tuple[Scope, str]:

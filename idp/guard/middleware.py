@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 import httpx
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, unauthorized
+from .answers import ANSWERS, INVALID, LACKING, NO_HEADER, Stopped, step_up, unauthorized
+from .described import Described
 from .limits import Limits, Meter
 from .possession import Holders, origin_in
-from .tokens import Claims, Keys, Tokens
+from .tokens import LEEWAY, Claims, Keys, Tokens
 
 _PASSED = ANSWERS.labels("passed")
 # RFC 9110 §11.1: the name of a scheme has no case
@@ -29,7 +31,9 @@ _CROOKED = re.compile(r"//|[\\;\ufffd\x00-\x1f\x7f]|(^|/)\.{1,2}(/|$)|%2[ef]|%5c
 class Rule:
     """What a path asks for. `path` is a prefix of whole segments: "/open" is "/open" and all below
     it, "/open/" only what is below. The longest one counts; without any, a valid token. `bound`:
-    only one that is bound to a key (RFC 9449), so that a stolen token opens nothing."""
+    only one that is bound to a key (RFC 9449) or a certificate (RFC 8705), so that a stolen token
+    opens nothing. `acr` and `max_age`: the login behind it must be of one of these levels, and at
+    most so many seconds old (RFC 9470); a program's token has no login."""
 
     path: str
     scope: str = ""
@@ -37,13 +41,25 @@ class Rule:
     plan: str = ""
     public: bool = False
     bound: bool = False
+    acr: tuple[str, ...] = ()
+    max_age: int | None = None
 
     def covers(self, path: str) -> bool:
         below = self.path if self.path.endswith("/") else f"{self.path}/"
         return path == self.path or path.startswith(below)
 
+    def is_met_by(self, claims: Claims, now: float) -> bool:
+        """Whether the person was verified as strongly and as lately as it asks (RFC 9470 §3)."""
+        at = claims.get("auth_time")
+        lately = self.max_age is None or (isinstance(at, int) and now <= at + self.max_age + LEEWAY)
+        return lately and (not self.acr or claims.get("acr") in self.acr)
+
     def folded(self) -> Rule:
         return replace(self, path=self.path.casefold())
+
+
+def _nobody(_scope: Scope) -> str:
+    return ""
 
 
 def _peer(scope: Scope) -> str:
@@ -57,8 +73,9 @@ class Guard:
     """`origin` is the API's own address as its callers know it, scheme://host[:port], for proofs of
     possession (RFC 9449); left out: that of `audience`. With a `nonce_secret`, the same in every
     process, each proof must hold a nonce of the guard. `lacking` is the status for a missing scope
-    or role: TDX answers 401, RFC 6750 says 403. `address` tells who calls; behind a proxy, give a
-    function that believes yours."""
+    or role: TDX answers 401, RFC 6750 says 403. `address` tells who calls, `certificate` the
+    certificate that was shown in TLS (RFC 8705), as nginx writes it in $ssl_client_escaped_cert;
+    behind a proxy, give functions that believe yours."""
 
     def __init__(
         self,
@@ -72,6 +89,7 @@ class Guard:
         origin: str = "",
         nonce_secret: bytes = b"",
         address: Callable[[Scope], str] = _peer,
+        certificate: Callable[[Scope], str] = _nobody,
         http: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -82,11 +100,19 @@ class Guard:
         self._tokens = Tokens(issuer, audience or issuer, keys, clock)
         self._meter = Meter(limits or Limits())
         origin = origin or origin_in(audience)
-        self._holders = Holders(origin, nonce_secret, self._meter, clock)
+        self._holders = Holders(origin, nonce_secret, self._meter, clock, certificate)
+        self._clock = clock
+        scopes = {rule.scope for rule in rules if rule.scope}
+        self.described = Described(
+            issuer, audience, scopes, certificates=certificate is not _nobody
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
+            return
+        if self.described.path and scope["path"] == self.described.path:
+            await Route(self.described.path, self.described.answer).handle(scope, receive, send)
             return
         address = self._address(scope)
         try:
@@ -100,6 +126,12 @@ class Guard:
 
     async def admit(self, scope: Scope, address: str) -> dict[str, str]:
         """Headers for the answer; the claims are left in request.state.token. Raises Stopped."""
+        try:
+            return await self._admitted(scope, address)
+        except Stopped as stopped:
+            raise self.described.pointed_at(stopped) from None
+
+    async def _admitted(self, scope: Scope, address: str) -> dict[str, str]:
         await self._meter.rate(address)
         rule = self._rule(_path(scope))
         if rule.public or preflight(scope):
@@ -113,6 +145,8 @@ class Guard:
         roles = _roles(claims)
         if (rule.scope and rule.scope not in granted) or (rule.role and rule.role not in roles):
             raise unauthorized(LACKING, "insufficient_scope", rule.scope, self._lacking, scheme)
+        if not rule.is_met_by(claims, self._clock()):
+            raise step_up(scheme, rule.acr, rule.max_age)
         scope.setdefault("state", {})["token"] = claims
         key = str(claims.get("client_id", claims.get("sub")))
         told = await self._meter.quota(rule.plan or self._meter.plan_among(roles), key)

@@ -1,4 +1,5 @@
-"""Tokens that are bound to a key: whoever brings one shows to hold the key (RFC 9449 §7)."""
+"""Tokens that are bound to a key or to a certificate: whoever brings one shows to hold it (RFC
+9449 §7, RFC 8705 §3)."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from urllib.parse import quote, urlsplit
 
 from starlette.types import Scope
 
-from .. import dpop
+from .. import dpop, mtls
 from ..dpop import BadProof, Call, Nonces, NonceWanted
+from ..mtls import X5T, BadCertificate
 from .answers import INVALID, Stopped, unauthorized
 from .limits import Meter
 from .tokens import Claims
@@ -23,26 +25,42 @@ JKT = "jkt"  # RFC 9449 §6.1
 class Holders:
     """`origin` is the API's own address as its callers know it, scheme://host[:port]: a Host header
     says only what the caller wants (§4.3, 9). With a `secret`, which every process of the API
-    knows, each proof must hold a nonce of ours."""
+    knows, each proof must hold a nonce of ours. `certificate` tells the one that the caller of a
+    request showed in TLS."""
 
     def __init__(
-        self, origin: str, secret: bytes, meter: Meter, clock: Callable[[], float]
+        self,
+        origin: str,
+        secret: bytes,
+        meter: Meter,
+        clock: Callable[[], float],
+        certificate: Callable[[Scope], str],
     ) -> None:
         self._origin, self._meter, self._clock = origin.rstrip("/"), meter, clock
+        self._certificate = certificate
         self._said = False
         self._nonces = Nonces(
             lambda text: hmac.digest(secret, text.encode(), sha256).hex(), bool(secret)
         )
 
     async def confirm(self, scope: Scope, scheme: str, token: str, claims: Claims) -> None:
-        """A bound token only under its own scheme and with a proof, and nothing else under it.
-        Raises Stopped."""
+        """A bound token only under its own scheme and with what it is bound to, and nothing else
+        under it. Raises Stopped."""
         confirmation = claims.get("cnf", {})
-        known = isinstance(confirmation, dict) and confirmation.keys() <= {JKT}
+        known = isinstance(confirmation, dict) and confirmation.keys() <= {JKT, X5T}
         if not known or (scheme == "dpop") != (JKT in confirmation):
+            raise unauthorized(INVALID, "invalid_token", scheme=scheme)
+        if X5T in confirmation and not self._shown(scope, confirmation[X5T]):
             raise unauthorized(INVALID, "invalid_token", scheme=scheme)
         if JKT in confirmation:
             await self._prove(scope, token, str(confirmation[JKT]))
+
+    def _shown(self, scope: Scope, thumbprint: object) -> bool:
+        try:
+            shown = mtls.shown(self._certificate(scope))
+        except BadCertificate:
+            return False
+        return shown is not None and shown.thumbprint == thumbprint
 
     async def _prove(self, scope: Scope, token: str, jkt: str) -> None:
         now = self._clock()

@@ -15,11 +15,15 @@ from idp.rates import network_of, source_of
 @dataclass(frozen=True, slots=True)
 class Caller:
     """`address` as trusted proxies tell it; `reference` names the incident on pages, in the log
-    and in the audit trail; `browser` is the digest of the browser's cookie, "" without one."""
+    and in the audit trail; `browser` is the digest of the browser's cookie, "" without one.
+    `mutual`: it came by the name at which our proxy asks for certificates; `certificate` is the
+    one that it showed there (idp.mtls), or ""."""
 
     address: str
     reference: str
     browser: str = ""
+    mutual: bool = False
+    certificate: str = ""
 
     @property
     def source(self) -> str:

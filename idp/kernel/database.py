@@ -49,6 +49,10 @@ class Transaction(Writer, Protocol):
         """The same statement for each row of parameters, in one round trip."""
         ...
 
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """Calls `act` once the transaction is committed, and never if it is not."""
+        ...
+
 
 class Database(Writer, Protocol):
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T: ...

@@ -16,9 +16,10 @@ from idp.kernel.caller import Caller
 from idp.kernel.clock import reference
 from idp.kernel.errors import TooLarge
 from idp.kernel.forms import CONTROL
-from idp.kernel.settings import WebSettings
+from idp.kernel.settings import MtlsSettings, WebSettings
 from idp.kernel.vault import digest
 from idp.kernel.web import BROWSER, Cookies
+from idp.mtls import HEADER
 from idp.rates import parse_address
 
 HEALTH = ("/health/",)
@@ -47,11 +48,14 @@ class _Refused(Exception):
 class Edge:
     """The outermost layer: Host, scheme, peer address, body size, headers, reference."""
 
-    def __init__(self, app: ASGIApp, issuer: str, settings: WebSettings) -> None:
+    def __init__(
+        self, app: ASGIApp, issuer: str, settings: WebSettings, mtls: MtlsSettings
+    ) -> None:
         parts = urlsplit(issuer)
-        self._app = app
+        self._app, self._issuer = app, issuer
         self._https = parts.scheme == "https"
-        hosts = (parts.netloc, *settings.extra_hosts)
+        self._mutual = urlsplit(mtls.url).netloc.lower()
+        hosts = (parts.netloc, *settings.extra_hosts, *filter(None, (self._mutual,)))
         self._hosts = {host.lower().encode("latin-1") for host in hosts}
         self._trusts = trust_in(settings.trusted_proxies)
         self._cookies = Cookies(self._https)
@@ -63,10 +67,12 @@ class Edge:
             await self._app(scope, receive, send)
             return
         name, state = reference(), scope.setdefault("state", {})
-        state["https"] = self._https
+        state["https"], state["issuer"] = self._https, self._issuer
         send = self._with_headers(send)
         try:
-            state["caller"] = Caller(self._address(scope), name, self._browser(scope))
+            address, (mutual, certificate) = self._address(scope), self._certificate(scope)
+            browser = self._browser(scope)
+            state["caller"] = Caller(address, name, browser, mutual, certificate)
         except _Refused as refused:
             answer = PlainTextResponse(f"{refused}\n", status_code=400)
             await answer(scope, receive, send)
@@ -86,7 +92,7 @@ class Edge:
         hosts = [v for k, v in headers if k == b"host"]
         if not health and (len(hosts) != 1 or hosts[0].lower() not in self._hosts):
             raise _Refused("unknown host")
-        peer = _plain((scope.get("client") or ("unix", 0))[0])
+        peer = _peer(scope)
         trusted = self._trusts(peer)
         try:
             address = self._walk(headers, peer) if trusted else peer
@@ -99,6 +105,19 @@ class Edge:
         if self._https and scheme != "https" and not health:
             raise _Refused("https only")
         return address
+
+    def _certificate(self, scope: Scope) -> tuple[bool, str]:
+        """(whether it came by the name at which our own proxy asks for certificates, the one that
+        it handed over). From anybody else, and under any other name, the header says nothing
+        (RFC 9440 §4). Raises _Refused."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        host = _text(_last(headers, b"host")).lower()
+        if not self._mutual or host != self._mutual or not self._trusts(_peer(scope)):
+            return False, ""
+        found = [v for k, v in headers if k == HEADER.encode()]
+        if len(found) > 1:
+            raise _Refused("one certificate, not several")
+        return True, _text(found[0] if found else None)
 
     def _browser(self, scope: Scope) -> str:
         value = self._cookies.read(Request(scope), BROWSER)
@@ -148,8 +167,9 @@ def trust_in(proxies: Collection[str]) -> Callable[[str], bool]:
     return trusts
 
 
-def _plain(peer: str) -> str:
+def _peer(scope: Scope) -> str:
     """A mapped IPv4 address is that address in every list and limit; a socket has a name."""
+    peer = str((scope.get("client") or ("unix", 0))[0])
     try:
         return str(parse_address(peer))
     except ValueError:

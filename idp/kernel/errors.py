@@ -126,6 +126,24 @@ class InvalidScope(ProtocolError):
     operator = "`idp client show`: the scope is not registered"
 
 
+class InvalidClientMetadata(ProtocolError):
+    """RFC 7591 §3.2.2."""
+
+    error = "invalid_client_metadata"
+    description = "the client metadata cannot be registered"
+
+
+class InvalidRedirectUri(InvalidClientMetadata):
+    error = "invalid_redirect_uri"
+    description = "a redirect_uri cannot be registered"
+
+
+class InvalidSoftwareStatement(InvalidClientMetadata):
+    error = "invalid_software_statement"
+    description = "software statements are not supported"
+    operator = "the client's library must not send one"
+
+
 class InvalidTarget(ProtocolError):
     """RFC 8707 §2."""
 
@@ -178,16 +196,23 @@ class ConsentRequired(ProtocolError):
 
 class RequestNotSupported(ProtocolError):
     error = "request_not_supported"
-    description = "request objects are not supported"
+    description = "request objects that are not signed are not supported"
     may_redirect = True
-    operator = "the client's library must not send request objects"
+    operator = "the client's library must sign its request objects, or send none"
+
+
+class InvalidRequestObject(ProtocolError):
+    error = "invalid_request_object"
+    description = "the request object is not signed by a key of this client"
+    may_redirect = True
+    operator = "`idp client show`: compare its jwks and `request_object_signing_alg`"
 
 
 class RequestUriNotSupported(ProtocolError):
     error = "request_uri_not_supported"
-    description = "request_uri is not supported"
+    description = "the request_uri was neither registered nor pushed"
     may_redirect = True
-    operator = "the client's library must not send request_uri"
+    operator = "register the address (`request_uris`), or the client must not send request_uri"
 
 
 class RegistrationNotSupported(ProtocolError):

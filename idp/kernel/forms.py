@@ -61,10 +61,10 @@ def parse_urlencoded(
     pairs = [_pair(piece) for piece in pieces]
     if CONTROL.search("".join(k if k in opaque else k + v for k, v in pairs)):
         raise InvalidRequest("control characters are not allowed")
-    return _params(pairs)
+    return params_of(pairs)
 
 
-def _params(pairs: list[tuple[str, str]]) -> Params:
+def params_of(pairs: list[tuple[str, str]]) -> Params:
     params = Params(reversed(pairs))  # the first of several stays
     values = {name: tuple(v for k, v in pairs if k == name) for name, _ in pairs}
     params.repeated = {name: several for name, several in values.items() if len(several) > 1}
@@ -129,7 +129,7 @@ def _tolerant(raw: bytes) -> Params:
         )
     except ValueError:
         raise InvalidRequest("too many parameters") from None
-    return _params([(CONTROL.sub("\ufffd", k), CONTROL.sub("\ufffd", v)) for k, v in pairs])
+    return params_of([(CONTROL.sub("\ufffd", k), CONTROL.sub("\ufffd", v)) for k, v in pairs])
 
 
 # ── forms of our own ────────────────────────────────────────────────────────────────────────────

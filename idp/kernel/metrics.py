@@ -60,6 +60,19 @@ OUTWARD = Counter(
     ["purpose", "result"],
     registry=registry,
 )
+DELIVERIES = Counter(
+    "idp_outbox_deliveries",
+    "Tries to deliver what the outbox holds",
+    ["kind", "outcome"],
+    registry=registry,
+)
+UNDELIVERED = Gauge(
+    "idp_outbox_waiting",
+    "Messages of the outbox that are not delivered yet",
+    ["kind"],
+    registry=registry,
+    multiprocess_mode="livemax",
+)
 ALARMS = Counter(
     "idp_alarms", "Contradictions that an operator should look at", ["kind"], registry=registry
 )

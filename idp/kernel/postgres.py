@@ -28,6 +28,7 @@ _AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 class _PostgresTransaction:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._acts: list[Callable[[], None]] = []
 
     async def one(self, statement: Executable, **params: Any) -> Row | None:
         sql, values = prepare(statement, _POSTGRES, params)
@@ -51,6 +52,13 @@ class _PostgresTransaction:
         sql, values = prepare_many(statement, _POSTGRES, rows)
         with _postgres_errors:
             await self._connection.executemany(sql, values)
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        self._acts.append(act)
+
+    def committed(self) -> None:
+        for act in self._acts:
+            act()
 
 
 class Postgres:
@@ -119,10 +127,13 @@ class Postgres:
         """On a connection of its own. Raises Conflict, Unavailable, _Again."""
         with _postgres_errors:
             async with self._pool.acquire(timeout=POOL_WAIT) as connection:
+                tx = _PostgresTransaction(connection)
                 if not atomic:
-                    return await work(_PostgresTransaction(connection))
+                    return await work(tx)
                 async with connection.transaction():
-                    return await work(_PostgresTransaction(connection))
+                    result = await work(tx)
+                tx.committed()
+                return result
 
 
 class _Again(Unavailable):

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import private, sqlite_file
 
-HEAD = "b1d7c4a2e9f3"  # the newest of the migrations
+HEAD = "c7e2d9b4a1f0"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

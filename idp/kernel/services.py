@@ -16,6 +16,7 @@ from idp.kernel.connect import database_at
 from idp.kernel.database import Database
 from idp.kernel.forms import Forms
 from idp.kernel.keyring import KeyRing, MakeKey, generate_key
+from idp.kernel.outbox import Outbox
 from idp.kernel.outward import Outward
 from idp.kernel.root import load_root
 from idp.kernel.settings import BadSettings, KernelSettings
@@ -40,6 +41,7 @@ class Services:
     forms: Forms
     templates: Templates
     outward: Outward
+    outbox: Outbox
 
     async def seldom(self, entry: Entry) -> bool:
         """Whether to write down what somebody can cause as often as they like: a few times a
@@ -58,6 +60,7 @@ class Services:
             await load_root(self.database, self.vault)
             yield
         finally:
+            await self.outbox.aclose()
             await self.outward.aclose()
             await self.database.close()
 
@@ -84,8 +87,9 @@ def make_services(
             settings.issuer,
             vault.secrets("forms"),
         ),
-        templates=Templates(settings.brand),
+        templates=Templates(settings.shown_brand),
         outward=Outward(settings.outward, clock),
+        outbox=Outbox(database, vault, clock),
     )
 
 

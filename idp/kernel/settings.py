@@ -58,6 +58,13 @@ def _certificates(file: Path) -> Path:
     return file
 
 
+def _an_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.port == 0 or "@" in parts.netloc:  # reading the port raises ValueError as well
+        raise ValueError("must be scheme://host[:port]")
+    return text
+
+
 Certificates = Annotated[Path, AfterValidator(_certificates)]  # a file of authorities
 
 
@@ -94,6 +101,21 @@ class WebSettings(Section):
         None, description="shared request-rate counters; without it each process counts alone"
     )
     max_body_bytes: int = Field(65_536, ge=1024, description="larger request bodies answer 413")
+
+
+class MtlsSettings(Section):
+    """Certificates of client programs (RFC 8705)."""
+
+    url: Annotated[str, AfterValidator(_an_address)] = Field(
+        "",
+        description="scheme://host[:port] under which the proxy asks callers for a certificate and"
+        " hands it over as `X-Client-Cert`; without it no certificate is believed",
+    )
+    ca_file: Certificates | None = Field(
+        None,
+        description="file (PEM) of the authorities whose certificates authenticate clients"
+        " (`tls_client_auth`)",
+    )
 
 
 class MetricsSettings(Section):
@@ -152,7 +174,11 @@ class BrandSettings(Section):
     register_url: str = Field(
         "", description="where a person registers for the app; empty: where the scheme says"
     )
-    help_phone: str = Field("", description="help line, shown at the foot of every page")
+    help_phone: str = Field(
+        "",
+        pattern=r"^$|[0-9]",
+        description="help line, shown at the foot of every page; a link that calls it",
+    )
     faq_url: str | None = Field(None, description="frequently asked questions")
     privacy_url: str | None = Field(None, description="privacy policy")
     accessibility_url: str | None = Field(None, description="accessibility statement")
@@ -177,18 +203,13 @@ class BrandSettings(Section):
 # ── the kernel's settings ───────────────────────────────────────────────────────────────────────
 
 
-def _an_address(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.port == 0 or "@" in parts.netloc:  # reading the port raises ValueError as well
-        raise ValueError("must be scheme://host[:port]")
-    return text
-
-
 class KernelSettings(Section):
     """What the kernel needs. idp.settings adds the rooms."""
 
-    environment: Literal["development", "production"] = Field(
-        "production", description="production refuses sample keys, http and the simulator"
+    environment: Literal["development", "sandbox", "production"] = Field(
+        "production",
+        description="production refuses sample keys, http and the simulator; sandbox is a bridge"
+        " for integrators, with the simulator behind it, and says so everywhere",
     )
     issuer: Annotated[str, AfterValidator(_an_address)] = Field(
         ..., description="the issuer, exactly as relying parties write it; no trailing slash"
@@ -196,9 +217,19 @@ class KernelSettings(Section):
     database: DatabaseSettings = DatabaseSettings()
     keys: KeySettings = KeySettings()
     web: WebSettings = WebSettings()
+    mtls: MtlsSettings = MtlsSettings()
     metrics: MetricsSettings = MetricsSettings()
     outward: OutwardSettings = OutwardSettings()
     brand: BrandSettings = BrandSettings()
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether anybody can log in as anybody: every page and every token says so."""
+        return self.environment == "sandbox"
+
+    @property
+    def shown_brand(self) -> BrandSettings:
+        return self.brand.model_copy(update={"test_banner": True}) if self.sandbox else self.brand
 
 
 class BadSettings(Exception):

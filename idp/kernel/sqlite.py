@@ -54,6 +54,19 @@ class _SqliteReader:
         return self._connection.execute(sql, values)
 
 
+class _SqliteTransaction(_SqliteReader):
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._acts: list[Callable[[], None]] = []
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        self._acts.append(act)
+
+    def committed(self) -> None:
+        for act in self._acts:
+            act()
+
+
 class Sqlite:
     """One connection reads, one writes. Nothing inside a transaction ever suspends (its awaits
     are plain calls), so transactions of one process cannot interleave; those of other processes
@@ -64,12 +77,11 @@ class Sqlite:
         self._reads: sqlite3.Connection
         self._writes: sqlite3.Connection
         self._reader: _SqliteReader
-        self._writer: _SqliteReader
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         self._reads, self._writes = _open(self._file), _open(self._file)
-        self._reader, self._writer = _SqliteReader(self._reads), _SqliteReader(self._writes)
+        self._reader = _SqliteReader(self._reads)
 
     async def one(self, statement: Executable, **params: Any) -> Row | None:
         return await self._reader.one(statement, **params)
@@ -85,13 +97,15 @@ class Sqlite:
         async with self._my_turn(deadline):
             await self._begin(deadline)
             try:
-                result = await work(self._writer)
+                tx = _SqliteTransaction(self._writes)
+                result = await work(tx)
                 with _sqlite_errors:
                     self._writes.execute("COMMIT")
             except BaseException:
                 if self._writes.in_transaction:
                     self._writes.execute("ROLLBACK")
                 raise
+            tx.committed()
             return result
 
     @contextlib.asynccontextmanager

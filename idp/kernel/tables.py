@@ -135,6 +135,24 @@ counters = Table(
     at("expires_at", "end of the window", index=True),
 )
 
+outbox = Table(  # what is delivered after the transaction that wrote it (kernel.outbox)
+    "outbox",
+    metadata,
+    key("id", "random; the receiver sees the same one at every try"),
+    text("kind", "who delivers it"),
+    text("recipient", "to whom: a client_id"),
+    text("about", "what it is about: a session"),
+    sealed("content_sealed", "outbox", "what is to be said, JSON; empty at the end", nullable=True),
+    text("state", "kernel.outbox.State"),
+    number("tries", "begun so far"),
+    text("answer", "what the last try heard"),
+    at("created_at", "when"),
+    at("due_at", "next try, or the end of a lease; empty at the end", nullable=True),
+    at("ended_at", "delivered, or given up", nullable=True, index=True),
+    Index("ix_outbox_kind_due_at", "kind", "due_at"),
+    Index("ix_outbox_recipient_created_at", "recipient", "created_at"),
+)
+
 # ── registry ────────────────────────────────────────────────────────────────────────────────────
 
 organisations = Table(
@@ -317,6 +335,15 @@ sessions = Table(  # id is the digest of what the cookie holds
     at("expires_at", "absolute end", index=True),
     at("ended_at", "logged out", nullable=True),
     text("ended_why", 'login.endings.Ending, or ""', server_default=""),
+)
+
+# relying parties that want to know when a session ends; a row goes when they are told
+session_parties = Table(
+    "session_parties",
+    metadata,
+    key("relying_party", "client_id"),
+    key("session_id", "in which session it joined; names the session to it for ever"),
+    text("held_by", "the session whose end is the end: the newest that continues it", index=True),
 )
 
 history = Table(  # what a person may see later: uses of their identity, and what rang their phone

@@ -91,6 +91,7 @@ class Templates:
             languages=self.languages,
             brand_files=sorted(self.brand.files),
             report_link=self._report_link,
+            dial=_dial,
             named=(lambda name, _english: name) if language == SOURCE else _in_english,
             foreign=(lambda name: name) if language == SOURCE else _foreign,
         )
@@ -117,6 +118,10 @@ class Templates:
     def render(self, name: str, language: str, **context: Any) -> str:
         return self._environments[language].get_template(name).render(**context)
 
+    def words(self, name: str, language: str) -> Any:
+        """What a template sets for others to import, where a file needs the words of a page."""
+        return self._environments[language].get_template(name).module
+
     def say(self, language: str, text: str) -> str:
         """One sentence of the house, in another language."""
         return self._catalogues[language].gettext(text)
@@ -129,6 +134,7 @@ class Templates:
         status: int = 200,
         language: str | None = None,
         form_targets: Sequence[str] = (),
+        frame_sources: Sequence[str] = (),
         here: str | None = None,
         **context: Any,
     ) -> Response:
@@ -144,7 +150,7 @@ class Templates:
             **context,
         )
         response = no_store(HTMLResponse(html, status_code=status))
-        response.headers["Content-Security-Policy"] = page_policy(form_targets)
+        response.headers["Content-Security-Policy"] = page_policy(form_targets, frame_sources)
         response.headers["Content-Language"] = language
         self._remember(request, response)
         return response
@@ -171,6 +177,15 @@ class Templates:
         wish = self._offered(request.query_params.get("lang", ""))
         if wish:
             prefer(request, response, LANGUAGE_COOKIE, wish)
+
+
+def _dial(phone: str) -> str:
+    """The address of a help line as an operator writes it: the digits before an extension, which
+    a phone is given apart (RFC 3966 §3)."""
+    number, *extension = re.split(r"(?i)轉|分機|ext|#", phone, maxsplit=1)
+    plus = "+" if number.lstrip().startswith("+") else ""
+    digits, inner = (re.sub(r"[^0-9]", "", part) for part in (number, "".join(extension)))
+    return f"tel:{plus}{digits}" + (f";ext={inner}" if inner else "")
 
 
 def _foreign(name: str) -> str:

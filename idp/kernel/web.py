@@ -89,15 +89,17 @@ def _preference_name(request: Request, name: str) -> str:
     return f"__Host-{name}" if request.state.https else name
 
 
-def page_policy(form_targets: Iterable[str] = ()) -> str:
+def page_policy(form_targets: Iterable[str] = (), frames: Iterable[str] = ()) -> str:
     """The CSP of a page. Chromium holds every redirect after a form to form-action, also those
     that a relying party makes on its own sites afterwards: a page whose buttons lead to one names
-    its origin, and https altogether where that is https."""
+    its origin, and https altogether where that is https. `frames` are the origins of its frames."""
     beyond = ["https:"] if any(t.startswith("https://") for t in form_targets) else []
     targets = " ".join(["'self'", *form_targets, *beyond])
+    framed = f"frame-src {' '.join(frames)}; " if frames else ""
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
+        f"connect-src 'self'; {framed}form-action {targets}; "
+        "frame-ancestors 'none'; base-uri 'none'"
     )
 
 

@@ -62,7 +62,8 @@ class Entrance:
 
     async def disown(self, tx: Transaction, person: Person) -> None:
         """“This was not me”: sessions and verifications end, and no push comes any more."""
-        await pause.begin(tx, self._budgets, person, self._services.clock.now())
+        now = self._services.clock.now()
+        await pause.begin(tx, self._budgets, self.sessions.ends, person, now)
 
     async def admit(self, request: Request, what: str, session_id: str = "") -> None:
         """Counts something that leaves a row behind, by where it comes from or by the session.

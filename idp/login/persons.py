@@ -11,8 +11,7 @@ from idp.kernel.clock import Clock, token
 from idp.kernel.database import Database, Reader, Row, Transaction
 from idp.kernel.tables import persons
 from idp.kernel.vault import Vault
-from idp.login import endings
-from idp.login.endings import Ending
+from idp.login.endings import Ending, SessionEnds
 
 _P = persons.c
 _BY_INDEX = select(persons).where(_P.number_index == bindparam("index"))
@@ -53,8 +52,8 @@ class Person:
 
 
 class Persons:
-    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
-        self._database, self._vault, self._clock = database, vault, clock
+    def __init__(self, database: Database, vault: Vault, clock: Clock, ends: SessionEnds) -> None:
+        self._database, self._vault, self._clock, self._ends = database, vault, clock, ends
 
     def index(self, number: str) -> str:
         """The keyed index by which a person, a member or a budget is found by number."""
@@ -83,7 +82,7 @@ class Persons:
         now = self._clock.now()
         await tx.run(_SWITCH, key=person_id, at=None if enabled else now)
         if not enabled:
-            await endings.end_all(tx, person_id, Ending.PERSON_DISABLED, now)
+            await self._ends.end_all(tx, person_id, Ending.PERSON_DISABLED)
 
 
 async def push_paused(tx: Transaction, number_index: str) -> bool:

@@ -18,8 +18,7 @@ from idp.kernel.settings import Section
 from idp.kernel.tables import persons, sessions
 from idp.kernel.vault import digest
 from idp.kernel.web import Cookies
-from idp.login import endings
-from idp.login.endings import Ending
+from idp.login.endings import Ending, SessionEnds
 from idp.login.verified import Verified
 
 COOKIE = "idp_session"
@@ -87,10 +86,15 @@ RETENTION = (kept(_S.expires_at, 31 * 86_400),)
 
 class Sessions:
     def __init__(
-        self, database: Database, clock: Clock, cookies: Cookies, settings: SessionSettings
+        self,
+        database: Database,
+        clock: Clock,
+        cookies: Cookies,
+        settings: SessionSettings,
+        ends: SessionEnds,
     ) -> None:
         self._database, self._clock = database, clock
-        self._cookies, self._settings = cookies, settings
+        self._cookies, self._settings, self.ends = cookies, settings, ends
 
     def presented(self, request: Request) -> str | None:
         """The id of whatever session cookie the browser sent, alive or not."""
@@ -135,6 +139,8 @@ class Sessions:
         the session that the browser presented: it ends. `seconds` is its life, if that is to be
         shorter than usual."""
         value = token()
+        before = await tx.one(_BY_ID, id=replaces) if replaces else None
+        same = before is not None and before["person_id"] == person_id
         session = Session(
             id=digest(value),
             person_id=person_id,
@@ -143,20 +149,21 @@ class Sessions:
             amr=verified.amr,
             auth_time=verified.at,
             sole_relying_party=verified.sole_relying_party,
-            first_session=await self._first(tx, person_id, replaces) or digest(value),
+            first_session=before["root"] if before and same else digest(value),
             agent=agent,
             seen_at=self._clock.now(),
         )
-        if replaces:
-            await endings.expire(tx, replaces, Ending.REPLACED, self._clock.now())
+        if before and same and self._lives(before):
+            await self.ends.continue_as(tx, before["id"], session.id)
+        elif before:
+            await self.ends.expire(tx, before["id"], Ending.REPLACED)
         await tx.run(_INSERT, **self._row(session, seconds or self._settings.absolute_seconds))
         return session, value
 
-    @staticmethod
-    async def _first(tx: Transaction, person_id: str, replaces: str | None) -> str | None:
-        """The first session of this person in this browser, if there was one before."""
-        before = await tx.one(_BY_ID, id=replaces) if replaces else None
-        return before["root"] if before and before["person_id"] == person_id else None
+    def _lives(self, row: Row) -> bool:
+        now = self._clock.now()
+        unused = row["seen_at"] <= now - self._settings.idle_seconds
+        return row["ended_at"] is None and row["expires_at"] > now and not unused
 
     @staticmethod
     def _row(session: Session, life: int) -> dict[str, Any]:
@@ -179,8 +186,11 @@ class Sessions:
     async def forget(self, tx: Transaction, session_id: str, relying_party: str) -> bool:
         """A shared screen keeps no session; codes that were just given out stay good. Whether it
         was one that counts for this relying party only."""
-        now = self._clock.now()
-        return await endings.expire_sole(tx, session_id, relying_party, Ending.SHARED_SCREEN, now)
+        return await self.ends.expire_sole(tx, session_id, relying_party, Ending.SHARED_SCREEN)
+
+    async def run_out(self) -> None:
+        """Tells of those whose time is over."""
+        await self.ends.run_out(self._settings.idle_seconds)
 
     def set_cookie(self, response: Response, value: str) -> None:
         self._cookies.write(response, COOKIE, value)

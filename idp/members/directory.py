@@ -62,6 +62,7 @@ class Member:
     password_hash: str | None = field(repr=False)
     valid_from: int | None
     valid_until: int | None
+    updated_at: int
     _sealed: str = field(repr=False)
 
     def valid(self, now: int) -> bool:
@@ -117,9 +118,9 @@ class Directory:
         return opened
 
     async def claims(self, reader: Reader, number_index: str) -> dict[str, object]:
-        """name, gender, email, phone_number of a person, as far as the newest card knows."""
+        """The standard claims of a person, as far as the newest card knows."""
         found = await self.by_person(reader, number_index)
-        return record.claims(self.record(found[0])) if found else {}
+        return record.claims(self.record(found[0]), found[0].updated_at) if found else {}
 
     async def profile_of(self, number_index: str) -> dict[str, object]:
         return await self.claims(self._database, number_index)
@@ -185,5 +186,6 @@ def _member(row: Row) -> Member:
         password_hash=row["password_hash"],
         valid_from=row["valid_from"],
         valid_until=row["valid_until"],
+        updated_at=row["updated_at"],
         _sealed=row["record_sealed"],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from idp.kernel.clock import TAIPEI, calendar
 from idp.kernel.text import bare
@@ -12,14 +13,31 @@ from idp.members.settings import OPTIONAL, WeCardApplication
 
 REQUIRED = ("card_number", "name", "gender", "identity_type", "organization")
 TIMES = ("start_time", "expire_at")  # made from the validity of the member
-RECORD = REQUIRED + tuple(name for name in OPTIONAL if name not in TIMES)  # what is sealed
+PROFILE = (  # claims of OpenID Connect Core §5.1, under their own names
+    *("family_name", "given_name", "middle_name", "nickname", "preferred_username"),
+    *("profile", "picture", "website", "birthdate", "zoneinfo", "locale"),
+)
+ADDRESS = {  # members of the claim `address` (OpenID Connect Core §5.1.1), and their columns
+    "formatted": "address",
+    "street_address": "street_address",
+    "locality": "locality",
+    "region": "region",
+    "postal_code": "postal_code",
+    "country": "address_country",
+}
+_PLACE = tuple(name for name in ADDRESS.values() if name not in OPTIONAL)
+_ANSWERED = tuple(name for name in OPTIONAL if name not in TIMES)
+RECORD = REQUIRED + _ANSWERED + PROFILE + _PLACE  # what is sealed
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 CARD = re.compile(r"\A[!-~]{1,64}\Z", re.ASCII)
 _MAINLAND = re.compile(r"\A(?:[0-9*]{15}|[0-9*]{17}[0-9Xx*])\Z", re.ASCII)  # or masked
 _CARD_TYPE_MAINLAND, _CARD_TYPE_OTHER = "1", "5"
 _GENDERS = {"男": "male", "女": "female"}
-_CLAIMS = {"name": "name", "email": "email", "phone_number": "telephone"}
+_CLAIMS = {
+    **{name: name for name in ("name", "email", *PROFILE)},
+    "phone_number": "telephone",
+}
 _VERIFIABLE = ("email", "phone_number")
 _PUNCTUATION = re.compile(r"[\s().-]")
 _TAIWAN = re.compile(
@@ -85,13 +103,15 @@ def show_time(at: int) -> str:
     return calendar(at, TAIPEI).isoformat(" ", "seconds")[:19]
 
 
-def claims(record: Mapping[str, str]) -> dict[str, object]:
-    """OpenID Connect Core §5.1: name, gender, email, phone_number, as far as known. The
-    organisation wrote addresses and numbers down; nobody here has verified them."""
-    found = {claim: record.get(name, "") for claim, name in _CLAIMS.items()}
+def claims(record: Mapping[str, str], updated_at: int) -> dict[str, object]:
+    """The standard claims of OpenID Connect Core §5.1, as far as known. The organisation wrote
+    addresses and numbers down; nobody here has verified them."""
+    found: dict[str, Any] = {claim: record.get(name, "") for claim, name in _CLAIMS.items()}
     found["gender"] = _GENDERS.get(record.get("gender", ""), "")
     found["phone_number"] = international(found["phone_number"])
-    known = {claim: value for claim, value in found.items() if value}
+    address = {part: record.get(column, "") for part, column in ADDRESS.items()}
+    found["address"] = {part: value for part, value in address.items() if value}
+    known = {claim: value for claim, value in found.items() if value} | {"updated_at": updated_at}
     return known | {f"{claim}_verified": False for claim in _VERIFIABLE if claim in known}
 
 

@@ -1,7 +1,8 @@
 """A member list as CSV: read line by line, every fault named. Pure.
 
 Columns: card_number, name, gender, identity_type and organization must be there; the optional
-fields of the answer, valid_from, valid_until, national_id and password_hash may.
+fields of WeCard's answer, the claims of OpenID Connect Core §5.1, valid_from, valid_until,
+national_id and password_hash may.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from idp.kernel.clock import TAIPEI
 from idp.members.passwords import acceptable
@@ -24,11 +25,24 @@ YEARS = range(1900, 10_000)  # of a validity; a year 1 is what programs write fo
 _GENDERS = {"男": "男", "女": "女", "M": "男", "F": "女", "MALE": "男", "FEMALE": "女"}
 _LOST_DIGITS = re.compile(r"\A[0-9](?:\.[0-9]+)?[Ee]\+[0-9]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_BIRTHDATE = re.compile(r"\A[0-9]{4}(?:-[0-9]{2}-[0-9]{2})?\Z")
+_HTTPS = re.compile(r"\Ahttps://[^\s]+\Z")
 _FORMS = {  # what a field must look like, if it is there
-    "head_image": (re.compile(r"\Ahttps://[^\s]+\Z"), "must be an https URL"),
+    "head_image": (_HTTPS, "must be an https URL"),
     "card_type": (re.compile(r"\A[0-5]\Z"), "must be a digit from 0 to 5"),
     "country": (re.compile(r"\A[A-Z]{3}\Z"), "must be three capital letters (ISO 3166 alpha-3)"),
     "email": (re.compile(r"\A[^@\s]+@[^@\s]+\Z"), "is not an e-mail address"),
+    "picture": (_HTTPS, "must be an https URL"),
+    "profile": (_HTTPS, "must be an https URL"),
+    "website": (re.compile(r"\Ahttps?://[^\s]+\Z"), "must be an http or https URL"),
+    "zoneinfo": (
+        re.compile(r"\A[A-Za-z]+(?:/[A-Za-z0-9_+-]+)*\Z"),
+        "must be a time zone such as Asia/Taipei",
+    ),
+    "locale": (
+        re.compile(r"\A[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z"),
+        "must be a language such as zh-TW (BCP 47)",
+    ),
 }
 
 Canonical = Callable[[str], str | None]  # a typed national ID → as it is stored, or None
@@ -154,7 +168,22 @@ def _record(record: dict[str, str]) -> dict[str, str]:
     for name, (form, rule) in _FORMS.items():
         if name in record and not form.match(record[name]):
             raise LineRefused(f"{name}: {rule}")
+    if "birthdate" in record and not _is_birthdate(record["birthdate"]):
+        raise LineRefused("birthdate: must be YYYY-MM-DD, 0000-MM-DD or YYYY")
     return {**record, "gender": gender}
+
+
+def _is_birthdate(text: str) -> bool:
+    """OpenID Connect Core §5.1: a day, without its year as 0000, or the year alone."""
+    if not _BIRTHDATE.match(text):
+        return False
+    year, _, day = text.partition("-")
+    if not day:
+        return year != "0000"
+    try:  # without a year it may be 29 February
+        return bool(date.fromisoformat(f"{'2000' if year == '0000' else year}-{day}"))
+    except ValueError:
+        return False
 
 
 def _national_id(cells: dict[str, str], canonical: Canonical) -> str | None:

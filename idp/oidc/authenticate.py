@@ -14,10 +14,12 @@ from idp.kernel.errors import IdpError, InvalidClient, InvalidRequest
 from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
-from idp.oidc import clientauth
+from idp.oidc import clientauth, tlsauth
+from idp.oidc.fetched import Fetched
 from idp.oidc.preload import Effect
+from idp.oidc.tlsauth import Authorities
 from idp.registry.clients import Client, Clients
-from idp.registry.metadata import WITH_SECRET
+from idp.registry.metadata import BY_CERTIFICATE, WITH_KEYS, WITH_SECRET
 
 AUTH_FAILED = audit.event("client.auth_failed", "somebody failed to authenticate as a client")
 
@@ -44,7 +46,8 @@ class ProvenClient:
 class Authenticator:
     def __init__(self, services: Services, clients: Clients, failures_per_minute: int) -> None:
         self._services, self._clients = services, clients
-        self._failures = PerMinute(failures_per_minute)
+        self._failures, self._fetched = PerMinute(failures_per_minute), Fetched(services.outward)
+        self._authorities = Authorities(services.settings.mtls.ca_file)
 
     async def of(self, request: Request, form: Params) -> ProvenClient:
         """Counts failures, and notes the use of a credential.
@@ -54,7 +57,9 @@ class Authenticator:
                 raise InvalidRequest("one Authorization header, not several")
             presented = clientauth.presented(request.headers, form)
             client = await self._clients.find(presented.client_id)
-            proven = self._proven(client, presented, form)
+            if client and client.metadata.token_endpoint_auth_method in WITH_KEYS:
+                client = await self._fetched.with_keys(client, form.get("client_assertion", ""))
+            proven = self._proven(client, presented, form, caller_of(request).certificate)
         if not proven.client.metadata.public:
             used = (proven.client.client_id, proven.credential)
             self._clients.uses.note(used, self._services.clock.now(), caller_of(request).address)
@@ -77,7 +82,11 @@ class Authenticator:
             raise
 
     def _proven(
-        self, client: Client | None, presented: clientauth.Presented, form: Params
+        self,
+        client: Client | None,
+        presented: clientauth.Presented,
+        form: Params,
+        certificate: str,
     ) -> ProvenClient:
         """Raises InvalidClient, the same for unknown client and wrong secret (no enumeration)."""
         # the same hash is computed for an unknown client
@@ -95,12 +104,18 @@ class Authenticator:
             assertion, issuer = form.get("client_assertion", ""), self._services.settings.issuer
             spent = clientauth.verify_assertion(client, assertion, issuer, now)
             return ProvenClient(client, presented.method, effects=(spent,))
-        return ProvenClient(client, presented.method)
+        registered = client.metadata.token_endpoint_auth_method
+        if registered in BY_CERTIFICATE:
+            tlsauth.verify(client, certificate, self._authorities, now)
+        return ProvenClient(client, registered)
 
 
 def _registered(client: Client, method: str) -> bool:
-    """A client with a secret may send it either way, as the TDX programs do."""
-    known = client.metadata
-    return method == known.token_endpoint_auth_method or (
-        method in WITH_SECRET and known.with_secret
+    """A client with a secret may send it either way, as the TDX programs do. One that shows a
+    certificate sends nothing but its client_id (RFC 8705 §2)."""
+    known, registered = client.metadata, client.metadata.token_endpoint_auth_method
+    return (
+        method == registered
+        or (method in WITH_SECRET and known.with_secret)
+        or (method == "none" and registered in BY_CERTIFICATE)
     )

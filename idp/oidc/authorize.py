@@ -27,12 +27,14 @@ from idp.oidc import consents
 from idp.oidc import request as reading
 from idp.oidc.consent import ConsentPage, allowed
 from idp.oidc.endings import Agreement, Ended, Endings
+from idp.oidc.fetched import Fetched
 from idp.oidc.hints import Hints
 from idp.oidc.interaction import Next, Scene, next_step, wished
 from idp.oidc.pending import Pending, Waiting
 from idp.oidc.people import People
 from idp.oidc.pushed import REFERENCE
 from idp.oidc.request import AuthorizationRequest, Rules
+from idp.oidc.request_objects import unwrapped
 from idp.oidc.responses import ReplyTo, answer, refusal, reply_to
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
@@ -51,7 +53,7 @@ class Authorize:
     ) -> None:
         self._services, self._clients, self._tokens = services, clients, tokens
         self._login, self._rules = login, rules
-        self._hints = hints
+        self._hints, self._fetched = hints, Fetched(services.outward)
         self._waiting = Waiting(services.database, services.clock, services.forms, clients)
         self._page = ConsentPage(services.templates, services.forms, people, login.masked)
         self._endings = Endings(services, tokens.settings, login.sessions)
@@ -75,10 +77,19 @@ class Authorize:
         structlog.contextvars.bind_contextvars(client=client.client_id)
         if params.get("request_uri", "").startswith(REFERENCE):
             return await self._by_reference(request, params, keep=keep)
+        issuer, now = self._services.settings.issuer, self._services.clock.now()
+        params = await self._fetched.with_object(client, params)
+        if "request" in params:
+            client = await self._fetched.with_keys(client, params["request"])
+        params, fault = unwrapped(params, client, issuer, now)
+        if fault and "redirect_uri" not in params:
+            raise fault
         uri = reading.check_redirect_uri(params, client)
-        if client.state(self._services.clock.now()) == "expired":
+        if client.state(now) == "expired":
             raise errors.SecretExpired(told=client.metadata.sandbox)
         try:
+            if fault:
+                raise fault
             asked = reading.check(params, client, uri, self._rules)
             asked = self._hints.noted(params, client, asked)
             return await (self._keep if keep else self._begin)(request, client, asked)
@@ -86,6 +97,7 @@ class Authorize:
             if not error.may_redirect:
                 raise
             to = ReplyTo(
+                client.client_id,
                 client.metadata,
                 uri,
                 reading.error_mode(params, client),
@@ -180,7 +192,8 @@ class Authorize:
         elif step is Next.CONSENT:
             response = await self._to_consent(request, pending, session, person)
         else:
-            agreed = Agreement(pending, session, person, caller_of(request), by_press)
+            given = await self._page.given(pending, person)
+            agreed = Agreement(pending, session, person, caller_of(request), by_press, given)
             response = await self._to_client(request, agreed)
         if pending.cookie:
             self._services.forms.cookies.write(response, BROWSER, pending.cookie)

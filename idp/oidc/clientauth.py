@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -17,24 +16,18 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import Key, KeySet
-from joserfc.jws import JWSRegistry
 
 from idp.kernel.errors import InvalidClient, InvalidRequest
+from idp.oidc import clientkeys
+from idp.oidc.clientkeys import AHEAD, NotSigned, is_date, not_ahead
 from idp.oidc.preload import SpendAssertion
 from idp.registry.clients import Client
 
 ASSERTION_TYPE = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
-ASSERTION_ALGORITHMS = ["ES256", "PS256", "RS256", "EdDSA"]
+TYPES = (None, "jwt", "client-authentication+jwt")
 LONGEST_LIFE = 3600  # seconds an assertion may live; its jti is remembered that long
-AHEAD = 30  # seconds an assertion may be issued in our future
 _BASIC = re.compile(r"\A(?i:basic) +([A-Za-z0-9+/]{1,8192}={0,2})\Z", re.ASCII)
 _JTI = re.compile(r"\A[\x21-\x7e]{1,200}\Z", re.ASCII)
-# an attacker would bring a key of their own, or a rule that we do not know
-_REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "crit", "b64"})
-_BROKEN = (JoseError, ValueError, KeyError, TypeError, RecursionError)
 
 
 class Presented(NamedTuple):
@@ -109,69 +102,29 @@ def basic(header: str) -> tuple[str, str]:
 
 def unverified_subject(assertion: str) -> str:
     """Whose key to look up; nothing is believed yet."""
-    subject = _unverified(assertion)[1].get("sub")
+    try:
+        subject = clientkeys.unverified(assertion).claims.get("sub")
+    except NotSigned as bad:
+        raise InvalidClient(detail=f"assertion: {bad}") from None
     if not isinstance(subject, str):
         raise InvalidClient(detail="assertion: sub")
     return subject
 
 
-def _unverified(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(header, claims) of whatever this is."""
-    try:
-        header, claims = _Assertion.reader.extract_assertion(assertion)
-    except Exception as broken:  # Authlib raises many kinds for bad input
-        raise InvalidClient(detail=f"assertion: {type(broken).__name__}") from None
-    if not isinstance(header, dict) or not isinstance(claims, dict):
-        raise InvalidClient(detail="assertion: not objects")
-    return header, claims
-
-
-class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
-    reader: _Assertion
-
-
-_Assertion.reader = _Assertion()
-
-
 def verify_assertion(client: Client, assertion: str, issuer: str, now: int) -> SpendAssertion:
     """RFC 7523 §3, FAPI 2.0 §5.3.2.1: aud is our issuer as a string and nothing else.
     Raises InvalidClient; the caller commits the returned effect, which decides replays."""
-    claims = _signed_claims(client, assertion)
+    try:
+        registered = client.metadata.token_endpoint_auth_signing_alg
+        claims = clientkeys.signed_claims(client, assertion, TYPES, registered)
+    except NotSigned as bad:
+        raise InvalidClient(detail=f"assertion: {bad}") from None
     fault = _assertion_fault(claims, client.client_id, issuer, now)
     if fault == "aud":  # its key is proven: it may be told
         raise InvalidClient(f"client_assertion: aud must be {issuer}", detail="assertion: aud")
     if fault:
         raise InvalidClient(detail=f"assertion: {fault}")
     return SpendAssertion(client.client_id, claims["jti"], math.ceil(claims["exp"]))
-
-
-def _signed_claims(client: Client, assertion: str) -> dict[str, Any]:
-    """Signed by the key that the header names or, if it names none, by any registered one."""
-    header, _ = _unverified(assertion)
-    if _REFUSED_HEADERS & header.keys():
-        raise InvalidClient(detail="assertion: header")
-    if client.metadata.token_endpoint_auth_signing_alg not in ("", header.get("alg")):
-        raise InvalidClient(detail="assertion: alg is not the registered one")
-    # other unknown headers are ignored (RFC 7515 §4)
-    registry = JWSRegistry(algorithms=ASSERTION_ALGORITHMS, strict_check_header=False)
-    why = "no such key"
-    for key in _registered_keys(client):
-        if header.get("kid") not in (None, key.kid):
-            continue
-        try:
-            return jwt.decode(assertion, key, ASSERTION_ALGORITHMS, registry).claims
-        except _BROKEN as broken:
-            why = type(broken).__name__
-    raise InvalidClient(detail=f"assertion: {why}")
-
-
-def _registered_keys(client: Client) -> list[Key]:
-    """Those that this version can read: a newer one may have registered other kinds."""
-    found: list[Key] = []
-    for key in (client.metadata.jwks or {}).get("keys", []):
-        with contextlib.suppress(*_BROKEN):
-            found += KeySet.import_key_set({"keys": [key]}).keys
-    return found
 
 
 def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: int) -> str:
@@ -181,17 +134,8 @@ def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: i
         "sub": claims.get("sub") == client_id,
         "aud": claims.get("aud") == issuer,
         "jti": isinstance(jti, str) and bool(_JTI.match(jti)),
-        "exp": _is_date(exp) and now < exp <= now + LONGEST_LIFE + AHEAD,  # type: ignore[operator]
-        "iat": _not_ahead(claims.get("iat"), now),
-        "nbf": _not_ahead(claims.get("nbf"), now),
+        "exp": is_date(exp) and now < exp <= now + LONGEST_LIFE + AHEAD,  # type: ignore[operator]
+        "iat": not_ahead(claims.get("iat"), now),
+        "nbf": not_ahead(claims.get("nbf"), now),
     }
     return next((name for name, kept in rules.items() if not kept), "")
-
-
-def _is_date(value: object) -> bool:
-    """A NumericDate, which may have a fraction (RFC 7519 §2)."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _not_ahead(value: object, now: int) -> bool:
-    return value is None or (_is_date(value) and value <= now + AHEAD)  # type: ignore[operator]

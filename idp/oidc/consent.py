@@ -21,6 +21,10 @@ from idp.oidc import scopes
 from idp.oidc.pending import Pending
 from idp.oidc.people import Mask, People
 
+# what a person would like to know that it stays with us
+_WITHHELD = (
+    *("name", "gender", "birthdate", "twid_masked", "email", "phone_number", "address", "twid"),
+)
 # what the page says of the client
 _TOLD = {
     *("client_name", "client_name_en", "agency", "purpose", "purpose_en"),
@@ -38,9 +42,7 @@ class ConsentPage:
     ) -> Response:
         asked, templates = pending.request, self._templates
         kiosk = pending.client.metadata.kiosk
-        values = await self._people.claims(
-            person.number_index, person.number_sealed, asked.scope, pending.requested
-        )
+        values = await self._values(pending, person)
         return templates.page(
             request,
             "oidc/consent.html",
@@ -63,6 +65,15 @@ class ConsentPage:
             session=self._forms.sign(_proof(pending, session)),
         )
 
+    async def given(self, pending: Pending, person: Person) -> tuple[str, ...]:
+        """The names of what is known of the person and released to the client."""
+        values = await self._values(pending, person)
+        return tuple(name for name in pending.released if name in values)
+
+    async def _values(self, pending: Pending, person: Person) -> dict[str, object]:
+        index, sealed, scope = person.number_index, person.number_sealed, pending.request.scope
+        return await self._people.claims(index, sealed, scope, pending.requested)
+
     def shown_to(self, form: Mapping[str, str], pending: Pending, session: Session | None) -> bool:
         """Whether the form was shown to whoever is logged in now, and said what would be granted
         now. Raises ForgedRequest if we never showed it: who writes the field by hand wants a code
@@ -72,6 +83,10 @@ class ConsentPage:
 
     def _shown(self, name: str, value: object) -> str:
         """On a screen that others may see, the number is masked; what is given is the whole."""
+        if isinstance(value, dict):  # an address
+            return ", ".join(value.values())
+        if name == "updated_at" and isinstance(value, int):
+            return moment(value)["text"]
         return self._mask(str(value)) if name in scopes.CLAIMS["twid"] else str(value)
 
 
@@ -92,7 +107,7 @@ def allowed(form: Mapping[str, str]) -> bool:
 
 
 def _withheld(released: Collection[str]) -> list[str]:
-    """What this client does not get, of all that we could give. Part of a number is no more than
-    the whole."""
-    kept = [name for name in scopes.released(scopes.CLAIMS) if name not in released]
+    """What this client does not get, of all that matters to a person. Part of a number is no more
+    than the whole."""
+    kept = [name for name in _WITHHELD if name not in released]
     return [name for name in kept if name != "twid_masked" or "twid" not in released]

@@ -19,6 +19,7 @@ from idp.login.session import Session, Sessions
 from idp.oidc import authorizations, consents, store
 from idp.oidc.pending import Pending
 from idp.oidc.settings import OidcSettings
+from idp.registry.profiles import code_seconds
 
 AUTHORIZED = audit.event("authorization.granted", "a client got a code for a person")
 CONSENTED = audit.event("consent.given", "a person agreed to give claims to a client")
@@ -35,13 +36,15 @@ class Ended(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """Whose authorization ends: the person and their session, and the browser's caller.
-    `by_press` is true if the person has just pressed “allow”."""
+    `by_press` is true if the person has just pressed “allow”; `given` names the claims that the
+    client gets."""
 
     pending: Pending
     session: Session
     person: Person
     caller: Caller
     by_press: bool = False
+    given: tuple[str, ...] = ()
 
     def entry(self, event: str, **detail: str) -> Entry:
         client_id, person_id = self.pending.client.client_id, self.session.person_id
@@ -61,7 +64,7 @@ class Endings:
         """The authorization ends, the grant and its code begin. Raises AlreadyFinished,
         LoginRequired, ConsentRequired: what it rests on has ended since it was looked at."""
         code, grant_id, now = "twc_" + token(32), token(16), self._services.clock.now()
-        asked, released = agreed.pending.request, agreed.pending.released
+        asked = agreed.pending.request
 
         async def work(tx: Transaction) -> Ended:
             await self._finish(tx, agreed.pending, now)
@@ -70,9 +73,12 @@ class Endings:
             await self._consent(tx, agreed, now)
             until = now + self._settings.refresh_absolute_seconds
             await store.insert_grant(tx, grant_id, asked, agreed.session, now, until)
-            expires_at = now + self._settings.code_seconds
+            usual = self._settings.code_seconds
+            expires_at = now + code_seconds(agreed.pending.client.metadata, usual)
             await store.insert_code(tx, digest(code), grant_id, asked, expires_at)
-            await history.write(tx, agreed.use(grant_id, history.GRANTED, released), now)
+            if agreed.pending.client.metadata.told_of_logout:
+                await self._sessions.ends.join(tx, agreed.session.id, asked.client_id)
+            await history.write(tx, agreed.use(grant_id, history.GRANTED, agreed.given), now)
             entry = agreed.entry(AUTHORIZED, scope=" ".join(asked.scope))
             await self._services.trail.write(tx, entry)
             return Ended(await self._forget(tx, agreed.pending, presented), code)

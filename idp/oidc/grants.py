@@ -1,8 +1,9 @@
 """The three grants. Each corrects what Authlib leaves open, and appends effects.
 
 Corrects Authlib 1.9.9: codes are not bound to their client, expiry and reuse are the host's;
-PKCE `plain` is taken when the method is left out; refresh has no rotation or reuse detection,
-answers no ID token by itself and lets a narrowed scope stick.
+PKCE `plain` is taken when the method is left out, and a missing verifier is invalid_request;
+refresh has no rotation or reuse detection, answers no ID token by itself and lets a narrowed
+scope stick.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from authlib.oauth2.rfc6749 import InvalidGrantError
 from authlib.oauth2.rfc6749.grants import (
     AuthorizationCodeGrant,
     ClientCredentialsGrant,
@@ -34,7 +36,7 @@ from idp.oidc.preload import (
     RevokeGrant,
     SpendCode,
 )
-from idp.registry.metadata import WITH_SECRET
+from idp.registry.metadata import BY_CERTIFICATE, WITH_SECRET
 
 ISSUED = audit.event("token.issued", "tokens were issued for a person")
 REFRESHED = audit.event("token.refreshed", "tokens were refreshed")
@@ -50,7 +52,8 @@ KEYLESS = audit.event(
     "token.without_key", "a code or refresh token came without the key that it is bound to"
 )
 
-PROVEN = [*WITH_SECRET, "private_key_jwt"]  # methods by which a client shows that it is itself
+# methods by which a client shows that it is itself
+PROVEN = [*WITH_SECRET, "private_key_jwt", *BY_CERTIFICATE]
 ANY_METHOD = [*PROVEN, "none"]
 
 
@@ -129,9 +132,9 @@ class CodeForTokens(AuthorizationCodeGrant):  # type: ignore[misc]
     ) -> dict[str, Any]:
         known, audience = self.request.preloaded, _audience(self, user)
         record(self.request, ISSUED, user, scope=scope)
-        if known.client.metadata.public and known.held.jkt:
-            # RFC 9449 §5: nothing else says who may use its refresh tokens
-            self.request.effects.add(BindGrant(user.id, known.held.jkt))
+        if known.client.metadata.public and known.held.confirmation:
+            # RFC 9449 §5, RFC 8705 §4: nothing else says who may use its refresh tokens
+            self.request.effects.add(BindGrant(user.id, known.held.jkt or known.held.x5t))
         generation = 0 if include_refresh_token else None
         return _person_tokens(self, user, scope, audience, generation, user.nonce)
 
@@ -142,6 +145,13 @@ class S256(CodeChallenge):  # type: ignore[misc]
     DEFAULT_CODE_CHALLENGE_METHOD = None
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
     CODE_CHALLENGE_METHODS = {"S256": CodeChallenge.CODE_CHALLENGE_METHODS["S256"]}  # noqa: RUF012
+
+    def validate_code_verifier(self, grant: Any, result: Any) -> None:
+        """No verifier matches no challenge (RFC 7636 §4.6): Authlib says invalid_request."""
+        challenged = self.get_authorization_code_challenge(grant.request.authorization_code)
+        if challenged and not grant.request.form.get("code_verifier"):
+            raise InvalidGrantError(description="code_verifier is missing")
+        super().validate_code_verifier(grant, result)
 
 
 class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
@@ -162,7 +172,7 @@ class Refreshing(RefreshTokenGrant):  # type: ignore[misc]
         idle = grant.refreshed_at + settings.refresh_idle_seconds <= now
         if not grant.alive or grant.expires_at <= now or idle:
             return None
-        if grant.bound_to not in ("", known.held.jkt):  # RFC 9449 §5
+        if not known.held.opens(grant.bound_to):  # RFC 9449 §5, RFC 8705 §4
             record(self.request, KEYLESS, grant)
             return None
         if self._recent(grant, known) and known.generation < grant.generation - 1:

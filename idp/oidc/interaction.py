@@ -99,6 +99,13 @@ READING_SECONDS = 60
 OTHER_PERSON = "another person is expected"  # asking again cannot help: a hint logs nobody in
 
 
+def _expected(scene: Scene) -> bool:
+    """OpenID Connect Core §5.5.1."""
+    named, accepted = scene.request.expected_subjects, scene.request.accepted_subjects
+    any_will_do = not accepted or scene.subject in accepted
+    return any_will_do and all(subject == scene.subject for subject in named)
+
+
 def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     request, session = scene.request, scene.session
     if session is None:
@@ -115,7 +122,7 @@ def login_reasons(scene: Scene) -> Sequence[tuple[str, bool]]:
     return [
         ("asked to log in again", again and not scene.fresh),
         ("verified for another service", session.sole_relying_party not in everybody_or_this),
-        (OTHER_PERSON, any(subject != scene.subject for subject in request.expected_subjects)),
+        (OTHER_PERSON, not _expected(scene)),
         ("by a method that is not enough", not _enough(scene, session)),
         ("weaker than wished", not polite and _weaker_than_wished(scene, session)),
         ("too old", too_old),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -14,11 +15,12 @@ from idp.kernel.errors import InvalidRequest
 from idp.kernel.forms import Params, read_form, read_query
 from idp.kernel.services import Services
 from idp.kernel.web import BROWSER, origin_of, see_other
+from idp.login.endings import Party
 from idp.login.entrance import Entrance
 from idp.login.session import Session
 from idp.oidc import store
 from idp.oidc.request import MOST_ECHO
-from idp.oidc.responses import extended, onward
+from idp.oidc.responses import extended, needs_press, onward
 from idp.oidc.tokens import Tokens
 from idp.registry.clients import Client, Clients
 
@@ -69,8 +71,7 @@ class Logout:
             person = await self._login.persons.get(self._services.database, session.person_id)
             own = self._tokens.subject(leaving.client, person.number_index)
             if own == leaving.subject:
-                await self._end(request, session)
-                return self._bye(request, leaving)
+                return self._bye(request, leaving, await self._end(request, session))
         return self._ask(request, params, leaving)
 
     async def post(self, request: Request) -> Response:
@@ -84,9 +85,8 @@ class Logout:
         self._services.forms.check(request, form)
         leaving = await self._read(form)
         session = await self._login.sessions.current(request)
-        if session:
-            await self._end(request, session)
-        return self._bye(request, leaving)
+        frames = await self._end(request, session) if session else []
+        return self._bye(request, leaving, frames)
 
     async def _read(self, params: Params) -> Leaving:
         """Raises InvalidRequest: a bad hint, an unknown client, a URI that is not registered."""
@@ -126,22 +126,42 @@ class Logout:
             self._services.forms.cookies.write(response, BROWSER, cookie)
         return response
 
-    def _bye(self, request: Request, leaving: Leaving) -> Response:
-        response: Response
-        if leaving.location and leaving.client:
-            response = onward(self._services, request, leaving.client.metadata, leaving.location)
+    def _bye(self, request: Request, leaving: Leaving, frames: Sequence[str] = ()) -> Response:
+        """With frames the page comes first, and its script or its link leads on."""
+        client = leaving.client.metadata if leaving.client else None
+        location = leaving.location
+        if client and location and not frames:
+            response = onward(self._services, request, client, location)
         else:
-            client = leaving.client.metadata if leaving.client else None
-            response = self._services.templates.page(request, "oidc/logged_out.html", client=client)
+            response = self._services.templates.page(
+                request,
+                "oidc/logged_out.html",
+                frame_sources=sorted({origin_of(frame) for frame in frames}),
+                client=client,
+                frames=frames,
+                onward=location,
+                press=client is None or needs_press(client, location),
+            )
         self._login.sessions.erase_cookie(response)
         return response
 
-    async def _end(self, request: Request, session: Session) -> None:
-        now = self._services.clock.now()
+    async def _end(self, request: Request, session: Session) -> list[str]:
+        """The addresses that this browser opens in frames (OIDC Front-Channel Logout §3)."""
+        now, ends = self._services.clock.now(), self._login.sessions.ends
         entry = caller_of(request).entry(LOGGED_OUT, person_id=session.person_id)
 
-        async def work(tx: Transaction) -> None:
-            await store.end_session(tx, session.id, session.first_session, now)
+        async def work(tx: Transaction) -> list[Party]:
+            told = await store.end_session(tx, ends, session, now)
             await self._services.trail.write(tx, entry)
+            return told
 
-        await self._services.database.write(work)
+        told = await self._services.database.write(work)
+        return [frame for party in told if (frame := await self._frame(party))]
+
+    async def _frame(self, party: Party) -> str:
+        client = await self._clients.active(party.relying_party)
+        uri = client.metadata.frontchannel_logout_uri if client else ""
+        if not uri:
+            return ""
+        sid = self._tokens.sid(party.relying_party, party.session_id)
+        return extended(uri, {"iss": self._tokens.issuer, "sid": sid})

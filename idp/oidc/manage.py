@@ -1,4 +1,5 @@
-"""Introspection (RFC 7662) and revocation (RFC 7009): by the client, about tokens."""
+"""What a client asks by itself: introspection (RFC 7662), revocation (RFC 7009), and what became of
+its logout tokens."""
 
 from __future__ import annotations
 
@@ -17,16 +18,24 @@ from idp.kernel.web import no_store
 from idp.oidc import store
 from idp.oidc.audience import names, own_of
 from idp.oidc.authenticate import Authenticator
+from idp.oidc.backchannel import sent_to
 from idp.oidc.commit import commit
 from idp.oidc.possession import JKT
 from idp.oidc.preload import Effects
 from idp.oidc.token import read_body
-from idp.oidc.tokens import Tokens
+from idp.oidc.tokens import INTROSPECTION, Tokens
 from idp.registry.clients import Client, Clients
 
 REVOKED = audit.event("token.revoked", "a client revoked a token")
 
 Claims = dict[str, Any]
+
+
+def _accepted(request: Request) -> set[str]:
+    """Subtypes of application/ that the caller names; weights and wildcards choose nothing."""
+    kinds = ",".join(request.headers.getlist("accept")).lower().split(",")
+    names = (kind.partition(";")[0].strip() for kind in kinds)
+    return {name.removeprefix("application/") for name in names}
 
 
 class Manage:
@@ -39,15 +48,22 @@ class Manage:
     async def _asked(
         self, request: Request, *, confidential: bool = False
     ) -> tuple[Client, Params]:
-        """(the client that asks, its form). Raises InvalidClient, InvalidRequest."""
-        form = await read_body(request)
+        """(the client that asks, its form with a token). Raises InvalidClient, InvalidRequest."""
+        client, form = await self._client(request, confidential=confidential)
+        if not form.get("token"):
+            raise InvalidRequest("token is missing")
+        return client, form
+
+    async def _client(
+        self, request: Request, *, confidential: bool = False
+    ) -> tuple[Client, Params]:
+        """Raises InvalidClient."""
+        form = await read_body(request) if request.method == "POST" else Params()
         proven = await self._authenticator.of(request, form)
         async with self._authenticator.counting(request):
             await commit(self._services, Effects([*proven.effects]))
             if confidential and proven.client.metadata.public:
                 raise InvalidClient(detail="a public client may not ask this")
-        if not form.get("token"):
-            raise InvalidRequest("token is missing")
         return proven.client, form
 
     # ── introspection ──────────────────────────────────────────────────────────────────────────
@@ -56,10 +72,14 @@ class Manage:
         client, form = await self._asked(request, confidential=True)  # RFC 7662 §2.1
         claims = await self._active(form["token"], client)
         # RFC 7662 §2.2: whatever is wrong, nothing but that it is not active
-        if claims is None:
-            return no_store(JSONResponse({"active": False}))
-        kind = "DPoP" if JKT in claims.get("cnf", {}) else "Bearer"  # RFC 9449 §6.2
-        return no_store(JSONResponse({"active": True, "token_type": kind, **claims}))
+        found: Claims = {"active": False}
+        if claims is not None:
+            kind = "DPoP" if JKT in claims.get("cnf", {}) else "Bearer"  # RFC 9449 §6.2
+            found = {"active": True, "token_type": kind, **claims}
+        if INTROSPECTION not in _accepted(request):
+            return no_store(JSONResponse(found))
+        signed = self._tokens.introspection(client, found)
+        return no_store(Response(signed, media_type=f"application/{INTROSPECTION}"))
 
     async def _active(self, token: str, client: Client) -> Claims | None:
         try:
@@ -130,6 +150,14 @@ class Manage:
                 await self._record(tx, caller, client)
 
         await self._services.database.write(work)
+
+    # ── logout ─────────────────────────────────────────────────────────────────────────────────
+
+    async def deliveries(self, request: Request) -> Response:
+        """What became of the logout tokens that the client was sent."""
+        client, _ = await self._client(request, confidential=True)
+        sent = await sent_to(self._services, self._tokens, client.client_id)
+        return no_store(JSONResponse({"deliveries": sent}))
 
     async def _record(self, tx: Transaction, caller: Caller, client: Client) -> None:
         await self._services.trail.write(tx, caller.entry(REVOKED, client_id=client.client_id))

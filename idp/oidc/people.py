@@ -35,7 +35,7 @@ class People:
         """The values that the granted scopes and the requested claims release (without sub)."""
         granted, requested = tuple(granted), tuple(requested)
         values: dict[str, object] = {}
-        if {"profile", "email", "phone"} & set(granted) or requested:
+        if scopes.OF_MEMBERS & set(granted) or requested:
             values.update(await self._profiles.profile_of(number_index))
         if {"profile", "twid"} & set(granted) or requested:
             number = self._vault.open_text("person", number_sealed)

@@ -1,5 +1,5 @@
-"""What a request shows to hold: a key, by a DPoP proof (RFC 9449). Tokens are bound to it, and
-bound tokens are worth nothing without it."""
+"""What a request shows to hold: a key, by a DPoP proof (RFC 9449), or a certificate in TLS (RFC
+8705). Tokens are bound to it, and bound tokens are worth nothing without it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 
-from idp import dpop
+from idp import dpop, mtls
 from idp.dpop import BadProof, Call, Nonces, NonceWanted
+from idp.kernel.caller import caller_of
 from idp.kernel.database import Transaction
-from idp.kernel.errors import InvalidDpopProof, InvalidToken, UseDpopNonce
+from idp.kernel.errors import InvalidDpopProof, InvalidRequest, InvalidToken, UseDpopNonce
 from idp.kernel.services import Services
+from idp.mtls import X5T, BadCertificate, Shown
 from idp.oidc import store
 from idp.oidc.preload import Held, SpendProof
 from idp.oidc.request import AuthorizationRequest
@@ -46,10 +48,25 @@ class Possession:
             raise UseDpopNonce(self._nonces.fresh(now)) from None
         return Held(proof.jkt, (SpendProof(proof.mark, proof.until),))
 
+    def of_client(self, request: Request, client: Client) -> Held:
+        """What this request for tokens shows to hold, and at least what its client is held to.
+        Raises InvalidDpopProof, UseDpopNonce, InvalidRequest."""
+        held = self.of(request)
+        if client.metadata.dpop_bound_access_tokens and not held.jkt:  # RFC 9449 §5.2
+            raise InvalidDpopProof("a DPoP proof is required of this client")
+        if not client.metadata.tls_client_certificate_bound_access_tokens:  # RFC 8705 §3.4
+            return held
+        shown = certificate_of(request)
+        if shown is None:
+            raise InvalidRequest("a client certificate is required: see mtls_endpoint_aliases")
+        return replace(held, x5t=shown.thumbprint)
+
     def _address(self, request: Request) -> str:
-        """Under our issuer's name, whatever proxies are in between; never under the Host that
-        somebody sent."""
-        return self._services.settings.issuer + quote(request.scope["path"])
+        """Under the name that we publish, whatever proxies are in between; never under the Host
+        that somebody sent."""
+        settings = self._services.settings
+        base = settings.mtls.url if caller_of(request).mutual else settings.issuer
+        return base + quote(request.scope["path"])
 
     def headers(self, request: Request) -> dict[str, str]:
         """For an answer: the nonce of the next proof, where one is needed (RFC 9449 §8.2)."""
@@ -63,11 +80,16 @@ class Possession:
         self, request: Request, claims: Mapping[str, Any], scheme: str, token: str
     ) -> None:
         """A bound token opens only for who holds the key, and under its own scheme: as Bearer it
-        would be taken by whoever does not know of keys (RFC 9449 §7.1, §7.2). Raises InvalidToken,
-        InvalidDpopProof, UseDpopNonce."""
+        would be taken by whoever does not know of keys (RFC 9449 §7.1, §7.2). One that is bound to
+        a certificate opens only where that is shown (RFC 8705 §3). Raises InvalidToken,
+        InvalidRequest, InvalidDpopProof, UseDpopNonce."""
         confirmation = claims.get("cnf", {})
-        if not confirmation.keys() <= {JKT}:  # one that this version does not know
+        if not confirmation.keys() <= {JKT, X5T}:  # one that this version does not know
             raise InvalidToken(detail="bound in another way")
+        if X5T in confirmation:
+            shown = certificate_of(request)
+            if shown is None or shown.thumbprint != confirmation[X5T]:
+                raise InvalidToken("the access token is bound to another client certificate")
         if (scheme == "dpop") != (JKT in confirmation):
             raise InvalidToken(detail="the scheme is not that of the token")
         if JKT not in confirmation:
@@ -96,10 +118,12 @@ class Possession:
         await self._services.database.write(work)
 
 
-def demand(client: Client, held: Held) -> None:
-    """RFC 9449 §5.2: a client may be held to it. Raises InvalidDpopProof."""
-    if client.metadata.dpop_bound_access_tokens and not held.jkt:
-        raise InvalidDpopProof("a DPoP proof is required of this client")
+def certificate_of(request: Request) -> Shown | None:
+    """The one that was shown in TLS, as our proxy handed it over. Raises InvalidRequest."""
+    try:
+        return mtls.shown(caller_of(request).certificate)
+    except BadCertificate as bad:
+        raise InvalidRequest(f"client certificate: {bad}") from None
 
 
 def bound(asked: AuthorizationRequest, held: Held) -> AuthorizationRequest:

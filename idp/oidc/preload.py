@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from idp.kernel.audit import Entry
 from idp.kernel.caller import Caller
+from idp.mtls import X5T
 from idp.oidc import scopes
 from idp.oidc.request import AuthorizationRequest
 from idp.registry.clients import Client
@@ -37,6 +38,7 @@ class Grant:
     session_alive: bool
     bound_to: str = ""  # its refresh tokens are good only for who holds this key
     resources: tuple[str, ...] = ()  # those it was asked for (RFC 8707); none named: any
+    session_id: str = ""  # in which it was made
 
     def within(self, client: Client) -> Grant:
         """What the client may have now: an operator may have taken a scope from it since. Without
@@ -74,15 +76,21 @@ class SpendProof:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a request has shown to hold: the thumbprint of a key, and what the proof costs."""
+    """What a request has shown to hold, by thumbprint: the key of a DPoP proof (`jkt`), a
+    certificate (`x5t`). `effects` are what the proof costs."""
 
     jkt: str = ""
     effects: tuple[SpendProof, ...] = ()
+    x5t: str = ""
+
+    def opens(self, bound_to: str) -> bool:
+        """Whether it may use what is bound to this; "" is bound to nothing."""
+        return bound_to in ("", self.jkt, self.x5t)
 
     @property
     def confirmation(self) -> dict[str, str]:
-        """`cnf` of the tokens that it gets (RFC 9449 §6.1)."""
-        return {"jkt": self.jkt} if self.jkt else {}
+        """`cnf` of the tokens that it gets (RFC 9449 §6.1, RFC 8705 §3.1)."""
+        return {name: held for name, held in (("jkt", self.jkt), (X5T, self.x5t)) if held}
 
     @property
     def token_type(self) -> str:

@@ -18,10 +18,12 @@ from idp.kernel.web import no_store
 from idp.oidc import request as reading
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.commit import commit
+from idp.oidc.fetched import Fetched
 from idp.oidc.hints import Hints
 from idp.oidc.possession import Possession, bound
 from idp.oidc.preload import Effects, KeepRequest
 from idp.oidc.request import AuthorizationRequest, Entrance, Rules
+from idp.oidc.request_objects import unwrapped
 from idp.oidc.settings import OidcSettings
 from idp.oidc.token import read_body
 from idp.registry.clients import Client
@@ -48,6 +50,7 @@ class PushedRequests:
     ) -> None:
         self._services, self._authenticator, self._admit = services, authenticator, admit
         self._possession, self._hints, self._rules = possession, hints, rules
+        self._fetched = Fetched(services.outward)
         self._seconds = settings.pushed_request_seconds
         self._calls = PerMinute(settings.pushed_requests_per_minute)
 
@@ -60,7 +63,7 @@ class PushedRequests:
         effects = Effects([*proven.effects, *held.effects])
         async with self._authenticator.counting(request):
             try:
-                asked = bound(self._checked(form, proven.client), held)
+                asked = bound(await self._checked(form, proven.client), held)
                 until = self._services.clock.now() + self._seconds
                 effects.add(KeepRequest(digest(reference), asked, until))
             finally:
@@ -70,8 +73,14 @@ class PushedRequests:
         headers = self._possession.headers(request)
         return no_store(JSONResponse(body, status_code=201, headers=headers))
 
-    def _checked(self, form: Params, client: Client) -> AuthorizationRequest:
+    async def _checked(self, form: Params, client: Client) -> AuthorizationRequest:
         """The same checks as at /authorize, all of them answered here (RFC 9126 §2.1)."""
+        issuer, now = self._services.settings.issuer, self._services.clock.now()
+        if "request" in form:
+            client = await self._fetched.with_keys(client, form["request"])
+        form, fault = unwrapped(form, client, issuer, now)
+        if fault:
+            raise fault
         uri = reading.check_redirect_uri(form, client)
         asked = reading.check(form, client, uri, self._rules, Entrance.PUSHED)
         return self._hints.noted(form, client, asked)

@@ -32,6 +32,7 @@ PARAMETERS = frozenset({
     "claims", "id_token_hint", "login_hint", "request", "request_uri", "registration", "display",
     "claims_locales", "resource", "dpop_jkt",
 })  # fmt: skip
+SIGNED_MODES = ("query.jwt", "form_post.jwt")  # JARM §2.3
 PROMPTS = {"none", "login", "consent", "select_account"}
 CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z", re.ASCII)  # S256 is always 43 characters
 _NUMBER = re.compile(r"\A\d{1,100}\Z", re.ASCII)
@@ -52,8 +53,9 @@ _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 class AuthorizationRequest:
     """One that was checked. `acr_values`: what the client would like, `essential_acr`: must be
     met. `requested_claims`: asked for one by one, as {"userinfo": […], "id_token": […]}.
-    `expected_subjects` were named beforehand (sub, id_token_hint). `login_hint` is sealed, since
-    it is kept. Every member has a default, since a stored document is read leniently."""
+    `expected_subjects` were named beforehand (sub, id_token_hint), `accepted_subjects` are several
+    of whom any will do. `login_hint` is sealed, since it is kept. Every member has a default,
+    since a stored document is read leniently."""
 
     __pydantic_config__ = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
@@ -69,6 +71,7 @@ class AuthorizationRequest:
     acr_values: Annotated[tuple[str, ...], _stored_as("levels", "acr_values")] = ()
     essential_acr: tuple[str, ...] = ()
     expected_subjects: Annotated[tuple[str, ...], _stored_as("expected", "expected_subjects")] = ()
+    accepted_subjects: Annotated[tuple[str, ...], _UNLESS_EMPTY] = ()
     login_hint: str = ""
     ui_locales: str = ""
     requested_claims: Annotated[dict[str, list[str]], _stored_as("singly", "requested_claims")] = (
@@ -123,10 +126,16 @@ def check_redirect_uri(params: Params, client: Client) -> str:
     return uri
 
 
+def _mode(params: Params) -> str:
+    """`jwt` is the usual one of a code, signed (JARM §2.3.4)."""
+    mode = params.get("response_mode", "query")
+    return "query.jwt" if mode == "jwt" else mode
+
+
 def error_mode(params: Params, client: Client) -> str:
     """How an error goes back, also one about response_mode itself: by a mode the client has."""
     modes = client.metadata.response_modes or ("query",)
-    wanted = params.get("response_mode", "query")
+    wanted = _mode(params)
     return next(mode for mode in (wanted, "query", modes[0]) if mode in modes)
 
 
@@ -142,6 +151,7 @@ class Rules:
     require_pkce: bool = False  # of confidential clients too
     require_nonce: bool = True  # of a confidential client without PKCE
     require_pushed: bool = False
+    registration: bool = False  # clients may register themselves
     issuer: str = ""
 
 
@@ -153,11 +163,10 @@ def _no_repeats(p: Params, _c: Client, _r: Rules, a: AuthorizationRequest) -> Au
     return a
 
 
-def _no_request_objects(
+def _nothing_fetched(
     p: Params, _c: Client, _r: Rules, a: AuthorizationRequest
 ) -> AuthorizationRequest:
     for name, error in (
-        ("request", errors.RequestNotSupported),
         ("request_uri", errors.RequestUriNotSupported),
         ("registration", errors.RegistrationNotSupported),
     ):
@@ -195,7 +204,7 @@ def _response_type(
 def _response_mode(
     p: Params, c: Client, _r: Rules, a: AuthorizationRequest
 ) -> AuthorizationRequest:
-    mode = p.get("response_mode", "query")
+    mode = _mode(p)
     if mode not in c.metadata.response_modes:
         raise InvalidRequest("this response_mode is not allowed for the client")
     return replace(a, response_mode=mode)
@@ -275,7 +284,8 @@ def _claims(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authoriz
     members = {k: v for k, v in asked.items() if k in ("userinfo", "id_token")}
     if not all(isinstance(v, dict) for v in members.values()):
         raise InvalidRequest("claims: userinfo and id_token must be objects")
-    a = _claim_demands(members.get("id_token", {}), r, a)
+    a = _essential_acr(members.get("id_token", {}), r, a)
+    a = _subjects(members.get("id_token", {}), a)
     may = set(c.metadata.scopes)
     requested = {
         part: [n for n in wanted if scopes.SCOPE_OF.get(n) in may and n != "sub"]
@@ -284,20 +294,35 @@ def _claims(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authoriz
     return replace(a, requested_claims={part: names for part, names in requested.items() if names})
 
 
-def _claim_demands(
+def _values(wanted: dict[str, Any], name: str) -> list[str]:
+    """The value or values that a claim is asked for with (§5.5.1)."""
+    demand = wanted.get(name)
+    if not isinstance(demand, dict):
+        return []
+    values = demand.get("values", [demand["value"]] if "value" in demand else [])
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise InvalidRequest(f"claims: {name} values must be texts")
+    return values
+
+
+def _subjects(wanted: dict[str, Any], a: AuthorizationRequest) -> AuthorizationRequest:
+    """The answer may be about nobody else. A longer one is nobody's (§2), and is not kept."""
+    values = _values(wanted, "sub")
+    if len(values) > _MOST_VALUES:
+        raise InvalidRequest(f"claims: at most {_MOST_VALUES} sub values")
+    subjects = tuple(value[: _MOST_LONG + 1] for value in values)
+    if len(subjects) > 1:
+        return replace(a, accepted_subjects=subjects)
+    return replace(a, expected_subjects=(*a.expected_subjects, *subjects))
+
+
+def _essential_acr(
     wanted: dict[str, Any], r: Rules, a: AuthorizationRequest
 ) -> AuthorizationRequest:
-    acr, sub = wanted.get("acr"), wanted.get("sub")
-    if isinstance(sub, dict) and isinstance(sub.get("value"), str):
-        # a longer one is nobody's (OIDC Core §2), and is not kept
-        expected = sub["value"][: _MOST_LONG + 1]
-        a = replace(a, expected_subjects=(*a.expected_subjects, expected))
-    if not isinstance(acr, dict):
+    values = _values(wanted, "acr")
+    if not values:
         return a
-    values = acr.get("values", [acr["value"]] if "value" in acr else [])
-    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-        raise InvalidRequest("claims: acr values must be texts")
-    if not acr.get("essential") or not values:
+    if not wanted["acr"].get("essential"):
         return replace(a, acr_values=a.acr_values or _bounded(values))
     offered = tuple(v for v in r.acr_values if v in values)
     if not offered:  # OIDC Core §5.5.1.1: essential means that it must be met
@@ -308,6 +333,15 @@ def _claim_demands(
 def _bounded(values: Sequence[str]) -> tuple[str, ...]:
     """What an anonymous visitor can make us store has an end."""
     return tuple(value for value in values if len(value) <= _MOST_LONG)[:_MOST_VALUES]
+
+
+def _defaults(p: Params, c: Client, _r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
+    """What the client registered for requests that do not say (OIDC Registration §2)."""
+    if a.max_age is None:
+        a = replace(a, max_age=c.metadata.default_max_age)
+    if not (a.acr_values or a.essential_acr):
+        a = replace(a, acr_values=_bounded(c.metadata.default_acr_values))
+    return a
 
 
 class Entrance(StrEnum):
@@ -327,7 +361,7 @@ CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_no_repeats, EVERYWHERE),
     (_pushed, frozenset({Entrance.AUTHORIZE})),
     (_nothing_by_reference, frozenset({Entrance.PUSHED})),
-    (_no_request_objects, EVERYWHERE),
+    (_nothing_fetched, EVERYWHERE),
     (_response_type, BY_BROWSER),
     (_response_mode, BY_BROWSER),
     (_scope, EVERYWHERE),
@@ -338,6 +372,7 @@ CHECKS: Sequence[tuple[Check, frozenset[Entrance]]] = (
     (_max_age, BY_BROWSER),
     (_hints, EVERYWHERE),
     (_claims, EVERYWHERE),
+    (_defaults, BY_BROWSER),
 )
 
 

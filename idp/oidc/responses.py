@@ -13,13 +13,17 @@ from idp.kernel.errors import IdpError
 from idp.kernel.services import Services
 from idp.kernel.web import no_store, origin_of
 from idp.oidc.pending import Pending
+from idp.oidc.request import SIGNED_MODES
 from idp.registry.metadata import ClientMetadata
+
+SIGNED_SECONDS = 600  # JARM §2.1: an answer lives ten minutes at most
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyTo:
     """Where an answer goes, and how; `silent` where the client wants no page at all."""
 
+    client_id: str
     client: ClientMetadata
     uri: str
     mode: str
@@ -33,8 +37,10 @@ def answer(services: Services, request: Request, to: ReplyTo, params: dict[str, 
     fields = {**params, "iss": services.settings.issuer}
     if to.state is not None:
         fields["state"] = to.state
+    if to.mode in SIGNED_MODES:
+        fields = {"response": _signed(services, to, fields)}
     language = services.templates.language(request, to.ui_locales)
-    if to.mode == "form_post":
+    if to.mode in ("form_post", "form_post.jwt"):
         return services.templates.page(
             request,
             "oidc/form_post.html",
@@ -50,6 +56,19 @@ def answer(services: Services, request: Request, to: ReplyTo, params: dict[str, 
     return onward(services, request, to.client, location, language=language, failed=failed)
 
 
+def _signed(services: Services, to: ReplyTo, fields: dict[str, str]) -> str:
+    """JARM §2.1. It has no `sub`, so it is never taken for an ID token."""
+    expires_at = services.clock.now() + SIGNED_SECONDS
+    signer = services.keyring.signer(to.client.authorization_signed_response_alg)
+    return signer.sign("JWT", {**fields, "aud": to.client_id, "exp": expires_at})
+
+
+def needs_press(client: ClientMetadata, location: str) -> bool:
+    """Browsers on phones hand an address over to an app only after a press of the person's own
+    (RFC 8252 §7.1, §7.2); a loopback port is served by the browser's own machine."""
+    return client.native and not location.startswith("http:")
+
+
 def onward(
     services: Services,
     request: Request,
@@ -59,9 +78,8 @@ def onward(
     language: str | None = None,
     failed: bool = False,
 ) -> Response:
-    """Browsers on phones hand an address over to an app only after a press of the person's own
-    (RFC 8252 §7.1, §7.2); a loopback port is served by the browser's own machine."""
-    if not client.native or location.startswith("http:"):
+    """To the client, by a page where that needs a press."""
+    if not needs_press(client, location):
         return away(location)
     return services.templates.page(
         request,
@@ -89,6 +107,7 @@ def away(location: str) -> Response:
 def reply_to(pending: Pending) -> ReplyTo:
     asked = pending.request
     return ReplyTo(
+        pending.client.client_id,
         pending.client.metadata,
         asked.redirect_uri,
         asked.response_mode,

@@ -15,10 +15,12 @@ from starlette.routing import Route
 
 from idp.kernel.answers import Answers, Challenge, Endpoint
 from idp.kernel.services import Services
+from idp.login.endings import KIND
 from idp.login.entrance import Entrance
 from idp.oidc import authenticate, userinfo
 from idp.oidc.authenticate import Authenticator
 from idp.oidc.authorize import Authorize
+from idp.oidc.backchannel import BackChannel
 from idp.oidc.core import Core
 from idp.oidc.discovery import Published, metadata
 from idp.oidc.grants import register
@@ -29,11 +31,14 @@ from idp.oidc.manage import Manage
 from idp.oidc.people import People, Profiles
 from idp.oidc.possession import Possession
 from idp.oidc.pushed import PushedRequests
+from idp.oidc.register import Registrations
 from idp.oidc.request import Rules
 from idp.oidc.settings import OidcSettings
 from idp.oidc.token import TokenEndpoint
 from idp.oidc.tokens import Tokens
 from idp.oidc.userinfo import UserInfo
+from idp.registry.admissions import Admissions
+from idp.registry.changes import Registrar
 from idp.registry.clients import Clients
 
 
@@ -43,6 +48,7 @@ class Parts:
 
     authorize: Authorize
     pushed: PushedRequests
+    registrations: Registrations
     token: TokenEndpoint
     userinfo: UserInfo
     manage: Manage
@@ -81,6 +87,10 @@ class Cell:
     errors: Errors = Errors.JSON
     challenge: Challenge | None = None
     origins: Origins = Origins.NONE
+    setting: str = ""  # the one of `oidc` that turns it on
+
+    def served(self, settings: OidcSettings) -> bool:
+        return not self.setting or bool(getattr(settings, self.setting))
 
     def paths(self, realms: tuple[str, ...]) -> list[str]:
         if "{realm}" not in self.path:
@@ -173,6 +183,26 @@ GRID: tuple[Cell, ...] = (
         _PAGE,
     ),
     Cell(
+        "/register",
+        _post(lambda p: p.registrations.post),
+        "initial access token",
+        "register a client (RFC 7591), if `oidc.registration` is on",
+        challenge=_BEARER,
+        setting="registration",
+    ),
+    Cell(
+        "/register/{client_id}",
+        {
+            "GET": lambda p: p.registrations.get,
+            "PUT": lambda p: p.registrations.put,
+            "DELETE": lambda p: p.registrations.delete,
+        },
+        "registration access token",
+        "read, replace or end a registered client (RFC 7592)",
+        challenge=_BEARER,
+        setting="registration",
+    ),
+    Cell(
         "/authorize/{id}",
         _get(lambda p: p.authorize.resume),
         _SAME_BROWSER,
@@ -208,6 +238,13 @@ GRID: tuple[Cell, ...] = (
         _PAGE,
     ),
     Cell(
+        "/logout/deliveries",
+        _both(lambda p: p.manage.deliveries, lambda p: p.manage.deliveries),
+        "confidential client",
+        "what became of the logout tokens that it was sent",
+        challenge=_BASIC,
+    ),
+    Cell(
         "/jwks",
         _get(lambda p: p.published.jwks),
         "anybody",
@@ -226,6 +263,13 @@ GRID: tuple[Cell, ...] = (
         _get(lambda p: p.published.discovery),
         "anybody",
         _DISCOVERY,
+        origins=_ANY,
+    ),
+    Cell(
+        userinfo.METADATA,
+        _get(lambda p: p.published.resource),
+        "anybody",
+        "metadata of `/userinfo` as a protected resource",
         origins=_ANY,
     ),
     *(
@@ -261,7 +305,12 @@ def routes(
     answers: Answers,
 ) -> list[Route]:
     parts = _parts(services, settings, clients, login, profiles)
-    return [route for cell in GRID for route in cell.routes(parts, answers, settings.realms)]
+    return [
+        route
+        for cell in GRID
+        if cell.served(settings)
+        for route in cell.routes(parts, answers, settings.realms)
+    ]
 
 
 def cors_paths(settings: OidcSettings) -> dict[str, bool]:
@@ -289,6 +338,7 @@ def _parts(
         settings.require_pkce,
         settings.require_nonce,
         settings.require_pushed_authorization_requests,
+        settings.registration,
         issuer,
     )
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
@@ -297,16 +347,25 @@ def _parts(
     loader = Loader(database, tokens, people)
     possession = Possession(services, demanded=settings.dpop_nonces)
     core = register(Core(tokens))
+    services.outbox.serve(KIND, BackChannel(services, clients, tokens, login.persons).deliver)
     hints = Hints(tokens, services.vault, login.canonical)
-    document = metadata(issuer, rules, services.templates.languages)
+    document = metadata(issuer, rules, services.templates.languages, services.settings.mtls)
     return Parts(
         authorize=Authorize(services, clients, tokens, people, login, rules, hints),
         pushed=PushedRequests(
             services, settings, authenticator, possession, hints, rules, login.admit
         ),
+        registrations=_registrations(services, clients, settings),
         token=TokenEndpoint(services, core, authenticator, loader, possession),
         userinfo=UserInfo(database, clients, tokens, people, possession),
         manage=Manage(services, clients, tokens, authenticator),
         logout=Logout(services, clients, tokens, login),
         published=Published(document, services.keyring, settings),
     )
+
+
+def _registrations(services: Services, clients: Clients, settings: OidcSettings) -> Registrations:
+    kept = (services.database, services.clock, services.vault, services.trail)
+    registrar, admissions = Registrar(clients, *kept), Admissions(*kept)
+    calls = settings.registrations_per_minute
+    return Registrations(services, clients, registrar, admissions, calls)

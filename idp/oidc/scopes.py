@@ -6,17 +6,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from idp.kernel.errors import InvalidScope
 
-# OpenID Connect Core §5.4, and the national ID as a scope of its own
+# OpenID Connect Core §5.1, §5.4, and the national ID as a scope of its own
 CLAIMS: dict[str, tuple[str, ...]] = {
     "openid": ("sub",),
-    "profile": ("name", "gender", "twid_masked"),
+    "profile": (
+        *("name", "family_name", "given_name", "middle_name", "nickname", "preferred_username"),
+        *("profile", "picture", "website", "gender", "birthdate", "zoneinfo", "locale"),
+        *("updated_at", "twid_masked"),
+    ),
     "email": ("email",),
     "phone": ("phone_number",),
+    "address": ("address",),
     "twid": ("twid",),
     "offline_access": (),
 }
 # what goes out beside a claim and says whether it was verified (OpenID Connect Core §5.1)
 BESIDE = {"email": "email_verified", "phone_number": "phone_number_verified"}
+# the scopes whose claims the member directory knows
+OF_MEMBERS = frozenset({"profile", "email", "phone", "address"})
 _MOST_NAMED = 200  # characters of refused scopes that are told
 SCOPE_OF = {claim: scope for scope, claims in CLAIMS.items() for claim in claims}
 

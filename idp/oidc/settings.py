@@ -56,6 +56,12 @@ class OidcSettings(Section):
         description="PKCE is required of every client; if not, a confidential client may send a"
         " nonce in its place",
     )
+    registration: bool = Field(
+        False, description="clients may register themselves by an initial access token (RFC 7591)"
+    )
+    registrations_per_minute: int = Field(
+        60, ge=1, description="calls of the registration endpoints per source address"
+    )
     require_pushed_authorization_requests: bool = Field(
         False, description="every client must push its authorization requests (RFC 9126)"
     )

@@ -11,8 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from idp.kernel.database import Reader, Row, Transaction
 from idp.kernel.housekeeping import kept
 from idp.kernel.tables import codes, grants, persons, revoked_tokens, sessions, spent_assertions
-from idp.login import endings
-from idp.login.endings import Ending
+from idp.login.endings import Ending, Party, SessionEnds
 from idp.login.session import Session
 from idp.oidc.preload import Code, Grant
 from idp.oidc.request import AuthorizationRequest
@@ -160,6 +159,7 @@ def _read_grant(row: Row) -> Grant:
         session_alive=row["session_ended_at"] is None,
         bound_to=row["bound_to"],
         resources=tuple(json.loads(row["resources"])),
+        session_id=row["session_id"],
     )
 
 
@@ -305,14 +305,18 @@ async def revoke_grants_of(tx: Transaction, person_id: str, now: int) -> None:
     await tx.run(_REVOKE_OF_PERSON, person=person_id, now=now)
 
 
-async def end_session(tx: Transaction, session_id: str, root: str, now: int) -> None:
-    """The session and what hangs on it; what was asked for offline use stays (OIDC Core §11)."""
-    await endings.end(tx, session_id, Ending.LOGGED_OUT, now)
-    await tx.run(_REVOKE_OF_SESSION, root=root, now=now)
+async def end_session(
+    tx: Transaction, ends: SessionEnds, session: Session, now: int
+) -> list[Party]:
+    """The session and what hangs on it; what was asked for offline use stays (OIDC Core §11, OIDC
+    Back-Channel Logout §2.7). Who is told of it."""
+    told = await ends.end(tx, session.id, Ending.LOGGED_OUT)
+    await tx.run(_REVOKE_OF_SESSION, root=session.first_session, now=now)
+    return told
 
 
-async def end_others(tx: Transaction, session: Session, now: int) -> int:
+async def end_others(tx: Transaction, ends: SessionEnds, session: Session, now: int) -> int:
     """The same for all other sessions of its person. How many there were."""
-    ended = await endings.end_others(tx, session.person_id, session.id, Ending.LOGGED_OUT, now)
+    ended = await ends.end_others(tx, session.person_id, session.id, Ending.LOGGED_OUT)
     await tx.run(_REVOKE_OF_OTHERS, person=session.person_id, root=session.first_session, now=now)
     return ended

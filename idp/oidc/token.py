@@ -21,7 +21,7 @@ from idp.oidc.commit import Overtaken, commit
 from idp.oidc.core import Core, TokenRequest
 from idp.oidc.grants import GRANTS
 from idp.oidc.loading import Loader
-from idp.oidc.possession import Possession, demand
+from idp.oidc.possession import Possession
 from idp.oidc.preload import Held, Preloaded
 from idp.registry.clients import Client
 
@@ -86,8 +86,7 @@ class TokenEndpoint:
     async def _redeem(self, request: Request, form: Params, grant: str) -> dict[str, Any]:
         proven = await self._authenticator.of(request, form)
         await self._limit(request, form, grant, proven.client)
-        held = self._possession.of(request)
-        demand(proven.client, held)
+        held = self._possession.of_client(request, proven.client)
         async with self._authenticator.counting(request):
             for _ in range(2):
                 # two tabs refresh at once: the second looks again, and gets the same successor

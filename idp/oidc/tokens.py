@@ -29,6 +29,9 @@ _SUBJECT_BYTES = 16  # of the HMAC: 128 bits, so that no two people meet by chan
 _BROKEN = (JoseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 ACCESS, PLAIN = "at+jwt", "JWT"  # the header typ: RFC 9068 §2.1, RFC 7519 §5.1
+LOGOUT = "logout+jwt"
+LOGOUT_SECONDS = 120  # made anew for each try, so that it may be short
+INTROSPECTION = "token-introspection+jwt"  # RFC 9701 §5
 _REFRESH = re.compile(
     r"\Atwr_([A-Za-z0-9_-]{22})\.(0|[1-9]\d{0,8})\.([A-Za-z0-9_-]{43})\Z", re.ASCII
 )
@@ -45,9 +48,11 @@ class Tokens:
     # ── subjects ───────────────────────────────────────────────────────────────────────────────
 
     def subject(self, client: Client, number_index: str) -> str:
-        """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person. Of a form
-        that every program takes for a user name (decision 0045)."""
-        mac = self.vault.mac("sub", f"{client.metadata.sector}\n{number_index}")
+        """Pairwise (OIDC Core §8.1): two sectors cannot compare notes about a person, but all
+        public clients can. Of a form that every program takes for a user name (decision 0045)."""
+        public = client.metadata.subject_type == "public"
+        sector = "" if public else client.metadata.sector  # a sector is never empty
+        mac = self.vault.mac("sub", f"{sector}\n{number_index}")
         short = base64.urlsafe_b64decode(mac + "=")[:_SUBJECT_BYTES]
         return "u" + base64.b32encode(short).decode().rstrip("=").lower()
 
@@ -144,6 +149,8 @@ class Tokens:
         }
         if nonce:
             claims["nonce"] = nonce
+        if client.metadata.told_of_logout:
+            claims["sid"] = self.sid(client.client_id, grant.session_id)
         return self._sign(alg, PLAIN, {**extra, **claims})
 
     def read_id_token(self, text: str) -> dict[str, Any]:
@@ -153,12 +160,43 @@ class Tokens:
             raise InvalidToken(detail="an access token")
         return claims
 
+    # ── logout tokens ──────────────────────────────────────────────────────────────────────────
+
+    def sid(self, client_id: str, session_id: str) -> str:
+        """What one client calls a session: as with subjects, two cannot compare notes."""
+        return self.vault.mac("sid", f"{client_id}\n{session_id}")
+
+    def logout_token(self, client: Client, number_index: str, session_id: str, jti: str) -> str:
+        """OIDC Back-Channel Logout §2.4."""
+        now = self.clock.now()
+        claims = {
+            "iss": self.issuer,
+            "sub": self.subject(client, number_index),
+            "aud": client.client_id,
+            "iat": now,
+            "exp": now + LOGOUT_SECONDS,
+            "jti": jti,
+            "sid": self.sid(client.client_id, session_id),
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        }
+        return self._sign(client.metadata.id_token_signed_response_alg, LOGOUT, claims)
+
     # ── UserInfo ───────────────────────────────────────────────────────────────────────────────
 
     def userinfo(self, client: Client, claims: Mapping[str, object]) -> str:
         """UserInfo as a JWT (OIDC Core §5.3.2). Without `exp` it is never taken for a hint."""
         alg = client.metadata.userinfo_signed_response_alg
         return self._sign(alg, PLAIN, {**claims, "iss": self.issuer, "aud": client.client_id})
+
+    # ── introspection ──────────────────────────────────────────────────────────────────────────
+
+    def introspection(self, client: Client, found: Mapping[str, object]) -> str:
+        """What an API was told of a token, as evidence for it alone (RFC 9701 §5): signed like its
+        ID tokens, of a type of its own, and without `sub` and `exp`, so that it is never taken for
+        a token."""
+        claims = {"iss": self.issuer, "aud": client.client_id, "iat": self.clock.now()}
+        alg = client.metadata.id_token_signed_response_alg
+        return self._sign(alg, INTROSPECTION, {**claims, "token_introspection": dict(found)})
 
     # ── refresh tokens ─────────────────────────────────────────────────────────────────────────
 

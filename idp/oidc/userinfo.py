@@ -26,14 +26,16 @@ from idp.registry.clients import Client, Clients
 _TOKEN = re.compile(r"\A(?i:(bearer|dpop)) +([A-Za-z0-9._~+/-]+=*)\Z", re.ASCII)
 _BEARER = 'Bearer realm="userinfo"'
 _DPOP = f'DPoP realm="userinfo", algs="{" ".join(dpop.ALGORITHMS)}"'
+METADATA = "/.well-known/oauth-protected-resource"  # RFC 9728 §3
 
 
 def challenge(request: Request, error: IdpError) -> str:
     """Of the scheme that was tried, or of both (RFC 6750 §3, RFC 9449 §7.1)."""
     by_key = request.headers.get("authorization", "").lower().startswith("dpop")
+    described = f'resource_metadata="{request.scope["state"]["issuer"]}{METADATA}"'  # RFC 9728 §5.1
     if isinstance(error, MissingToken):
-        return f"{_BEARER}, {_DPOP}"
-    return (_DPOP if by_key else _BEARER) + f', error="{error.error}"'
+        return f"{_BEARER}, {_DPOP}, {described}"
+    return (_DPOP if by_key else _BEARER) + f', {described}, error="{error.error}"'
 
 
 async def presented(request: Request) -> tuple[str, str]:

@@ -40,6 +40,16 @@ _SPENT = (
     .join(organisations, _O.id == _T.organisation_id)
     .where(_T.digest == bindparam("id"), _O.disabled_at.is_(None))
 )
+_LIVE = (
+    select(_T.organisation_id, _O.name)
+    .join(organisations, _O.id == _T.organisation_id)
+    .where(
+        _T.digest == bindparam("id"),
+        _T.uses_left > 0,
+        _T.expires_at > bindparam("now"),
+        _O.disabled_at.is_(None),
+    )
+)
 RETENTION = (kept(_T.expires_at, 90 * DAY),)
 
 
@@ -98,6 +108,13 @@ class Admissions:
             await self._trail.write(tx, audit.entry(REVOKED, hint=hint))
 
         await self._database.write(work)
+
+    async def owner(self, text: str) -> tuple[str, str]:
+        """(id, name) of the organisation whose clients the token registers. Raises NotAdmitted."""
+        row = await self._database.one(_LIVE, id=self._digest(text), now=self._clock.now())
+        if row is None:
+            raise NotAdmitted
+        return row["organisation_id"], row["name"]
 
     async def spend(self, tx: Transaction, text: str) -> tuple[str, str]:
         """One use of the token, in the transaction that registers the client: (the organisation,

@@ -11,13 +11,19 @@ from idp.verify import App, Attempt, Challenge, Check, Method, Order, Outcome, V
 FIRST = "twfido"  # whose methods were stored by their bare names, when it was the only scheme
 
 
+SANDBOX = ":sandbox"  # what the levels of a sandbox end in
+
+
 class Schemes:
     """`verifiers` in the order of preference: where two schemes have a method of one name, the
     first is used. `enabled` names those whose methods the house offers, () for all; another one
-    only finishes what it began, or serves relying parties that name it. Raises ValueError if there
-    is none, two have one name, or one is enabled that there is not."""
+    only finishes what it began, or serves relying parties that name it. In a `sandbox` anybody can
+    be anybody, so no level of a real verification is told. Raises ValueError if there is none, two
+    have one name, or one is enabled that there is not."""
 
-    def __init__(self, verifiers: Sequence[Verifier], enabled: Sequence[str] = ()) -> None:
+    def __init__(
+        self, verifiers: Sequence[Verifier], enabled: Sequence[str] = (), *, sandbox: bool = False
+    ) -> None:
         self._verifiers = {verifier.scheme: verifier for verifier in verifiers}
         self._enabled = tuple(enabled) or tuple(self._verifiers)
         if not verifiers or len(self._verifiers) != len(verifiers):
@@ -25,7 +31,9 @@ class Schemes:
         if unknown := set(self._enabled) - set(self._verifiers):
             raise ValueError(f"no such scheme: {', '.join(sorted(unknown))}")
         self.methods: Mapping[str, Method] = {
-            method.id: method for verifier in verifiers for method in verifier.methods.values()
+            method.id: replace(method, acr=method.acr + SANDBOX) if sandbox else method
+            for verifier in verifiers
+            for method in verifier.methods.values()
         }
 
     def __iter__(self) -> Iterator[Verifier]:
@@ -40,7 +48,7 @@ class Schemes:
         for scheme in schemes or self._enabled:
             verifier = self._verifiers.get(scheme)
             for method in verifier.methods.values() if verifier else ():
-                found.setdefault(method.name, method)
+                found.setdefault(method.name, self.methods[method.id])
         return list(found.values())
 
     def method(self, stored: str) -> Method | None:

@@ -23,6 +23,8 @@ def simulator_of(
     public_url: str,
     authority: spapi.Authority | None = None,
     callbacks: httpx.AsyncBaseTransport | None = None,
+    *,
+    sandbox: bool = False,
 ) -> ASGIApp:
     """`issuer` is the bridge that it serves; `authority` signs for the people of the SP-API;
     `callbacks` carries what a service sends by itself. ValueError beside a production issuer."""
@@ -34,7 +36,11 @@ def simulator_of(
             return_url=issuer + section.return_path,
         )
         return spapi.create_simulator(
-            [service], public_url=public_url, authority=authority, beside_issuer=issuer
+            [service],
+            public_url=public_url,
+            authority=authority,
+            beside_issuer=issuer,
+            sandbox=sandbox,
         )
     if not isinstance(section, TwFidoSettings):
         raise ValueError("there is no simulator of this scheme")
@@ -47,7 +53,11 @@ def simulator_of(
         callback_url=issuer + section.callback_path,
     )
     return twfido.create_simulator(
-        [system], public_url=public_url, transport=callbacks, beside_issuer=issuer
+        [system],
+        public_url=public_url,
+        transport=callbacks,
+        beside_issuer=issuer,
+        sandbox=sandbox,
     )
 
 

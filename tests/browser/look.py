@@ -27,7 +27,7 @@ _UNFOLD = """
 # WCAG asks for 24 px; what a thumb must hit is larger here. A link within a sentence is exempt.
 _SMALL = """
 () => [...document.querySelectorAll(
-  "button, .button, select, summary, .choice, nav a, footer a, input[type=text]")]
+  "button, .button, select, summary, .choice, nav a, footer a, .link, input[type=text]")]
   .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43.5)
   .map(e => e.outerHTML.slice(0, 80))
 """

@@ -8,6 +8,7 @@ source = page.block("Configure", "python", "# app.py")
 
 from __future__ import annotations
 
+import copy
 import re
 import shlex
 from collections.abc import Mapping
@@ -22,6 +23,12 @@ class Recipe:
     def __init__(self, name: str, folder: Path | None = None) -> None:
         self.name = name
         self.text = ((folder or CLIENTS) / f"{name}.md").read_text(encoding="utf-8")
+
+    def within(self, heading: str) -> Recipe:
+        """The part of the page under a heading: other parts may have the same headings."""
+        part = copy.copy(self)
+        part.text = self.section(heading)
+        return part
 
     def section(self, heading: str) -> str:
         """What stands between this heading, of any level, and the next that is as high."""

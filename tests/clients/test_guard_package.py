@@ -26,7 +26,7 @@ def test_the_wheel_is_the_guard_and_no_more() -> None:
     packages can be installed in one place."""
     names = zipfile.ZipFile(wheel()).namelist()
     code = {f"guard/{file.name}" for file in (ROOT / "idp/guard").glob("*.py")}
-    code |= {"__init__.py", "dpop.py", "rates.py", "py.typed"}
+    code |= {"__init__.py", "dpop.py", "mtls.py", "rates.py", "py.typed"}
     assert {n.removeprefix("twfido_guard/") for n in names if ".dist-info/" not in n} == code
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

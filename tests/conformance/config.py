@@ -13,6 +13,7 @@ import shlex
 import ssl
 import subprocess
 import tempfile
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
-from tests.conformance import browser
+from tests.conformance.browser import Steps
 
 Json = dict[str, Any]
 
@@ -50,14 +51,24 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """The bridge, reached by its command line, and where the suite takes answers."""
+    """The bridge, reached by its command line, and the suite."""
 
     idp: list[str]
     op: str
-    base: str  # the suite's address with the alias
-    scopes: tuple[str, ...]  # all that it supports: the suite asks for what discovery names
+    suite: str
+    alias: str
+    document: Json  # its discovery
     also: tuple[str, ...]  # further options of `idp client create`
     initial_access_token: str
+
+    @property
+    def base(self) -> str:
+        """Where the suite takes answers."""
+        return f"{self.suite}/test/a/{self.alias}"
+
+    def userinfo(self, *, mtls: bool) -> str:
+        named = self.document["mtls_endpoint_aliases"] if mtls else self.document
+        return str(named["userinfo_endpoint"])
 
     def run(self, *command: str) -> Json:
         out = subprocess.run([*self.idp, *command], capture_output=True, text=True)
@@ -68,25 +79,29 @@ class Bridge:
 
     def client(self, name: str, *options: str, query: str = "") -> Json:
         """A new client; `query` is added to its redirect URI."""
-        scopes = [word for scope in self.scopes for word in ("--scope", scope)]
         return self.run(
-            "client", "create", "--json", "--name", name, *scopes, *options, *self.also,
+            "client", "create", "--json", "--name", name, *self._scopes(), *options, *self.also,
             "--redirect-uri", f"{self.base}/callback{query}",
             "--post-logout-redirect-uri", f"{self.base}/post_logout_redirect",
             "--grant", "authorization_code", "--grant", "refresh_token",
         )  # fmt: skip
 
+    def _scopes(self) -> list[str]:
+        """All that it supports: the suite asks for what discovery names."""
+        return [word for scope in self.document["scopes_supported"] for word in ("--scope", scope)]
+
 
 def configuration(bridge: Bridge, plan: Plan, alias: str) -> Json:
     """Everything that the suite asks for before it creates the plan."""
+    steps = Steps(bridge.op, bridge.suite)
     clients = _fapi if plan.fapi else _dynamic if _registers_itself(plan) else _static
     return {
         "alias": alias,
         "description": plan.name,
         "server": {"discoveryUrl": f"{bridge.op}/.well-known/openid-configuration"},
         **clients(bridge, plan),
-        "browser": browser.for_plan(bridge.op),
-        "override": browser.overrides(bridge.op),
+        "browser": steps.for_plan(),
+        "override": steps.overrides(),
         "options": {"browsercontrol_css_enable": False},
     }
 
@@ -133,37 +148,62 @@ def _dynamic(bridge: Bridge, _plan: Plan) -> Json:
 
 def _fapi(bridge: Bridge, plan: Plan) -> Json:
     """Two clients with a key and a certificate each; the second has a query in its address."""
-    found: Json = {"resource": {"resourceUrl": f"{bridge.op}/userinfo"}}
+    bound_to_tls = plan.has("sender_constrain", "mtls")
+    found: Json = {"resource": {"resourceUrl": bridge.userinfo(mtls=bound_to_tls)}}
     for number, query in (("", ""), ("2", "?dummy1=lorem&dummy2=ipsum")):
-        key = ECKey.generate_key("P-256", {"alg": "ES256", "use": "sig"}, auto_kid=True)
-        certificate, private = _certificate(f"suite client{number}")
-        public = {"keys": [key.as_dict(private=False)]}
-        options = _fapi_options(plan, public, f"suite client{number}")
-        made = bridge.client(f"suite fapi{number}", *options, query=query)
-        jwks = {"keys": [key.as_dict(private=True)]}
+        holder = Holder.made(f"suite client{number}")
+        made = bridge.client(holder.name, *_fapi_options(plan, holder), query=query)
         scope = "openid profile" if plan.has("openid", "openid_connect") else "profile"
         found[f"client{number}"] = {
             "client_id": made["client_id"],
-            "jwks": jwks,
+            "jwks": {"keys": [holder.key.as_dict(private=True)]},
             "scope": scope,
             "dpop_signing_alg": "ES256",
         }
-        found[f"mtls{number}"] = {"cert": certificate, "key": private}
+        found[f"mtls{number}"] = {"cert": holder.certificate, "key": holder.private}
     return found
 
 
-def _fapi_options(plan: Plan, public: Json, subject: str) -> list[str]:
-    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
-        json.dump(public, file)
-    options = ["--id-token-signed-response-alg", "ES256", "--jwks", file.name]
-    if plan.has("client_auth_type", "mtls"):
-        options += ["--auth-method", "tls_client_auth", "--tls-client-auth-subject-dn"]
-        options += [f"CN={subject}"]
-    else:
-        options += ["--auth-method", "private_key_jwt"]
+def _fapi_options(plan: Plan, holder: Holder) -> list[str]:
+    options = ["--profile", "fapi2"]
+    if plan.has("fapi_request_method", "signed_non_repudiation"):
+        options += ["--require-signed-request-object"]
+    if plan.has("fapi_response_mode", "jarm"):
+        options += ["--response-mode", "query.jwt", "--authorization-signed-response-alg", "ES256"]
+    by_certificate = plan.has("client_auth_type", "mtls")
+    method = "self_signed_tls_client_auth" if by_certificate else "private_key_jwt"
+    options += ["--auth-method", method, "--jwks"]
+    options += [holder.jwks_file(of_certificate=by_certificate)]
     if plan.has("sender_constrain", "mtls"):
-        return [*options, "--tls-client-certificate-bound-access-tokens"]
-    return [*options, "--dpop-bound-access-tokens"]
+        options += ["--tls-client-certificate-bound-access-tokens"]
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who signs with a key, and shows a certificate of its own making for another."""
+
+    name: str
+    key: ECKey
+    certificate: str
+    private: str
+
+    @classmethod
+    def made(cls, name: str) -> Holder:
+        key = ECKey.generate_key("P-256", {"alg": "ES256", "use": "sig"}, auto_kid=True)
+        return cls(name, key, *_certificate(name))
+
+    def jwks_file(self, *, of_certificate: bool) -> str:
+        """Its public key, or that of the certificate with `x5c`."""
+        public = self.key.as_dict(private=False)
+        if of_certificate:
+            loaded = x509.load_pem_x509_certificate(self.certificate.encode())
+            der = loaded.public_bytes(serialization.Encoding.DER)
+            shown = ECKey.import_key(self.private).as_dict(private=False)
+            public = {**shown, "x5c": [b64encode(der).decode()]}
+        with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
+            json.dump({"keys": [public]}, file)
+        return file.name
 
 
 def _certificate(name: str) -> tuple[str, str]:
@@ -201,12 +241,12 @@ def main() -> None:
     asked = parser.parse_args()
     trusted = ssl.create_default_context()  # SSL_CERT_FILE names the authority of a test name
     document = httpx.get(f"{asked.op}/.well-known/openid-configuration", verify=trusted).json()
-    base = f"{asked.suite}/test/a/{asked.alias}"
     bridge = Bridge(
         shlex.split(asked.idp),
         asked.op,
-        base,
-        tuple(document["scopes_supported"]),
+        asked.suite,
+        asked.alias,
+        document,
         tuple(shlex.split(asked.also)),
         asked.initial_access_token,
     )

@@ -165,8 +165,8 @@ async def test_the_operator_sees_and_mends_it(house: TestHouse) -> None:
     await house.registrar.switch("service", enabled=True)
     assert await house.house.clients.active("service") is None
     await house.registrar.update("service", whole)
-    client = await house.house.clients.active("service")
-    assert client is not None and client.unreadable == ()
+    mended = await house.house.clients.active("service")
+    assert mended is not None and mended.unreadable == ()
 
 
 @on_sqlite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from idp.kernel import errors, revision, schema
 from idp.kernel.database import Database, Transaction
-from idp.kernel.tables import attempts, logins, persons, sessions
-from idp.login import endings, store
+from idp.kernel.outbox import Outbox, deliveries
+from idp.kernel.tables import attempts, logins, persons, session_parties, sessions
+from idp.kernel.vault import Vault
+from idp.login import store
 from idp.login.attempts import find_attempt
-from idp.login.endings import Ending
+from idp.login.endings import KIND, Ending, Party, SessionEnds
 from idp.login.flow import AttemptState, Heard
 from idp.login.history import Result, of
+from tests.house import StillClock
 
 MIGRATION = "e5f2b2c1d3a4"
 LOGIN = {
@@ -161,34 +165,113 @@ async def test_only_what_rang_is_told(database: Database) -> None:
 # ── where sessions end ──────────────────────────────────────────────────────────────────────────
 
 
+class Ends(SessionEnds):
+    """With an outbox that delivers nothing, and a clock that is set."""
+
+    def __init__(self, database: Database) -> None:
+        self.store, self.clock = database, StillClock()
+        super().__init__(database, Outbox(database, Vault(bytes(32)), self.clock), self.clock)
+
+    async def have(self, *names: str, **changes: Any) -> None:
+        """Sessions of one person, each with a party of its own."""
+        person = {"id": "person", "number_index": "i", "number_sealed": "", "created_at": 1}
+        person |= {"disabled_at": None, "push_paused_at": None}
+        await self.store.run(insert(persons), **person)
+        for name in names:
+            row = {**SESSION, "id": name, **changes}
+            await self.store.run(insert(sessions), **row)
+        for name in names:
+            await self.store.write(partial(self.join, session_id=name, relying_party=f"rp-{name}"))
+
+    async def told(self, *names: str) -> list[str]:
+        """Those whose party is told, or was."""
+        found = [await deliveries(self.store, KIND, f"rp-{name}") for name in names]
+        assert all(d.about == name for name, ds in zip(names, found, strict=True) for d in ds)
+        assert all(len(ds) < 2 for ds in found)
+        return [name for name, ds in zip(names, found, strict=True) if ds]
+
+    async def rows(self) -> list[tuple[Any, ...]]:
+        rows = await self.store.all(select(sessions).order_by(sessions.c.id))
+        return [(r["id"], r["ended_at"], r["expires_at"], r["ended_why"]) for r in rows]
+
+
 async def test_every_ending_has_a_reason(database: Database) -> None:
     """A session that is ended takes what hangs on it along, one that expires does not; both
-    keep the first reason, and nothing ends twice."""
-    person = {"id": "person", "number_index": "i", "number_sealed": "", "created_at": 1}
-    person |= {"disabled_at": None, "push_paused_at": None}
-    await database.run(insert(persons), **person)
-    for name in ("one", "two", "three", "four"):
-        await database.run(insert(sessions), **{**SESSION, "id": name})
+    keep the first reason, nothing ends twice, and each party is told once."""
+    ends, names = Ends(database), ("one", "two", "three", "four")
+    await ends.have(*names)
     await database.run(update(sessions).where(sessions.c.id == "four").values(only_for="web"))
 
-    async def work(tx: Transaction) -> list[int]:
-        return [
-            await endings.end(tx, "one", Ending.LOGGED_OUT, 7),
-            await endings.end(tx, "one", Ending.DISOWNED, 8),
-            await endings.expire(tx, "two", Ending.REPLACED, 7),
-            await endings.expire_sole(tx, "four", "other", Ending.SHARED_SCREEN, 7),
-            await endings.expire_sole(tx, "four", "web", Ending.SHARED_SCREEN, 7),
-            await endings.end_others(tx, "person", "one", Ending.LOGGED_OUT, 9),
+    async def work(tx: Transaction) -> list[Any]:
+        ends.clock.at = 7
+        found: list[Any] = [
+            await ends.end(tx, "one", Ending.LOGGED_OUT),
+            await ends.end(tx, "one", Ending.DISOWNED),
+            await ends.expire_sole(tx, "four", "other", Ending.SHARED_SCREEN),
+            await ends.expire_sole(tx, "four", "web", Ending.SHARED_SCREEN),
         ]
+        await ends.expire(tx, "two", Ending.REPLACED)
+        ends.clock.at = 9
+        return [*found, await ends.end_others(tx, "person", "one", Ending.LOGGED_OUT)]
 
-    assert await database.write(work) == [1, 0, 1, 0, 1, 1]
-    rows = await database.all(select(sessions).order_by(sessions.c.id))
-    assert [(r["id"], r["ended_at"], r["expires_at"], r["ended_why"]) for r in rows] == [
+    assert await database.write(work) == [[Party("rp-one", "one")], [], False, True, 1]
+    assert await ends.rows() == [
         ("four", None, 7, "shared_screen"),
         ("one", 7, 99, "logged_out"),
         ("three", 9, 99, "logged_out"),
         ("two", None, 7, "replaced"),
     ]
+    assert await ends.told(*names) == list(names)
+    assert await database.all(select(session_parties)) == []
+
+
+async def test_a_session_that_goes_on(database: Database) -> None:
+    """A new login of the same person hands the parties on: they are told when the new session
+    ends, by the name that they know."""
+    ends = Ends(database)
+    await ends.have("old", "new")
+    ends.clock.at = 7
+    await database.write(lambda tx: ends.continue_as(tx, "old", "new"))
+    assert await ends.rows() == [("new", None, 99, ""), ("old", None, 7, "replaced")]
+    assert await ends.told("old", "new") == []
+    told = await database.write(lambda tx: ends.end(tx, "new", Ending.LOGGED_OUT))
+    assert sorted(told) == [Party("rp-new", "new"), Party("rp-old", "old")]
+    assert await ends.told("old", "new") == ["old", "new"]
+
+
+async def test_sessions_whose_time_is_over(database: Database) -> None:
+    """Those that were unused too long or are too old are told of, and so is one that a release
+    before this ended without telling; its reason stays."""
+    ends, names = Ends(database), ("alive", "idle", "old", "ended")
+    await ends.have(*names, seen_at=95)
+    for name, changes in (
+        ("idle", {"seen_at": 80}),
+        ("old", {"expires_at": 100}),
+        ("ended", {"ended_at": 90, "ended_why": "logged_out"}),
+        ("alive", {"expires_at": 101}),
+    ):
+        await database.run(update(sessions).where(sessions.c.id == name).values(changes))
+    ends.clock.at = 100
+    for _ in range(2):
+        await ends.run_out(idle_seconds=20)
+    assert await ends.told(*names) == ["idle", "old", "ended"]
+    reasons = {row[0]: row[3] for row in await ends.rows()}
+    assert reasons == {"alive": "", "idle": "expired", "old": "expired", "ended": "logged_out"}
+
+
+async def test_a_transaction_that_fails_tells_nobody(database: Database) -> None:
+    """What must be delivered is written with the change, or not at all."""
+    ends = Ends(database)
+    await ends.have("one")
+
+    async def work(tx: Transaction) -> None:
+        await ends.end(tx, "one", Ending.LOGGED_OUT)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.write(work)
+    assert await ends.told("one") == []
+    assert len(await database.all(select(session_parties))) == 1
 
 
 def test_sessions_end_in_one_place() -> None:

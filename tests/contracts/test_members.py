@@ -128,9 +128,10 @@ async def test_a_strange_card_is_nobody_s(organisation: Organisation, card: str)
 
 
 async def test_a_person_has_claims(organisation: Organisation) -> None:
-    """A linked and valid member feeds name, gender, email and phone_number; nobody else does."""
+    """A linked and valid member feeds the standard claims; nobody else does."""
     index = organisation.login.persons.index
     assert await organisation.directory.profile_of(index(ALICE)) == {
+        "updated_at": organisation.clock.now(),
         "name": "王小明",
         "gender": "male",
         "email": "ming@example.org",
@@ -146,7 +147,11 @@ async def test_the_newest_card_speaks_for_a_person(organisation: Organisation) -
     organisation.clock.at += 60
     await organisation.enrol(f"{HEADER}\n555,王新名,男,a,b,{ALICE},\n")
     index = organisation.login.persons.index(ALICE)
-    assert await organisation.directory.profile_of(index) == {"name": "王新名", "gender": "male"}
+    assert await organisation.directory.profile_of(index) == {
+        "name": "王新名",
+        "gender": "male",
+        "updated_at": organisation.clock.now(),
+    }
 
 
 async def test_a_code_is_spent_once(organisation: Organisation) -> None:

@@ -173,10 +173,11 @@ SAME = {
     "all kinds of member": (
         ["--redirect-uri", "https://a.test/cb", "--scope", "openid email", "--scope", "api:read",
          "--trusted", "--require-pkce", "--token-seconds", "60", "--name-en", "One",
-         "--role", "a b"],
+         "--role", "a b", "--default-max-age", "0", "--default-acr-values", "urn:a urn:b"],
         'redirect_uris = ["https://a.test/cb"]\nscopes = ["openid", "email", "api:read"]\n'
         'trusted = true\nrequire_pkce = true\naccess_token_seconds = 60\n'
-        'client_name_en = "One"\nroles = ["a", "b"]',
+        'client_name_en = "One"\nroles = ["a", "b"]\n'
+        'default_max_age = 0\ndefault_acr_values = ["urn:a", "urn:b"]',
     ),
 }  # fmt: skip
 

@@ -10,12 +10,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from idp.house import directory_of
+from idp.house import directory_of, persons_of
 from idp.kernel.reseal import SealedColumn, left, reseal, sealed_columns
 from idp.kernel.services import Services, make_services
 from idp.kernel.tables import metadata
 from idp.kernel.vault import VaultBroken
-from idp.login.persons import Persons
 from idp.settings import Settings
 from idp.verify.numbers import canonical
 from tests.actors import Browser, Service, log_in
@@ -74,7 +73,7 @@ async def test_everything_opens_under_the_new_key_alone(house: TestHouse) -> Non
     after = make_services(with_keys(house.settings, NEW_KEY))
     async with after.opened():
         await after.keyring.load()
-        assert Persons(after.database, after.vault, after.clock).index(ALICE) == index
+        assert persons_of(after).index(ALICE) == index
         for sealed in sealed_columns():
             for row in await values(after, sealed):
                 assert after.vault.open(sealed.purpose.format_map(row), row[sealed.column.name])
@@ -129,7 +128,7 @@ async def test_the_bridge_serves_meanwhile(house: TestHouse) -> None:
     async with worker.opened(), changing.opened():
         await reseal(changing.database, changing.vault)
         await worker.keyring.load()
-        persons = Persons(worker.database, worker.vault, worker.clock)
+        persons = persons_of(worker)
         person = await worker.database.write(lambda tx: persons.meet(tx, "A123456789"))
         assert person.enabled
         assert await persons.number(worker.database, person.id) == "A123456789"

@@ -70,6 +70,19 @@ class Provider:
         query = urlencode([*self.request(**changes).items(), *more])
         return told(await self.http.get(f"{self.issuer}/authorize?{query}"))
 
+    async def push(self, *more: Pair, by: Known | None = None, **changes: Change) -> str:
+        """A pushed request (RFC 9126), by `web` if nobody else is named."""
+        fields = [*self.request(**changes).items(), *more]
+        known = (by or self.web).basic
+        return await self.post("par", urlencode(fields).encode(), **known)
+
+    async def pushed(self, **changes: Change) -> str:
+        """The reference of a good one."""
+        fields = self.request(**changes)
+        url, known = f"{self.issuer}/par", self.web.basic
+        answer = await self.http.post(url, data=fields, headers=known)
+        return str(answer.json()["request_uri"])
+
     async def token(
         self,
         *more: Pair,

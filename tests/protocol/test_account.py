@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import re
 from urllib.parse import urlsplit
 
 import pytest
 
+from idp.account import record
 from idp.jobs import sweep_expired
+from idp.kernel.clock import moment
+from idp.kernel.settings import BrandSettings
 from idp.kernel.tables import attempts, consents, grants, history
+from idp.kernel.templates import Templates
 from tests.actors import Browser, Page, Service, log_in, verify
 from tests.asking import (
     ALICE,
@@ -57,8 +63,8 @@ async def shown(browser: Browser) -> list[str]:
 
 
 async def test_a_person_sees_their_own_uses(house: TestHouse, service: Service) -> None:
-    """Service, agency, local time, method, what was given, result; of nobody else; and no number
-    in the page or in the row."""
+    """Service, agency, local time, method, what was known and given, result; of nobody else. The
+    page shows one's own number masked, and the row holds none."""
     await logged_in(house, service, BOB)
     browser = await logged_in(house, service)
     house.clock.pass_(60)
@@ -66,12 +72,50 @@ async def test_a_person_sees_their_own_uses(house: TestHouse, service: Service) 
     (line,) = records(page)
     assert line == (
         "2026-09-21 22:13 館藏服務 國家圖書館 登入成功 ，方式：QR Code "
-        "提供的資料：姓名、性別、身分證字號（部分隱碼）"
+        "提供的資料：身分證字號（部分隱碼）"
     )
     assert '<time datetime="2026-09-21T14:13:20Z">' in page.html
     assert page.headers["cache-control"] == "no-store"
-    for text in (page.html, str(await rows(house, history))):
-        assert ALICE not in text and BOB not in text and "A1****" not in text
+    assert page.texts["me"] == "A1****0010"
+    written = str(await rows(house, history))
+    for text in (page.html, written):
+        assert ALICE not in text and BOB not in text
+    assert "A1****" not in written
+
+
+@SQLITE
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("zh-TW", "2026-09-21 22:13,館藏服務,國家圖書館,QR Code,登入成功,"),
+        ("en", "2026-09-21 22:13,"),
+    ],
+)
+async def test_ones_own_record_as_a_file(
+    house: TestHouse, service: Service, language: str, line: str
+) -> None:
+    """The same lines as on the page, of nobody else, for a spreadsheet; never kept in a cache."""
+    await logged_in(house, service, BOB)
+    browser = await home(house, browser=await logged_in(house, service))
+    file = await browser.open(f"{HERE}/record.csv?lang={language}")
+    assert file.headers["content-type"] == "text/csv; charset=utf-8"
+    assert file.headers["content-disposition"] == 'attachment; filename="record.csv"'
+    assert file.headers["cache-control"] == "no-store"
+    head, only, *rest = file.html.removeprefix("\ufeff").splitlines()
+    assert len(head.split(",")) == 6 and rest == []
+    assert only.startswith(line)
+    assert ALICE not in file.html and BOB not in file.html
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])
+def test_a_name_is_no_formula(name: str) -> None:
+    """A spreadsheet that opens the file calculates nothing from what others are called."""
+    line = {"service": {"name": name, "name_en": "", "agency": name}, "method": "qr"}
+    line |= {"when": moment(0), "result": "granted", "claims": ()}
+    answer = record.answer(Templates(BrandSettings()), "zh-TW", [line])
+    text = bytes(answer.body).decode()
+    (cells,) = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    assert cells[1] == cells[2] == f"'{name}"
 
 
 @SQLITE
@@ -99,7 +143,14 @@ async def test_who_cancels_is_not_sent_into_the_next_login(house: TestHouse) -> 
 
 @SQLITE
 @pytest.mark.parametrize(
-    "path", [HERE, f"{HERE}?before=1.a", f"{HERE}/withdraw?client=service", f"{HERE}/not-me"]
+    "path",
+    [
+        HERE,
+        f"{HERE}/record.csv",
+        f"{HERE}?before=1.a",
+        f"{HERE}/withdraw?client=service",
+        f"{HERE}/not-me",
+    ],
 )
 async def test_a_stranger_is_asked_who_they_are(house: TestHouse, path: str) -> None:
     """Nothing is shown before a login, whatever the path."""
@@ -235,7 +286,7 @@ async def test_ending_one_of_several(house: TestHouse, service: Service) -> None
     browser = await home(house)
     page = await browser.open(HERE)
     assert [page.texts[f"browser-{n}"] for n in (1, 2)] == ["不明的瀏覽器", "Chrome, Windows"]
-    assert "登出這個瀏覽器" in page.html
+    assert "登出這台裝置" in page.html
     for _ in range(2):
         browser.page = page
         done = await browser.press("end-2")

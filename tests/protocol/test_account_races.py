@@ -8,7 +8,6 @@ import pytest
 
 from idp.kernel.database import Reader, Transaction
 from idp.kernel.tables import grants
-from idp.login import endings
 from idp.login.endings import Ending
 from idp.oidc import consents
 from tests.actors import Browser, Service
@@ -36,7 +35,7 @@ async def test_no_grant_is_made_of_what_has_ended(
             if ended == "consent":
                 await consents.withdraw(tx, person_id, client_id, house.clock.now())
             else:
-                await endings.end(tx, session["id"], Ending.LOGGED_OUT, house.clock.now())
+                await house.house.login.sessions.ends.end(tx, session["id"], Ending.LOGGED_OUT)
 
         await house.services.database.write(work)
         return found

@@ -76,6 +76,12 @@ REFUSALS: dict[str, tuple[dict[str, str | None], str, str]] = {
     "AZ-32": ({"request": "eyJhbGciOiJub25lIn0.e30."}, "request_not_supported", "RFC 9101"),
     "AZ-33": ({"request_uri": "https://a.test/r"}, "request_uri_not_supported", "never fetched"),
     "AZ-33-reg": ({"registration": "{}"}, "registration_not_supported", "OIDC Core §7.2.1"),
+    "AZ-34-sub": ({"claims": '{"id_token":{"sub":{"value":5}}}'}, "invalid_request", "§5.5.1"),
+    "AZ-34-subs": (
+        {"claims": json.dumps({"id_token": {"sub": {"values": ["x"] * 11}}})},
+        "invalid_request",
+        "OIDC Core §5.5.1",
+    ),
     "AZ-34-json": ({"claims": "{"}, "invalid_request", "OIDC Core §5.5"),
     "AZ-34-nan": ({"claims": '{"id_token":{"a":NaN}}'}, "invalid_request", "not JSON"),
     "AZ-34-twice": (

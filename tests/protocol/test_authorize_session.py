@@ -53,6 +53,33 @@ async def test_max_age_zero_is_always_too_old(house: TestHouse, service: Service
     is_sent_back(page.url, "login_required", service.state)
 
 
+@pytest.mark.parametrize(("age", "error"), [(1, ""), (2, "login_required")])
+async def test_a_registered_max_age(
+    house: TestHouse, service: Service, age: int, error: str
+) -> None:
+    """OIDC Registration §2: default_max_age counts where the request has no max_age."""
+    hasty = await another(house, "hasty", trusted=True, default_max_age=1)
+    browser = await logged_in(house, service)
+    house.clock.pass_(age)
+    page = await browser.open(hasty.url(prompt="none"))
+    if error:
+        is_sent_back(page.url, error, hasty.state, hasty.redirect_uri)
+    else:
+        assert "code" in page.query
+    assert "code" in (await browser.open(hasty.url(prompt="none", max_age="60"))).query
+
+
+async def test_registered_levels(house: TestHouse, service: Service) -> None:
+    """OIDC Registration §2: default_acr_values are a wish, as acr_values are."""
+    browser = await logged_in(house, service, method="qr")
+    usual = {"trusted": True, "default_acr_values": (LEVEL + "dongle",)}
+    strict = await another(house, "wishful", **usual)
+    assert "code" in (await browser.open(strict.url(prompt="none"))).query
+    page = await browser.open(strict.url())
+    assert [name for name in page.texts if name.startswith("help-")] == ["help-dongle"]
+    assert "code" in (await browser.open(strict.url(acr_values=LEVEL + "qr"))).query
+
+
 async def _id_token(house: TestHouse, service: Service, number: str) -> str:
     browser = await logged_in(house, service, number)
     page = await browser.open(service.url(prompt="none"))

@@ -20,6 +20,7 @@ from tests.open_house import LOOP, house, shared
 from tests.protocol.provider import RESOURCE, Known, Provider
 from tests.protocol.refusals import Case
 from tests.protocol.refusals_authorize import AUTHORIZE
+from tests.protocol.refusals_par import PAR
 from tests.protocol.refusals_token import DPOP, TOKEN
 from tests.services.oidc_provider import oidc_provider
 
@@ -28,7 +29,7 @@ pytestmark = LOOP
 
 PROTOCOL = Path(__file__).parents[2] / "docs/protocol.md"
 NAMES = ("web", "other", "app", "program")
-ALL = (*AUTHORIZE, *TOKEN, *DPOP)
+ALL = (*AUTHORIZE, *PAR, *TOKEN, *DPOP)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

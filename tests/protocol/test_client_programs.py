@@ -49,7 +49,7 @@ async def test_whoever_sends_a_challenge_is_held_to_it(
 ) -> None:
     """A nonce beside it changes nothing: without the verifier there are no tokens."""
     page = await log_in(browser, service)
-    refused(await service.redeem(page, code_verifier=None), 400, "invalid_request")
+    refused(await service.redeem(page, code_verifier=None), 400, "invalid_grant")
 
 
 @pytest.mark.parametrize(

@@ -120,13 +120,17 @@ async def test_no_means_no(house: TestHouse, service: Service) -> None:
 
 @SQLITE
 async def test_what_the_page_shows(house: TestHouse, service: Service) -> None:
-    """Each claim with its value, the number masked, and both answers of equal weight."""
+    """Each claim with its value, the number once and masked; one button is the primary one."""
     _, page = await asked(house, service, scope="openid profile twid offline_access")
-    assert page.texts["claim-twid"] == page.texts["claim-twid_masked"] == "A1****0010"
+    assert page.texts["claim-twid"] == "A1****0010"
+    assert "claim-twid_masked" not in page.texts
     assert ALICE not in page.html
     assert "直到您取消同意" in page.html
     (shown,) = page.forms
-    assert {b["id"]: b.get("class") for b in shown.buttons} == {"allow": None, "deny": None}
+    assert {b["id"]: b.get("class") for b in shown.buttons} == {
+        "allow": "['primary']",
+        "deny": None,
+    }
 
 
 @SQLITE
@@ -148,7 +152,7 @@ async def test_what_the_page_tells_of_the_request(house: TestHouse) -> None:
         assert "<script>alert" not in page.html
     assert page.texts["asked-at"] == "2026-09-21 22:13"
     assert page.texts["purpose"] == "借閱館藏"
-    assert page.texts["withheld"].startswith("不會提供：姓名、性別、電子郵件、電話。")
+    assert page.texts["withheld"].startswith("不會提供：姓名、性別、生日、電子郵件、電話、地址。")
     assert 'href="https://facts.test/privacy"' in page.html
     assert page.texts["claim-twid"] == "A1****0010"
     assert "服務會收到完整的號碼" in page.html
@@ -161,7 +165,7 @@ async def test_what_is_said_fits_what_is_given(house: TestHouse) -> None:
     _, page = await asked(house, service, scope="openid profile")
     assert "看不到中間" in page.html
     assert page.texts["withheld"].endswith("也不會提供。")
-    _, page = await asked(house, service, scope="openid profile email phone twid")
+    _, page = await asked(house, service, scope="openid profile email phone address twid")
     assert "看不到中間" not in page.html
     assert page.texts["withheld"] == "不會提供您在其他服務的登入紀錄。"
 

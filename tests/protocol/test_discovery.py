@@ -104,11 +104,12 @@ async def test_nothing_weak_is_offered(house: TestHouse) -> None:
     assert found["issuer"] == ISSUER
     assert found["code_challenge_methods_supported"] == ["S256"]
     assert found["response_types_supported"] == ["code"]
-    assert found["request_uri_parameter_supported"] is False
-    assert found["request_parameter_supported"] is False
+    assert found["request_uri_parameter_supported"] is True
+    assert found["require_request_uri_registration"] is True
+    assert found["request_parameter_supported"] is True
     assert found["claims_parameter_supported"] is True
     assert found["authorization_response_iss_parameter_supported"] is True
-    assert found["subject_types_supported"] == ["pairwise"]
+    assert found["subject_types_supported"] == ["pairwise", "public"]
     for name, offered in found.items():
         if isinstance(offered, list) and name not in NONE_IS_FINE:
             assert not WEAK & set(offered), name

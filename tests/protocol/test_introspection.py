@@ -18,7 +18,7 @@ from tests.deeds import (
     switch_person,
 )
 from tests.house import ISSUER, START, Registered, TestHouse
-from tests.keys import Signer, form
+from tests.keys import Signer, form, verified_elsewhere
 
 
 @pytest.fixture
@@ -251,3 +251,61 @@ async def test_the_store_is_away(service: Service, deed: Deed, monkeypatch: Any)
         assert answer.status_code == 503
         assert answer.headers["cache-control"] == "no-store"
         assert answer.json()["error"] == "temporarily_unavailable"
+
+
+# ── as a JWT (RFC 9701) ─────────────────────────────────────────────────────────────────────────
+
+SIGNED = "application/token-introspection+jwt"
+
+
+async def signed(
+    house: TestHouse, client: Registered, token: str, accept: str = SIGNED
+) -> httpx.Response:
+    auth, headers = (client.id, client.secret or ""), {"accept": accept}
+    return await house.http().post("/introspect", data={"token": token}, auth=auth, headers=headers)
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
+async def test_a_signed_answer(house: TestHouse, alg: str) -> None:
+    """RFC 9701 §5: evidence for the API that asked, of a type of its own, and no token itself."""
+    program = await house.register_program(id_token_signed_response_alg=alg)
+    token = await token_of(house, program)
+    answer = await signed(house, program, token)
+    assert answer.headers["content-type"] == SIGNED
+    assert answer.headers["cache-control"] == "no-store"
+    header, claims = verified_elsewhere(answer.text, await house.http().get("/jwks"))
+    assert (header["typ"], header["alg"]) == ("token-introspection+jwt", alg)
+    assert claims.keys() == {"iss", "aud", "iat", "token_introspection"}
+    assert (claims["iss"], claims["aud"], claims["iat"]) == (ISSUER, program.id, START)
+    assert claims["token_introspection"] == (await ask(house, program, token)).json()
+    inactive(await ask(house, program, answer.text))
+    bearer = {"authorization": f"Bearer {answer.text}"}
+    assert (await house.http().get("/userinfo", headers=bearer)).status_code == 401
+
+
+@on_sqlite
+async def test_a_signed_answer_about_nothing(house: TestHouse) -> None:
+    """RFC 9701 §5: signed too, and silent too."""
+    program = await house.register_program()
+    answer = await signed(house, program, "nothing")
+    _, claims = verified_elsewhere(answer.text, await house.http().get("/jwks"))
+    assert claims["token_introspection"] == {"active": False}
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("accept", "is_signed"),
+    [
+        (f"application/json, {SIGNED};q=0.9", True),
+        (SIGNED.upper(), True),
+        ("application/json", False),
+        ("*/*", False),
+        ("application/*", False),
+        ("application/jwt", False),
+    ],
+)
+async def test_who_asks_for_a_signature(house: TestHouse, accept: str, is_signed: bool) -> None:
+    """RFC 9701 §4: whoever names the type; nobody gets one by accident."""
+    program = await house.register_program()
+    answer = await signed(house, program, await token_of(house, program), accept)
+    assert (answer.headers["content-type"] == SIGNED) == is_signed

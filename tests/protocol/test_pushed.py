@@ -223,7 +223,7 @@ REFUSED: dict[str, tuple[dict[str, str | None], int, str]] = {
     "claims": ({"claims": "{"}, 400, "invalid_request"),
     "a long state": ({"state": "s" * 3000}, 400, "invalid_request"),
     "resource": ({"resource": "https://elsewhere.test/"}, 400, "invalid_target"),
-    "request": ({"request": "x.y.z"}, 400, "request_not_supported"),
+    "request": ({"request": "x.y.z"}, 400, "invalid_request_object"),
     "a hint": ({"id_token_hint": "x"}, 400, "login_required"),
     "another client": ({"client_id": "somebody"}, 401, "invalid_client"),
 }

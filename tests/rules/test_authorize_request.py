@@ -87,6 +87,18 @@ UNDERSTOOD: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"claims": claims(id_token={"sub": {"value": "x"}})},
         {"expected_subjects": ("x",), "requested_claims": {}},
     ),
+    "several subjects": (
+        {"claims": claims(id_token={"sub": {"values": ["x", "y"], "essential": True}})},
+        {"accepted_subjects": ("x", "y"), "expected_subjects": ()},
+    ),
+    "one of several subjects": (
+        {"claims": claims(id_token={"sub": {"values": ["x"]}})},
+        {"accepted_subjects": (), "expected_subjects": ("x",)},
+    ),
+    "one accepted subject, too long": (
+        {"claims": claims(id_token={"sub": {"value": "x" * 300}})},
+        {"expected_subjects": ("x" * 256,)},
+    ),
     "single claims": (
         {"claims": claims(userinfo={"twid": None, "phone_number": None, "x": 1})},
         {"requested_claims": {"userinfo": ["twid"]}},
@@ -101,6 +113,28 @@ def test_what_is_understood(name: str) -> None:
     changes, expected = UNDERSTOOD[name]
     found = understood(**changes)
     assert {key: getattr(found, key) for key in expected} == expected
+
+
+USUAL = {"default_max_age": 60, "default_acr_values": ("urn:qr",)}
+ESSENTIAL = claims(id_token={"acr": {"essential": True, "values": ["urn:push"]}})
+REGISTERED: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
+    "nothing said": ({}, 60, ("urn:qr",)),
+    "empty": ({"max_age": "", "acr_values": ""}, 60, ("urn:qr",)),
+    "an age": ({"max_age": "900"}, 900, ("urn:qr",)),
+    "the age 0": ({"max_age": "0"}, 0, ("urn:qr",)),
+    "a level": ({"acr_values": "urn:push"}, 60, ("urn:push",)),
+    "an essential level": ({"claims": ESSENTIAL}, 60, ()),
+    "a voluntary level": ({"claims": claims(id_token={"acr": {"value": "urn:x"}})}, 60, ("urn:x",)),
+    "another claim": ({"claims": claims(id_token={"email": None})}, 60, ("urn:qr",)),
+}
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_registered_defaults(name: str) -> None:
+    """OIDC Registration §2: they hold where the request does not say, and only there."""
+    said, age, levels = REGISTERED[name]
+    found = understood(client(**USUAL), **said)
+    assert (found.max_age, found.acr_values) == (age, levels)
 
 
 def test_what_has_to_be_consented_to() -> None:

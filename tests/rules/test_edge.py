@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from idp.kernel.caller import caller_of
 from idp.kernel.edge import Edge
-from idp.kernel.settings import WebSettings
+from idp.kernel.settings import MtlsSettings, WebSettings
 from idp.kernel.web import within
 
 CLIENT, PROXY = "203.0.113.9", "127.0.0.1"
@@ -27,7 +27,7 @@ async def ask(
     peer: str, *forwarded: str, name: str = "x-forwarded-for", issuer: str = "http://127.0.0.1:8000"
 ) -> tuple[int, str]:
     """(status, body) for a request from this peer."""
-    edge = Edge(told, issuer, WebSettings(trusted_proxies=("127.0.0.0/8",)))
+    edge = Edge(told, issuer, WebSettings(trusted_proxies=("127.0.0.0/8",)), MtlsSettings())
     headers = [(b"host", b"127.0.0.1:8000")]
     headers += [(name.encode(), value.encode()) for value in forwarded]
     scope: dict[str, Any] = {

@@ -74,6 +74,12 @@ STEPS: dict[str, tuple[Scene, Next | type[ProtocolError]]] = {
     "max_age=0, done": (scene(NEW, max_age=0), Next.FINISH),
     "the expected person": (scene(expected_subjects=("me",)), Next.FINISH),
     "another person": (scene(expected_subjects=("you",)), LoginRequired),
+    "one of several": (scene(accepted_subjects=("you", "me")), Next.FINISH),
+    "none of several": (scene(accepted_subjects=("you", "they")), LoginRequired),
+    "one of several, not the expected": (
+        scene(accepted_subjects=("you", "me"), expected_subjects=("you",)),
+        LoginRequired,
+    ),
     "two people": (scene(expected_subjects=("me", "you")), LoginRequired),
     "another person, asked to log in": (
         scene(expected_subjects=("you",), prompt=("login",)),

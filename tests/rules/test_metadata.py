@@ -15,6 +15,7 @@ from idp.registry.clients import Client
 from idp.registry.metadata import ClientMetadata
 from idp.registry.redirects import first_difference, redirect_uri_matches
 from idp.registry.registration import Registration
+from tests.certificates import Pair
 
 CALLBACK = "https://service.test/callback"
 LOGIN: dict[str, Any] = {
@@ -246,7 +247,12 @@ INCONSISTENT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"token_endpoint_auth_method": "private_key_jwt"},
         "jwks of public keys",
     ),
-    "keys without signing": (LOGIN, {"jwks": {"keys": []}}, "only for private_key_jwt"),
+    "keys without any": (LOGIN, {"jwks": {"keys": []}}, "need jwks of public keys"),
+    "signed requests without keys": (
+        LOGIN,
+        {"require_signed_request_object": True},
+        "need jwks of public keys",
+    ),
     "unknown member": (LOGIN, {"redirect_uri": CALLBACK}, "redirect_uri"),
     "unknown grant": (LOGIN, {"grant_types": ("password",)}, "grant_types"),
     "implicit": (LOGIN, {"grant_types": ("implicit",)}, "grant_types"),
@@ -365,6 +371,26 @@ def test_a_home_page_is_one(uri: str) -> None:
         assert made(client_uri=good).client_uri == good
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://service.test/out", "javascript:alert(1)", "https:", "/out", "https://a@service.test/",
+        "https://service.test/out#x", "https://service.test:25/", "com.example.app:/out",
+        "https://service.test/\u5716", "https://service.test:99999/",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_called(uri: str) -> None:
+    """Back-Channel Logout §2.2: https without fragment, at a port of the web."""
+    refused(backchannel_logout_uri=uri)
+
+
+def test_who_cannot_be_told_of_a_logout() -> None:
+    """At a shared screen the session ends as soon as the login is done."""
+    uri = {"backchannel_logout_uri": "https://service.test/out?x=1"}
+    assert made(**uri).told_of_logout
+    assert "told of a logout" in refused(kiosk=True, **uri)
+
+
 @pytest.mark.parametrize("scope", ["", " ", "a b", 'a"b', "a\\b", "讀", "a\n", "\x7f"])
 def test_scopes_that_are_none(scope: str) -> None:
     """RFC 6749 §3.3."""
@@ -384,3 +410,56 @@ def test_it_survives_the_store() -> None:
     assert stored.read(ClientMetadata, stored.dump(metadata)) == metadata
     assert metadata.sector == "service.test"
     assert Registration.model_validate(PROGRAM).with_sector("p").sector == "client/p"
+
+
+# ── certificates ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_name_for_a_certificate() -> None:
+    """RFC 8705 §2.1.2: exactly one of the five, and only with tls_client_auth."""
+    method = {"token_endpoint_auth_method": "tls_client_auth"}
+    dns, uri = {"tls_client_auth_san_dns": "a.test"}, {"tls_client_auth_san_uri": "urn:a"}
+    Registration.model_validate(PROGRAM | method | dns)
+    assert "tls_client_auth needs 1 of" in refused(PROGRAM, **method)
+    assert "tls_client_auth needs 1 of" in refused(PROGRAM, **method, **dns, **uri)
+    assert "needs none of" in refused(PROGRAM, **dns)
+
+
+@pytest.mark.parametrize("name", ["program", "CN=program, C=TW", "serialNumber=1", "CN=a,,", "=a"])
+def test_a_subject_that_is_none(name: str) -> None:
+    """RFC 4514: what no certificate could ever have is refused at once."""
+    method = {"token_endpoint_auth_method": "tls_client_auth"}
+    fault = refused(PROGRAM, **method, tls_client_auth_subject_dn=name)
+    assert "is not a subject (RFC 4514)" in fault
+
+
+def test_a_subject_by_number() -> None:
+    """RFC 4514 §2.3: attributes without a short name are written by their number."""
+    method = {"token_endpoint_auth_method": "tls_client_auth"}
+    name = "CN=program,2.5.4.5=70770001,C=TW"
+    made = Registration.model_validate(PROGRAM | method | {"tls_client_auth_subject_dn": name})
+    assert made.tls_client_auth_subject_dn == name
+
+
+@pytest.mark.parametrize("address", ["127.0.0.256", "a.test", "10.0.0.0/8"])
+def test_an_address_that_is_none(address: str) -> None:
+    method = {"token_endpoint_auth_method": "tls_client_auth"}
+    assert "tls_client_auth_san_ip" in refused(PROGRAM, **method, tls_client_auth_san_ip=address)
+
+
+def test_certificates_of_its_own_making() -> None:
+    """RFC 7517 §4.7: each key with the certificate of that key."""
+    method = {"token_endpoint_auth_method": "self_signed_tls_client_auth"}
+    one, other = Pair.issued("one"), Pair.issued("other")
+    Registration.model_validate(PROGRAM | method | {"jwks": {"keys": [one.jwk, other.jwk]}})
+    bare = {name: value for name, value in one.jwk.items() if name != "x5c"}
+    for jwk in (
+        bare,
+        {**one.jwk, "x5c": other.jwk["x5c"]},
+        {**one.jwk, "x5c": []},
+        {**one.jwk, "x5c": ["%"]},
+        {**one.jwk, "x5c": "text"},
+    ):
+        refused(PROGRAM, **method, jwks={"keys": [other.jwk, jwk]})
+    assert "needs the certificate of each key" in refused(PROGRAM, **method, jwks={"keys": [bare]})
+    assert "needs jwks" in refused(PROGRAM, **method)

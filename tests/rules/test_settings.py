@@ -13,6 +13,7 @@ from idp.kernel.services import master_keys
 from idp.kernel.settings import BadSettings, KernelSettings, Section, load
 from idp.settings import Settings, read_settings, unsafe
 from idp.verify.twfido.checksum import SAMPLE_KEYS
+from tests.certificates import Pair
 
 GOOD = """\
 issuer = "https://id.example.gov.tw"
@@ -261,6 +262,24 @@ def test_issuers_that_are_no_address(file: Path, issuer: str) -> None:
     assert [line.split(":")[0] for line in found] == ["issuer"]
 
 
+MUTUAL = {
+    'ca_file = "CA"': "mtls.ca_file: needs mtls.url",
+    'url = "http://mtls.test"': "mtls.url: must be https://",
+    'url = "https://mtls.test/x"': "mtls.url: must be https://",
+    'url = "https://id.example.gov.tw"': "mtls.url: must have another host",
+    'url = "https://mtls.test"': "mtls.url: needs web.trusted_proxies",
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), MUTUAL.items(), ids=MUTUAL)
+def test_certificates_of_clients(file: Path, text: str, fault: str) -> None:
+    """RFC 8705: they come by a name of their own, from a proxy that is believed."""
+    ca = file.with_name("ca.pem")
+    ca.write_bytes(Pair.issued("CA", ca=True).pem)
+    found = unsafe(read(file, f"{GOOD}[mtls]\n{text.replace('CA', str(ca))}\n"))
+    assert any(line.startswith(fault) for line in found), found
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "[::1]:8000"])
 def test_development_on_loopback(file: Path, host: str) -> None:
     """http is for one's own machine."""
@@ -323,3 +342,17 @@ def test_every_section_refuses_unknown_keys() -> None:
         if section is not Settings and not issubclass(section, KernelSettings):
             assert section.model_config.get("extra") == "forbid", section
             assert section.model_config.get("frozen"), section
+
+
+def test_a_sandbox_is_public(file: Path) -> None:
+    """Its simulator may be on plain http beside it; the bridge itself, and its calls, are not."""
+    text = 'environment = "sandbox"\n' + GOOD
+    text = text.replace("https://fido.moi.gov.tw", "http://127.0.0.1:8100")
+    text = text.replace("0F1E2D3C4B5A69788796A5B4C3D2E1F0", next(iter(SAMPLE_KEYS)))
+    settings = read(file, text)
+    assert unsafe(settings) == []
+    assert settings.shown_brand.test_banner
+    local = text.replace("https://id.example.gov.tw", "http://127.0.0.1:8000")
+    faults = unsafe(read(file, f"{local}\n[outward]\nallow_http = true\n"))
+    assert "issuer: sandbox needs https" in faults
+    assert "outward.allow_http: sandbox calls https only" in faults

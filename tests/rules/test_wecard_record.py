@@ -14,6 +14,7 @@ from idp.kernel.clock import moment
 from idp.kernel.text import LEGIBLE
 from idp.members import codes
 from idp.members.record import (
+    PROFILE,
     answer,
     canonical_card,
     claims,
@@ -22,7 +23,9 @@ from idp.members.record import (
     read,
     show_time,
 )
+from idp.members.record import RECORD as COLUMNS
 from idp.members.settings import OPTIONAL, WeCardApplication
+from idp.oidc.scopes import CLAIMS
 
 RECORD = {
     "card_number": "0730a",
@@ -129,8 +132,9 @@ def test_nothing_goes_out_that_was_not_agreed(fields: list[str]) -> None:
 
 
 def test_claims_are_the_openid_names() -> None:
-    """A member's record becomes name, gender, email and phone_number, unknown ones left out."""
-    assert claims(RECORD) == {
+    """A member's record becomes the standard claims, unknown ones left out."""
+    assert claims(RECORD, 7) == {
+        "updated_at": 7,
         "name": "王小明",
         "gender": "male",
         "email": "ming@example.org",
@@ -138,7 +142,33 @@ def test_claims_are_the_openid_names() -> None:
         "email_verified": False,
         "phone_number_verified": False,
     }
-    assert claims({"name": "陳美", "gender": "女"}) == {"name": "陳美", "gender": "female"}
+    few = claims({"name": "陳美", "gender": "女"}, 7)
+    assert few == {"name": "陳美", "gender": "female", "updated_at": 7}
+
+
+def test_every_standard_claim_has_a_column() -> None:
+    """OpenID Connect Core §5.1: the directory can hold all of profile and address."""
+    whole = {name: f"x{name}" for name in COLUMNS}
+    found = claims({**whole, "gender": "男"}, 7)
+    from_elsewhere = {"sub", "twid", "twid_masked"}
+    for scope in ("profile", "email", "phone", "address"):
+        assert set(CLAIMS[scope]) - from_elsewhere <= found.keys()
+    assert found["address"] == {
+        "formatted": "xaddress", "street_address": "xstreet_address", "locality": "xlocality",
+        "region": "xregion", "postal_code": "xpostal_code", "country": "xaddress_country",
+    }  # fmt: skip
+
+
+def test_what_only_wecard_is_told_is_no_claim() -> None:
+    """A photograph and a nationality imported for WeCard are not picture and address."""
+    found = claims({**RECORD, "country": "TWN"}, 7)
+    assert not found.keys() & {"picture", "address"}
+
+
+def test_wecard_is_told_no_claim() -> None:
+    """What the directory holds for OpenID Connect stays out of every answer to WeCard."""
+    told = answer(dict.fromkeys(COLUMNS, "x"), 1, 2, app(fields=OPTIONAL))
+    assert not told.keys() & {*PROFILE, "street_address", "postal_code", "address_country"}
 
 
 NUMBERS = {

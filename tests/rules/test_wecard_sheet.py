@@ -46,6 +46,16 @@ FAULTS = [
     (GOOD + ",6", "card_type", "card_type: must be a digit from 0 to 5"),
     (GOOD + ",TW", "country", "country: must be three capital letters"),
     (GOOD + ",nobody", "email", "email: is not an e-mail address"),
+    (GOOD + ",http://x", "picture", "picture: must be an https URL"),
+    (GOOD + ",javascript:x", "profile", "profile: must be an https URL"),
+    (GOOD + ",javascript:x", "website", "website: must be an http or https URL"),
+    (GOOD + ",臺北", "zoneinfo", "zoneinfo: must be a time zone"),
+    (GOOD + ",中文", "locale", "locale: must be a language"),
+    (GOOD + ",1990-02-30", "birthdate", "birthdate: must be YYYY-MM-DD"),
+    (GOOD + ",2023-02-29", "birthdate", "birthdate: must be YYYY-MM-DD"),
+    (GOOD + ",0000-13-01", "birthdate", "birthdate: must be YYYY-MM-DD"),
+    (GOOD + ",79/01/01", "birthdate", "birthdate: must be YYYY-MM-DD"),
+    (GOOD + ",0000", "birthdate", "birthdate: must be YYYY-MM-DD"),
     (GOOD + ",31/12/2026", "valid_until", "valid_until: must be YYYY-MM-DD"),
     (GOOD + ",2026-02-30", "valid_from", "valid_from: must be YYYY-MM-DD"),
     (GOOD + ",2026-02-01,2026-01-01", "valid_from,valid_until", "valid_until: before valid_from"),
@@ -59,6 +69,22 @@ FAULTS = [
     (GOOD + ",secret", "password_hash", "password_hash: must be argon2id"),
     (GOOD + ",$2b$12$abcdefghijklmnopqrstuv", "password_hash", "password_hash: must be argon2id"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("birthdate", day) for day in ("1990-02-28", "2024-02-29", "0000-02-29", "1990")),
+        *(("zoneinfo", zone) for zone in ("Asia/Taipei", "America/Argentina/Ushuaia", "UTC")),
+        *(("locale", language) for language in ("zh-TW", "zh-Hant-TW", "en_US", "en")),
+        *(("website", address) for address in ("http://ming.example/", "https://ming.example/")),
+    ],
+)
+def test_a_claim_is_kept_as_it_stands(column: str, value: str) -> None:
+    """OpenID Connect Core §5.1: what is of the claim's form is not changed."""
+    found = one(f"{GOOD},{value}", column)
+    assert isinstance(found, SheetRow)
+    assert found.record[column] == value
 
 
 @pytest.mark.parametrize(("line", "columns", "why"), FAULTS)

@@ -93,9 +93,9 @@ def start_edge() -> Iterator[Callable[..., Edge]]:
     """`start_edge("127.0.0.1:8000")` starts nginx as shipped in front of an upstream."""
     with ExitStack() as edges:
 
-        def start(upstream: str, host: str = "localhost", days: int = 30) -> Edge:
+        def start(upstream: str, host: str = "localhost", days: int = 30, mutual: str = "") -> Edge:
             with needs("nginx"):
-                edge = Edge(upstream, host, days)
+                edge = Edge(upstream, host, days, mutual)
             return edges.enter_context(edge)
 
         yield start

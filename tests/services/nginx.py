@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from tests.services.process import LOOPBACK, Service, free_port, listening, program
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "nginx"
-SHIPPED = FOLDER / "idp.conf.template"
+SHIPPED, MUTUAL = FOLDER / "idp.conf.template", FOLDER / "mtls.conf.template"
 
 # As Debian ships it, weak where ours must prevail; only the paths are the test's.
 STOCK = """
@@ -62,13 +62,15 @@ class Certificate:
         key.write_bytes(self.privkey)
 
 
-def self_signed(host: str, days: int = 30) -> Certificate:
-    """A certificate for `host`, 127.0.0.1 and localhost; negative `days`: it has expired."""
+def self_signed(host: str, days: int = 30, further: str = "") -> Certificate:
+    """A certificate for `host`, 127.0.0.1, localhost and a `further` name; negative `days`: it has
+    expired."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = dt.datetime.now(dt.UTC)
     names: list[x509.GeneralName] = [x509.DNSName(host), x509.DNSName("localhost")]
     names.append(x509.IPAddress(ipaddress.ip_address(LOOPBACK)))
+    names += [x509.DNSName(further)] if further else []
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -98,9 +100,8 @@ class Nginx(Service):
         self.program = program("nginx", "nginx-light")
         super().__init__("nginx")
 
-    def serve(self, shipped: Path, values: Mapping[str, str], *ports: int) -> None:
-        """Start it, and wait until it listens."""
-        text = shipped.read_text()
+    def serve(self, text: str, values: Mapping[str, str], *ports: int) -> None:
+        """Start it with this configuration, and wait until it listens."""
         for name, value in values.items():
             text = text.replace(f"${{{name}}}", value)
         (self.folder / "shipped.conf").write_text(text)
@@ -126,7 +127,7 @@ class GuardedApi(Nginx):
             "GUARD_GATE": f"{LOOPBACK}:{self.gate}",
             "GUARD_API": f"{LOOPBACK}:{self.api}",
         }
-        self.serve(FOLDER / "guard.conf.template", values, self.port)
+        self.serve((FOLDER / "guard.conf.template").read_text(), values, self.port)
         return self
 
     @property
@@ -138,22 +139,27 @@ class Edge(Nginx):
     """`with Edge("127.0.0.1:8000") as edge:` — nginx with the shipped configuration.
 
     `upstream` is what nginx understands: `address:port` or `unix:/path`. `https` and `http`
-    are its ports, `host` the only name it answers to, `ca` the file that trusts it.
+    are its ports, `host` the only name it answers to, `ca` the file that trusts it. With a name
+    `mutual` it asks for certificates there.
     """
 
-    def __init__(self, upstream: str, host: str = "localhost", days: int = 30) -> None:
+    def __init__(
+        self, upstream: str, host: str = "localhost", days: int = 30, mutual: str = ""
+    ) -> None:
         super().__init__()
         self.upstream = upstream
         self.host = host
         self.days = days
+        self.mutual = mutual
         self.http = 0
         self.https = 0
 
     def __enter__(self) -> Self:
-        self_signed(self.host, self.days).write(self.folder / "tls")
+        self_signed(self.host, self.days, self.mutual).write(self.folder / "tls")
         self.http, self.https = free_port(), free_port()
         values = {
             "EDGE_HOST": self.host,
+            "EDGE_MTLS_HOST": self.mutual,
             "EDGE_HTTP": f"{LOOPBACK}:{self.http}",
             "EDGE_HTTPS": f"{LOOPBACK}:{self.https}",
             "EDGE_UPSTREAM": self.upstream,
@@ -161,7 +167,8 @@ class Edge(Nginx):
             "EDGE_ACCESS_LOG": str(self.folder / "idp-access.log"),
             "EDGE_ERROR_LOG": str(self.folder / "idp-error.log"),
         }
-        self.serve(SHIPPED, values, self.https, self.http)
+        text = SHIPPED.read_text() + (MUTUAL.read_text() if self.mutual else "")
+        self.serve(text, values, self.https, self.http)
         return self
 
     @property

@@ -154,12 +154,14 @@ class RelyingParty:
 
 
 @asynccontextmanager
-async def relying_party(ca: Path | None = None, **wanted: Any) -> AsyncIterator[RelyingParty]:
-    """Start rp.mjs with its JSON line (see there); `ca` trusts a self-signed edge."""
+async def relying_party(
+    ca: Path | None = None, script: str = "rp.mjs", **wanted: Any
+) -> AsyncIterator[RelyingParty]:
+    """Start rp.mjs, or another, with its JSON line (see there); `ca` trusts a self-signed edge."""
     packages()
     child = await asyncio.create_subprocess_exec(
         node(),
-        str(FOLDER / "rp.mjs"),
+        str(FOLDER / script),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, **({} if ca is None else {"NODE_EXTRA_CA_CERTS": str(ca)})},

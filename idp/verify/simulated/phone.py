@@ -44,8 +44,12 @@ class Face:
 
 
 class Phone:
-    def __init__(self, world: World[Any], pages: Pages, public_url: str, face: Face) -> None:
-        self._world = world
+    """`ledger`: the front page leads to it."""
+
+    def __init__(
+        self, world: World[Any], pages: Pages, public_url: str, face: Face, *, ledger: bool
+    ) -> None:
+        self._world, self._ledger = world, ledger
         self._pages = pages
         self._public_url = public_url
         self._face = face
@@ -64,6 +68,7 @@ class Phone:
             anybody=ANYBODY,
             systems=self._face.systems(),
             public_url=self._public_url,
+            ledger=self._ledger,
         )
 
     async def _phone(self, request: Request) -> Response:

@@ -33,11 +33,12 @@ def create_simulator(
     sleep: Sleep = asyncio.sleep,
     authority: Authority | None = None,
     beside_issuer: str | None = None,
+    sandbox: bool = False,
 ) -> Starlette:
     """A pretend SP-API that knows `services`. `clock` in seconds since 1970; `sleep` makes slow
-    answers slow; `authority` issues the citizens' certificates. ValueError beside a production
-    issuer."""
-    refuse_production(beside_issuer)
+    answers slow; `authority` issues the citizens' certificates. In a `sandbox` many share it,
+    so nobody has its strings. ValueError beside a production issuer."""
+    refuse_production(beside_issuer, sandbox=sandbox)
     world, pages = World(services, clock), Pages("行動自然人憑證")
     authority = authority or Authority()
     conditions = Conditions(Fault, INTERFACES, sleep)
@@ -48,8 +49,8 @@ def create_simulator(
     rooms = (
         Interfaces(world, conditions, authority),
         Browser(world, conditions, pages, authority),
-        Phone(world, pages, public_url.rstrip("/"), face(world)),
-        Control(world, conditions, "transaction_id", world.register),
+        Phone(world, pages, public_url.rstrip("/"), face(world), ledger=not sandbox),
+        *(() if sandbox else (Control(world, conditions, "transaction_id", world.register),)),
         pages,
     )
     routes = [route for room in rooms for route in room.routes()]

@@ -33,11 +33,13 @@ def create_simulator(
     sleep: Sleep = asyncio.sleep,
     transport: httpx.AsyncBaseTransport | None = None,
     beside_issuer: str | None = None,
+    sandbox: bool = False,
     return_method: Literal["post", "get"] = "post",
 ) -> Starlette:
     """A pretend TW FidO that knows `systems`. `clock` in seconds since 1970; `sleep` makes slow
-    answers slow; `transport` carries its callbacks. ValueError beside a production issuer."""
-    refuse_production(beside_issuer)
+    answers slow; `transport` carries its callbacks. In a `sandbox` many share it, so nobody
+    has its strings. ValueError beside a production issuer."""
+    refuse_production(beside_issuer, sandbox=sandbox)
     world, pages = World(systems, clock), Pages("TW FidO")
     conditions = Conditions(Fault, INTERFACES, sleep)
     courier = Courier(world, conditions, transport)
@@ -50,8 +52,8 @@ def create_simulator(
     rooms = (
         Interfaces(world, conditions, courier),
         Browser(world, conditions, pages, return_method),
-        Phone(world, pages, public_url.rstrip("/"), face(world)),
-        Control(world, conditions, "qrid", world.register, courier.recall),
+        Phone(world, pages, public_url.rstrip("/"), face(world), ledger=not sandbox),
+        *(() if sandbox else (Control(world, conditions, "qrid", world.register, courier.recall),)),
         pages,
     )
     app = Starlette(routes=[r for room in rooms for r in room.routes()], lifespan=lifespan)
