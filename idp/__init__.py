@@ -20,4 +20,4 @@ demo          an agency application as an agency would write it
 Imports go downstairs only, and every table has one room; `make lint` and the tests prove it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
