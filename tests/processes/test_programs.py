@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.browser.dev import Dev
+from tests.clients.guard_package import unpacked
 from tests.services.bridge import environment, idp
 from tests.services.fixtures import needs
 from tests.services.node import node
@@ -122,8 +123,9 @@ def test_the_first_commands_of_the_page(dev: Dev, key: dict[str, str]) -> None:
     assert run(["sh", "-c", told], {**key, "PATH": path}).count(".") == 2
 
 
-async def test_the_guards_of_the_page() -> None:
+async def test_the_guards_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """The FastAPI application and the gate, as they stand, let nobody pass without a token."""
+    monkeypatch.syspath_prepend(unpacked())  # as if installed
     section = PAGE.read_text(encoding="utf-8").partition("## Guard an API")[2]
     codes = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     heads = [("/v1/whoami", {}), ("/", {"x-original-uri": "/v1/x", "x-real-ip": "203.0.113.1"})]

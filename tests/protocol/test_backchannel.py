@@ -252,6 +252,7 @@ async def test_a_session_ends(
     if way is by_disuse or way is by_age:
         await log_out(bystander)
         await until(lambda: outside.got)
+        await until_ended(house)  # or its lease runs out with the clock, and it comes again
         outside.got.clear()
     await way(house, browser, service)
     await until(lambda: outside.got)

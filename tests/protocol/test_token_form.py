@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from idp.oidc import token
+from idp.oidc import request, token
 from tests.actors import Service
 from tests.deeds import allow, challenged, not_allowed, on_sqlite, refused, stored
 from tests.house import CALLBACK, Registered, TestHouse
@@ -223,6 +223,9 @@ def test_what_is_read_is_known() -> None:
     folder = Path(token.__file__).parent
     elsewhere = {"consent", "authorize", "logout"}  # forms of browsers
     files = [file for file in folder.glob("*.py") if file.stem not in elsewhere]
+    pushed = set(reads.findall((folder / "pushed.py").read_text("utf-8")))
+    assert pushed <= token.PARAMETERS | request.PARAMETERS
+    files.remove(folder / "pushed.py")
     found = {name for file in files for name in reads.findall(file.read_text("utf-8"))}
     assert {"grant_type", "code_verifier", "resource"} <= found
     assert found - {"access_token"} <= token.PARAMETERS  # RFC 6750 §2.2: at UserInfo
