@@ -8,8 +8,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.dev import Dev
+from tests.browser.look import faults
 from tests.browser.person import ALICE, Person
 from tests.services.chromium import Chromium
+from tests.services.node import axe
 
 LEVELS = {
     "push": ("urn:twfido:push", "swk user mca"),
@@ -62,3 +64,30 @@ def test_the_link_to_the_app(person: Person) -> None:
     person.choose("qr", "A123456789")
     link = person.page.get_attribute("#app", "href") or ""
     assert link.startswith("mobilemoica://moica.moi.gov.tw/a2a/verifySign?sp_ticket=")
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize("locale", ["zh-TW", "en"])
+def test_an_inspector_finds_nothing(
+    successor: Dev, browser_program: Browser, locale: str, number: str
+) -> None:
+    """The pages of this interface on which something of it is drawn, while nothing moves on."""
+    person = Person(successor, browser_program, locale=locale)
+    person.context.route("**/*.js", lambda route: route.abort())
+    found = {name: faults(person.page, axe()) for name in _stops(person, number)}
+    person.context.close()
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    assert list(found) == ["chooser", "qr", "web", "push"]
+
+
+def _stops(person: Person, number: str) -> Iterator[str]:
+    person.begin()
+    yield "chooser"
+    person.choose("qr", number)
+    yield "qr"
+    person.begin()
+    person.choose("web")
+    yield "web"
+    person.begin()
+    person.choose("push", number)
+    yield "push"

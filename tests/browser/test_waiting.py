@@ -51,7 +51,7 @@ def test_time_left_is_announced_at_three_marks(person: Person, number: str) -> N
         "剩餘 1 分鐘",
         "剩餘 30 秒。時間不夠可以重新產生，取得新的 3 分鐘",
     ]
-    assert person.text("clock") == "00:20"
+    assert person.text("clock") in ("00:20", "00:19")  # the script's own second may pass
 
 
 def _wait(person: Person, number: str, at: float | None = None) -> None:

@@ -123,19 +123,25 @@ def test_the_first_commands_of_the_page(dev: Dev, key: dict[str, str]) -> None:
     assert run(["sh", "-c", told], {**key, "PATH": path}).count(".") == 2
 
 
-async def test_the_guards_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+_CALL = """
+import asyncio, httpx
+async def call(path, headers):
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as http:
+        print((await http.get(path, headers=headers)).status_code)
+asyncio.run(call(%r, %r))
+"""
+
+
+def test_the_guards_of_the_page() -> None:
     """The FastAPI application and the gate, as they stand, let nobody pass without a token."""
-    monkeypatch.syspath_prepend(unpacked())  # as if installed
     section = PAGE.read_text(encoding="utf-8").partition("## Guard an API")[2]
     codes = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     heads = [("/v1/whoami", {}), ("/", {"x-original-uri": "/v1/x", "x-real-ip": "203.0.113.1"})]
     assert len(codes) == len(heads)
-    for code, (path, headers) in zip(codes, heads, strict=True):
-        names: dict[str, Any] = {}
-        exec(code, names)  # noqa: S102
-        transport = httpx.ASGITransport(names["app"])
-        async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as http:
-            assert (await http.get(path, headers=headers)).status_code == 401
+    for code, head in zip(codes, heads, strict=True):
+        program = [sys.executable, "-c", code + _CALL % head]
+        assert run(program, {"PYTHONPATH": unpacked()}) == "401\n"  # as if installed
 
 
 # ── habits ──────────────────────────────────────────────────────────────────────────────────────
