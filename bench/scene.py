@@ -46,9 +46,9 @@ def key(i: int) -> str:
 
 def bulk(table: Table, columns: Mapping[str, str], first: int, last: int, source: str = "") -> str:
     """INSERT of rows `first` to `last`; each column is an SQL expression of `i`. What must be
-    there and is not named is empty."""
-    empty = {c.name: _EMPTY[c.type.python_type] for c in table.columns if not c.nullable}
-    columns = {**empty, **columns}
+    there, is not named and has no default is empty."""
+    needed = [c for c in table.columns if not c.nullable and c.server_default is None]
+    columns = {**{c.name: _EMPTY[c.type.python_type] for c in needed}, **columns}
     names = ", ".join(f'"{name}"' for name in columns)
     return f"""
         WITH RECURSIVE n(i) AS
