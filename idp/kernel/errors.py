@@ -363,8 +363,8 @@ class WrongBrowser(PageError):
 
 
 class AlreadyFinished(PageError):
-    """`home` is where the service lives, if its client said so (client_uri), and `service` its
-    name, also in English: never the address of a request."""
+    """`home` is where the person begins again, if the client registered that (initiate_login_uri
+    or client_uri), and `service` its name, also in English: never the address of a request."""
 
     code = "TF-3002"
     status = 410

@@ -241,7 +241,7 @@ class Authorize:
             methods=tuple(method.id for method in wished(scene)),
             number_hint=self._hints.number(asked),
             form_targets=(origin_of(asked.redirect_uri),),
-            home=client.metadata.client_uri,
+            home=client.metadata.home(self._services.settings.issuer),
             kiosk=client.metadata.kiosk,
         )
         response = await self._login.begin(request, purpose, (pending.browser, None))

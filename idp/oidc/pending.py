@@ -67,7 +67,7 @@ class Waiting:
         if found is None:
             raise errors.AlreadyFinished
         if found.over(self._clock.now()):
-            raise await self._finished(found, self._forms.greet(request)[0])
+            raise await self._finished(request, found)
         return await self._of(request, found, session, found.expires_at)
 
     async def pushed(
@@ -91,15 +91,14 @@ class Waiting:
         asked = asked.within(client)
         return Pending(found.id, browser, cookie, client, asked, found.created_at)
 
-    async def _finished(self, found: Authorization, browser: str) -> errors.AlreadyFinished:
+    async def _finished(self, request: Request, found: Authorization) -> errors.AlreadyFinished:
         """With the way home, for the browser that began."""
         client = await self._clients.active(found.client_id)
-        if client is None or found.browser != browser:
+        if client is None or found.browser != self._forms.greet(request)[0]:
             return errors.AlreadyFinished()
         known = client.metadata
-        return errors.AlreadyFinished(
-            known.client_name, known.client_name_en, home=known.client_uri
-        )
+        home = known.home(request.scope["state"]["issuer"])
+        return errors.AlreadyFinished(known.client_name, known.client_name_en, home)
 
     async def _claimed(
         self, found: Authorization, browser: str, session: Session | None, until: int

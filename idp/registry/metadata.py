@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,6 +38,11 @@ class ClientMetadata(BaseModel):
     client_name_en: str = Field("", description="the same in English")
     agency: str = Field("", description="whose service it is")
     client_uri: str = Field("", description="its home page")
+    initiate_login_uri: str = Field(
+        "",
+        description="begins a login for somebody who comes from the bridge (OpenID Connect Core"
+        " §4): the button of a login that is over leads there",
+    )
     policy_uri: str = Field("", description="its privacy policy, linked on the consent page")
     purpose: str = Field("", description="what it needs the data for, shown on the consent page")
     purpose_en: str = Field("", description="the same in English")
@@ -199,6 +204,13 @@ class ClientMetadata(BaseModel):
     def told_of_logout(self) -> bool:
         """Whether it wants to know when a session ends."""
         return bool(self.backchannel_logout_uri or self.frontchannel_logout_uri)
+
+    def home(self, issuer: str) -> str:
+        """Where somebody goes to begin again, or ""."""
+        if not self.initiate_login_uri:
+            return self.client_uri
+        mark = "&" if urlsplit(self.initiate_login_uri).query else "?"
+        return f"{self.initiate_login_uri}{mark}iss={quote(issuer, safe='')}"
 
     @property
     def public(self) -> bool:

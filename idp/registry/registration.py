@@ -33,6 +33,7 @@ LONGEST_NAME = 100
 ANSWERS = ("code", "state", "iss", "error", "error_description", "error_uri", "response",
            "session_state", "id_token", "access_token", "token_type", "expires_in")  # fmt: skip
 IN_FRAMES = ("iss", "sid")  # OpenID Connect Front-Channel Logout §3
+TO_BEGIN = ("iss", "login_hint", "target_link_uri")  # OIDC Core §4
 AFTER_LOGOUT = ("state",)  # OpenID Connect RP-Initiated Logout §3
 _SCOPE = re.compile(r"\A[!#-\[\]-~]+\Z", re.ASCII)  # RFC 6749 §3.3
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that show nothing
@@ -107,6 +108,13 @@ def _a_page(uri: str) -> str:
     return uri
 
 
+def _an_entrance(uri: str) -> str:
+    """OIDC Registration §2: https, without exception."""
+    if _a_page(uri) and not uri.startswith("https:"):
+        raise ValueError(f"{uri!r} is no https page")
+    return uri
+
+
 def _a_call(uri: str) -> str:
     """An address that the bridge calls by itself; where it leads is looked at before each call."""
     try:
@@ -154,6 +162,7 @@ RedirectUri = Annotated[Uri, AfterValidator(_free_of(ANSWERS))]
 LogoutUri = Annotated[Uri, AfterValidator(_free_of(AFTER_LOGOUT))]
 Page = Annotated[str, AfterValidator(_a_page)]
 FrameUri = Annotated[Page, AfterValidator(_free_of(IN_FRAMES))]
+LoginUri = Annotated[str, AfterValidator(_an_entrance), AfterValidator(_free_of(TO_BEGIN))]
 CallUri = Annotated[str, AfterValidator(_a_call)]
 RequestUri = Annotated[str, AfterValidator(_a_request_uri)]
 Scope = Annotated[str, AfterValidator(_a_scope)]
@@ -189,6 +198,7 @@ class Registration(ClientMetadata):
     client_name_en: Label = _member("client_name_en")
     agency: Label = _member("agency")
     client_uri: Page = _member("client_uri")
+    initiate_login_uri: LoginUri = _member("initiate_login_uri")
     policy_uri: Page = _member("policy_uri")
     purpose: Label = _member("purpose")
     purpose_en: Label = _member("purpose_en")

@@ -15,7 +15,10 @@ from pydantic import ValidationError
 from idp.kernel import stored
 from idp.registry.metadata import ClientMetadata, address_fault
 
-ADDRESSES = ("redirect_uris", "post_logout_redirect_uris", "client_uri", "policy_uri")
+ADDRESSES = (
+    *("redirect_uris", "post_logout_redirect_uris"),
+    *("client_uri", "policy_uri", "initiate_login_uri"),
+)
 LONGEST_LIFE = 2**31  # seconds of an access token; times beyond it fit no column and no calendar
 WHOLE = ("metadata",)  # the document itself is none
 

@@ -20,7 +20,7 @@ from idp.registry.registration import Registration
 SAME = frozenset({
     "application_type", "authorization_signed_response_alg", "backchannel_logout_session_required",
     "backchannel_logout_uri", "client_name", "client_uri", "frontchannel_logout_session_required",
-    "frontchannel_logout_uri",
+    "frontchannel_logout_uri", "initiate_login_uri",
     "dpop_bound_access_tokens", "grant_types", "id_token_signed_response_alg", "jwks",
     "default_acr_values", "default_max_age",
     "jwks_uri", "request_uris", "sector_identifier_uri", "subject_type",

@@ -59,7 +59,6 @@ class Bridge:
     alias: str
     document: Json  # its discovery
     also: tuple[str, ...]  # further options of `idp client create`
-    initial_access_token: str
 
     @property
     def base(self) -> str:
@@ -136,10 +135,12 @@ def _logout(bridge: Bridge, plan: Plan) -> list[str]:
 
 
 def _dynamic(bridge: Bridge, _plan: Plan) -> Json:
-    """The suite registers its clients, with an initial access token that an operator issued."""
+    """The suite registers its clients, with an initial access token of an organisation."""
+    organisation = bridge.run("org", "create", "--json", "--name", "suite")["id"]
+    issue = ("registration-token", "issue", "--json", "--uses", "1000", organisation)
+    token = bridge.run(*issue)["initial_access_token"]
     return {
-        name: {"client_name": name, "initial_access_token": bridge.initial_access_token}
-        for name in ("client", "client2")
+        name: {"client_name": name, "initial_access_token": token} for name in ("client", "client2")
     }
 
 
@@ -165,11 +166,10 @@ def _fapi(bridge: Bridge, plan: Plan) -> Json:
 
 
 def _fapi_options(plan: Plan, holder: Holder) -> list[str]:
-    options = ["--profile", "fapi2"]
+    jarm = plan.has("fapi_response_mode", "jarm")
+    options = ["--profile", "fapi2-message-signing" if jarm else "fapi2"]
     if plan.has("fapi_request_method", "signed_non_repudiation"):
         options += ["--require-signed-request-object"]
-    if plan.has("fapi_response_mode", "jarm"):
-        options += ["--response-mode", "query.jwt", "--authorization-signed-response-alg", "ES256"]
     by_certificate = plan.has("client_auth_type", "mtls")
     method = "self_signed_tls_client_auth" if by_certificate else "private_key_jwt"
     options += ["--auth-method", method, "--jwks"]
@@ -237,7 +237,6 @@ def main() -> None:
     parser.add_argument("--alias", default="house", help="two plans at once need two")
     parser.add_argument("--plan", required=True, help="NAME:variant=value,...")
     parser.add_argument("--also", default="", help="further options of `idp client create`")
-    parser.add_argument("--initial-access-token", default="", help="for dynamic clients")
     asked = parser.parse_args()
     trusted = ssl.create_default_context()  # SSL_CERT_FILE names the authority of a test name
     document = httpx.get(f"{asked.op}/.well-known/openid-configuration", verify=trusted).json()
@@ -248,7 +247,6 @@ def main() -> None:
         asked.alias,
         document,
         tuple(shlex.split(asked.also)),
-        asked.initial_access_token,
     )
     print(json.dumps(configuration(bridge, Plan.read(asked.plan), asked.alias), indent=1))
 

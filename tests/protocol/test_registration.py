@@ -109,6 +109,19 @@ async def test_what_holds_where_a_request_does_not_say(house: TestHouse, initial
 
 @ON
 @on_sqlite
+async def test_where_a_login_begins(house: TestHouse, initial: str) -> None:
+    """OIDC Core §4 (oidcc-3rd_party-init-login and -nohttps): told at registration and after it;
+    https alone."""
+    begin = "https://app.test/begin"
+    made = (await register(house, initial, initiate_login_uri=begin)).json()
+    assert made["initiate_login_uri"] == begin
+    assert (await manage(house, "GET", made)).json()["initiate_login_uri"] == begin
+    plain = await register(house, initial, initiate_login_uri="http://app.test/begin")
+    refused(plain, 400, "invalid_client_metadata")
+
+
+@ON
+@on_sqlite
 async def test_a_public_client(house: TestHouse, initial: str) -> None:
     """RG-11: it has no secret, and gets none."""
     made = (await register(house, initial, token_endpoint_auth_method="none")).json()

@@ -367,8 +367,22 @@ def test_a_home_page_is_one(uri: str) -> None:
     """People are led there: https, or the developer's own machine; nothing else."""
     refused(client_uri=uri)
     refused(policy_uri=uri)
+    refused(initiate_login_uri=uri)
     for good in ("", "https://service.test/", "http://127.0.0.1:8200/"):
         assert made(client_uri=good).client_uri == good
+
+
+def test_where_a_login_begins() -> None:
+    """OIDC Registration §2: https and nothing else; Core §4: what is added there is not there."""
+    refused(initiate_login_uri="http://127.0.0.1:8200/begin")
+    for name in ("iss", "login_hint", "target_link_uri"):
+        refused(initiate_login_uri=f"https://service.test/begin?{name}=x")
+    known = made(client_uri="https://service.test/", initiate_login_uri="https://service.test/in")
+    assert known.home("https://op.test") == "https://service.test/in?iss=https%3A%2F%2Fop.test"
+    known = made(initiate_login_uri="https://service.test/in?of=x")
+    assert known.home("https://op.test").endswith("/in?of=x&iss=https%3A%2F%2Fop.test")
+    assert made(client_uri="https://service.test/").home("https://op.test").endswith(".test/")
+    assert made().home("https://op.test") == ""
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from idp.login.flow import RESEND
 from tests.actors import Browser, Service, log_in, verify
 from tests.asking import SQLITE
-from tests.house import CALLBACK, START, TestHouse, running, settings_for
+from tests.house import CALLBACK, ISSUER, START, TestHouse, running, settings_for
 from tests.logins import HAND, again, chosen, poll, qrids, rung, states
 
 HOME = "https://service.test/"
@@ -114,6 +114,22 @@ async def test_maintenance(
     house.clock.pass_(90)
     page = await chosen(browser, service, method)
     assert page.error_code == ""
+
+
+@SQLITE
+async def test_too_late_leads_to_a_new_login(house: TestHouse) -> None:
+    """OIDC Core §4: a service that registered where its logins begin is told who sends people."""
+    known = {"client_uri": HOME, "initiate_login_uri": f"{HOME}begin"}
+    service = Service(house, await house.register("beginning", **known))
+    browser = Browser(house)
+    await browser.open(service.url())
+    login = browser.page.url
+    await verify(browser)
+    consent = browser.page.url
+    await browser.press("allow")
+    for url in (login, consent):
+        home = (await browser.open(url)).links["home"]
+        assert home == f"{HOME}begin?iss={quote(ISSUER, safe='')}"
 
 
 @SQLITE
