@@ -357,9 +357,15 @@ def protocol() -> Iterator[Sample]:
         ("nothing", [], True, False),
         ("kiosk", CLAIMS, False, True),
     ):
-        more = {"rows": rows, "long_lived": long_lived, "kiosk": kiosk}
+        more: dict[str, Any] = {"rows": rows, "long_lived": long_lived, "kiosk": kiosk, "apis": []}
         more["clears"] = "/authorize/sample/cancelled" if kiosk else ""
         yield Sample("consent", state, _plain("oidc/consent.html", **asked, **more))
+    apis = [("讀取您的借閱紀錄", "Read what you borrowed"), ("library:renew", "")]
+    yield Sample(
+        "consent",
+        "apis",
+        _plain("oidc/consent.html", **asked, rows=[], apis=apis, long_lived=True, kiosk=False),
+    )
     sent = {"code": "sample", "state": "sample"}
     yield Sample("form-post", "", _plain("oidc/form_post.html", action=HOME, fields=sent))
     into = {"client": CLIENT, "location": "tw.gov.library:/callback?code=sample"}

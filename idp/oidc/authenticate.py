@@ -17,6 +17,7 @@ from idp.kernel.throttle import PerMinute
 from idp.oidc import clientauth, tlsauth
 from idp.oidc.fetched import Fetched
 from idp.oidc.preload import Effect
+from idp.oidc.settings import OidcSettings
 from idp.oidc.tlsauth import Authorities
 from idp.registry.clients import Client, Clients
 from idp.registry.metadata import BY_CERTIFICATE, WITH_KEYS, WITH_SECRET
@@ -44,9 +45,10 @@ class ProvenClient:
 
 
 class Authenticator:
-    def __init__(self, services: Services, clients: Clients, failures_per_minute: int) -> None:
-        self._services, self._clients = services, clients
-        self._failures, self._fetched = PerMinute(failures_per_minute), Fetched(services.outward)
+    def __init__(self, services: Services, clients: Clients, settings: OidcSettings) -> None:
+        self._services, self._clients, self._settings = services, clients, settings
+        self._failures = PerMinute(settings.failed_auth_per_minute)
+        self._fetched = Fetched(services.outward)
         self._authorities = Authorities(services.settings.mtls.ca_file)
 
     async def of(self, request: Request, form: Params) -> ProvenClient:
@@ -102,7 +104,9 @@ class Authenticator:
             return ProvenClient(client, presented.method, digest)
         if presented.method == "private_key_jwt":
             assertion, issuer = form.get("client_assertion", ""), self._services.settings.issuer
-            spent = clientauth.verify_assertion(client, assertion, issuer, now)
+            older = self._settings.token_endpoint_as_audience and not client.metadata.profile
+            endpoint = f"{issuer}/token" if older else ""
+            spent = clientauth.verify_assertion(client, assertion, issuer, now, endpoint)
             return ProvenClient(client, presented.method, effects=(spent,))
         registered = client.metadata.token_endpoint_auth_method
         if registered in BY_CERTIFICATE:

@@ -23,7 +23,7 @@ from idp.login.entrance import Entrance
 from idp.login.flow import Purpose
 from idp.login.persons import Person
 from idp.login.session import Session
-from idp.oidc import consents
+from idp.oidc import consents, scopes
 from idp.oidc import request as reading
 from idp.oidc.consent import ConsentPage, allowed
 from idp.oidc.endings import Agreement, Ended, Endings
@@ -55,7 +55,9 @@ class Authorize:
         self._login, self._rules = login, rules
         self._hints, self._fetched = hints, Fetched(services.outward)
         self._waiting = Waiting(services.database, services.clock, services.forms, clients)
-        self._page = ConsentPage(services.templates, services.forms, people, login.masked)
+        self._page = ConsentPage(
+            services.templates, services.forms, people, login.masked, tokens.settings
+        )
         self._endings = Endings(services, tokens.settings, login.sessions)
 
     # ── arriving ───────────────────────────────────────────────────────────────────────────────
@@ -180,8 +182,8 @@ class Authorize:
         self, request: Request, pending: Pending, session: Session | None, *, by_press: bool = False
     ) -> Response:
         """The dispatcher. Raises ProtocolError."""
-        if "openid" not in pending.request.scope:
-            raise errors.InvalidScope(detail="the client may not have openid any more")
+        if not scopes.complete(pending.request.scope):
+            raise errors.InvalidScope(detail="the client may not have its scopes any more")
         person = await self._person(session)
         scene = await self._scene(pending, session, person, by_press)
         step = next_step(scene)

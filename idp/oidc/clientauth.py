@@ -111,15 +111,18 @@ def unverified_subject(assertion: str) -> str:
     return subject
 
 
-def verify_assertion(client: Client, assertion: str, issuer: str, now: int) -> SpendAssertion:
-    """RFC 7523 §3, FAPI 2.0 §5.3.2.1: aud is our issuer as a string and nothing else.
+def verify_assertion(
+    client: Client, assertion: str, issuer: str, now: int, endpoint: str = ""
+) -> SpendAssertion:
+    """RFC 7523 §3, FAPI 2.0 §5.3.2.1: aud is our issuer as a string and nothing else, but for
+    `endpoint` if it is given (OpenID Connect Core §9).
     Raises InvalidClient; the caller commits the returned effect, which decides replays."""
     try:
         registered = client.metadata.token_endpoint_auth_signing_alg
         claims = clientkeys.signed_claims(client, assertion, TYPES, registered)
     except NotSigned as bad:
         raise InvalidClient(detail=f"assertion: {bad}") from None
-    fault = _assertion_fault(claims, client.client_id, issuer, now)
+    fault = _assertion_fault(claims, client.client_id, (issuer, endpoint or issuer), now)
     if fault == "aud":  # its key is proven: it may be told
         raise InvalidClient(f"client_assertion: aud must be {issuer}", detail="assertion: aud")
     if fault:
@@ -127,12 +130,14 @@ def verify_assertion(client: Client, assertion: str, issuer: str, now: int) -> S
     return SpendAssertion(client.client_id, claims["jti"], math.ceil(claims["exp"]))
 
 
-def _assertion_fault(claims: dict[str, Any], client_id: str, issuer: str, now: int) -> str:
+def _assertion_fault(
+    claims: dict[str, Any], client_id: str, audiences: tuple[str, str], now: int
+) -> str:
     jti, exp = claims.get("jti"), claims.get("exp")
     rules = {
         "iss": claims.get("iss") == client_id,
         "sub": claims.get("sub") == client_id,
-        "aud": claims.get("aud") == issuer,
+        "aud": claims.get("aud") in audiences,
         "jti": isinstance(jti, str) and bool(_JTI.match(jti)),
         "exp": is_date(exp) and now < exp <= now + LONGEST_LIFE + AHEAD,  # type: ignore[operator]
         "iat": not_ahead(claims.get("iat"), now),

@@ -20,6 +20,7 @@ from idp.login.session import Session
 from idp.oidc import scopes
 from idp.oidc.pending import Pending
 from idp.oidc.people import Mask, People
+from idp.oidc.settings import OidcSettings
 
 # what a person would like to know that it stays with us
 _WITHHELD = (
@@ -33,9 +34,16 @@ _TOLD = {
 
 
 class ConsentPage:
-    def __init__(self, templates: Templates, forms: Forms, people: People, mask: Mask) -> None:
+    def __init__(
+        self,
+        templates: Templates,
+        forms: Forms,
+        people: People,
+        mask: Mask,
+        settings: OidcSettings,
+    ) -> None:
         self._templates, self._forms = templates, forms
-        self._people, self._mask = people, mask
+        self._people, self._mask, self._settings = people, mask, settings
 
     async def show(
         self, request: Request, pending: Pending, session: Session, person: Person
@@ -54,6 +62,7 @@ class ConsentPage:
                 for name, value in values.items()
                 if name not in scopes.BESIDE.values()
             ],
+            apis=[self._label(scope) for scope in scopes.of_apis(asked.scope)],
             withheld=_withheld(pending.released),
             browser=browser_of(request.headers.get("user-agent", "")),
             asked_at=moment(pending.since),
@@ -80,6 +89,11 @@ class ConsentPage:
         without being asked."""
         proof = self._forms.signed(form.get("session", ""))
         return session is not None and proof == _proof(pending, session)
+
+    def _label(self, scope: str) -> tuple[str, str]:
+        """What a service may do with it, in Chinese and in English."""
+        known = self._settings
+        return known.scope_labels.get(scope, scope), known.scope_labels_en.get(scope, "")
 
     def _shown(self, name: str, value: object) -> str:
         """On a screen that others may see, the number is masked; what is given is the whole."""

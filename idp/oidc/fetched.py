@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from http import HTTPStatus
 from urllib.parse import urldefrag
 
 from idp.kernel.errors import InvalidClientMetadata, InvalidRequestUri
@@ -79,9 +80,11 @@ class Fetched:
             raise InvalidClientMetadata(str(fault)) from None
 
     async def _listed(self, uri: str) -> set[str]:
-        answer = await self._outward.get("sector_identifier_uri", uri, "application/json")
+        """Read anew: a registration counts for ever, so it does not go by an older list."""
+        accept = {"Accept": "application/json"}
+        answer = await self._outward.call("sector_identifier_uri", "GET", uri, accept)
         try:
-            found = json.loads(answer.body)
+            found = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, list):

@@ -256,7 +256,11 @@ def _resources(request: TokenRequest) -> set[str]:
 def _audience(asked: CodeForTokens | Refreshing, grant: Grant) -> tuple[str, ...]:
     """Raises InvalidTarget."""
     own, issuer = asked.request.client.client.metadata.audience, asked.server.tokens.issuer
-    return of_person(_resources(asked.request), grant.resources, own, issuer)
+    resources = _resources(asked.request)
+    if "openid" not in grant.scope:  # nothing for UserInfo
+        own = own_of(own, issuer)
+        return of_program(resources, tuple(n for n in own if n in grant.resources) or own)
+    return of_person(resources, grant.resources, own, issuer)
 
 
 def _person_tokens(

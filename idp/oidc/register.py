@@ -75,7 +75,7 @@ class Registrations:
         text = await _bearer(request)
         try:
             organisation, name = await self._admissions.owner(text)
-            registration = _in_one_sector(_read(await _body(request), {"agency": name}))
+            registration = _new_sector(await _body(request), {"agency": name})
             await self._fetched.check(registration)
             access_token = PREFIX + token(32)
 
@@ -200,17 +200,18 @@ def _moved(client: Client, told: dict[str, Any]) -> Registration:
     same_list = registration.sector_identifier_uri == before.sector_identifier_uri
     if same_list and _places(registration) <= _places(before):
         return registration
-    fresh = _in_one_sector(_read(told, before.model_dump() | {"sector": ""}))
+    fresh = _new_sector(told, before.model_dump())
     return fresh.model_copy(update={"sector": fresh.with_sector(client.client_id).sector})
 
 
-def _in_one_sector(registration: Registration) -> Registration:
+def _new_sector(told: dict[str, Any], decided: Mapping[str, Any]) -> Registration:
     """The sector is a host that every redirect address is at, or that lists them all (OIDC Core
-    §8.1); of apps without a host it is the client itself."""
-    alone = registration.sector_identifier_uri or len(_places(registration)) < 2
-    if not alone and any(uri.startswith("https:") for uri in registration.redirect_uris):
-        raise InvalidClientMetadata("several hosts need a sector_identifier_uri")
-    return registration
+    §8.1). At several places without a list, the client has one of its own: nobody else sees the
+    same subjects."""
+    found = _read(told, {**decided, "sector": f"client/{token(16)}"})
+    if len(_places(found)) > 1 and not found.sector_identifier_uri:
+        return found
+    return found.model_copy(update={"sector": ""})
 
 
 def _places(metadata: ClientMetadata) -> set[str]:

@@ -212,9 +212,11 @@ def _response_mode(
 
 def _scope(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> AuthorizationRequest:
     asked = scopes.known(p.get("scope", "").split(), r.scopes)
-    if "openid" not in asked:
+    if "openid" in c.metadata.scopes and "openid" not in asked:
         raise errors.InvalidScope("the scope openid is required")
     scopes.check(asked, c.metadata.scopes)
+    if not scopes.complete(asked):
+        raise errors.InvalidScope("a scope is required: openid, or one of an API")
     return replace(a, scope=tuple(asked))
 
 
@@ -223,7 +225,8 @@ def _pkce(p: Params, c: Client, r: Rules, a: AuthorizationRequest) -> Authorizat
     place, which binds the code to its login just as well (RFC 9700 §2.1.1)."""
     challenge, method = p.get("code_challenge"), p.get("code_challenge_method")
     if challenge is None and method is None:
-        if c.metadata.public or c.metadata.require_pkce or r.require_pkce:
+        unbound = c.metadata.public or "openid" not in a.scope  # no ID token brings a nonce back
+        if unbound or c.metadata.require_pkce or r.require_pkce:
             raise InvalidRequest("code_challenge is required (PKCE S256)")
         if r.require_nonce and "nonce" not in p:
             raise InvalidRequest("code_challenge (PKCE S256) or nonce is required")

@@ -343,7 +343,7 @@ def _parts(
     )
     tokens = Tokens(issuer, settings, services.keyring, services.vault, services.clock)
     people = People(services.vault, profiles, login.masked)
-    authenticator = Authenticator(services, clients, settings.failed_auth_per_minute)
+    authenticator = Authenticator(services, clients, settings)
     loader = Loader(database, tokens, people)
     possession = Possession(services, demanded=settings.dpop_nonces)
     core = register(Core(tokens))

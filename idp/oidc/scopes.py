@@ -34,6 +34,17 @@ def known(scopes: Iterable[str], more: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(scope for scope in scopes if scope in allowed))
 
 
+def of_apis(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Those of agencies' APIs."""
+    return tuple(scope for scope in scopes if scope not in CLAIMS)
+
+
+def complete(scopes: Collection[str]) -> bool:
+    """Whether a login can be for them: with openid, or, without OpenID Connect, for APIs alone."""
+    rest = set(scopes) - {"offline_access"}
+    return "openid" in rest or (bool(rest) and rest == set(of_apis(rest)))
+
+
 def within(claims: Mapping[str, Sequence[str]], allowed: Collection[str]) -> dict[str, list[str]]:
     """Of claims asked for one by one those whose scope is allowed."""
     kept = {k: [c for c in names if SCOPE_OF.get(c) in allowed] for k, names in claims.items()}

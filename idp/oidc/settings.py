@@ -81,9 +81,21 @@ class OidcSettings(Section):
         description="a confidential client without PKCE must send a nonce; OpenID Connect Core"
         " demands neither, and its certification tests a request without both",
     )
+    token_endpoint_as_audience: bool = Field(
+        False,
+        description="assertions may name the token endpoint as aud, as OpenID Connect Core §9 has"
+        " it; a server that lies about its endpoint could then use them here (CVE-2025-27370)."
+        " Never of clients with a profile",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose browser programs may call token, userinfo and JWKS"
     )
     scopes: tuple[str, ...] = Field(
         (), description="scopes of agency APIs, known beside OpenID's own"
     )
+    scope_labels: dict[str, str] = Field(
+        {},
+        description="what each of them lets a service do in a person's name, as the consent page"
+        " says it; without a label the page shows the scope",
+    )
+    scope_labels_en: dict[str, str] = Field({}, description="the same in English")

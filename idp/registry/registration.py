@@ -274,7 +274,10 @@ class Registration(ClientMetadata):
         needed = 1 if method == "tls_client_auth" else 0
         return [
             (codes and not self.redirect_uris, "authorization_code needs a redirect_uri"),
-            (codes and "openid" not in self.scopes, "authorization_code needs the scope openid"),
+            (
+                codes and "openid" not in self.scopes and not self.audience,
+                "authorization_code needs the scope openid, or the audience of an API",
+            ),
             (self.program and self.public, "a public client cannot use client_credentials"),
             (bool(unfit), f"https is required, or http to loopback: {', '.join(unfit)}"),
             (

@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
 from tests.conformance.browser import Steps
+from tests.conformance.resource import SCOPE
 
 Json = dict[str, Any]
 
@@ -59,6 +60,7 @@ class Bridge:
     alias: str
     document: Json  # its discovery
     also: tuple[str, ...]  # further options of `idp client create`
+    api: str  # of an agency, for the plans without OpenID Connect (resource.py)
 
     @property
     def base(self) -> str:
@@ -76,10 +78,11 @@ class Bridge:
         found: Json = json.loads(out.stdout[out.stdout.index("{") :])
         return found
 
-    def client(self, name: str, *options: str, query: str = "") -> Json:
-        """A new client; `query` is added to its redirect URI."""
+    def client(self, name: str, *options: str, query: str = "", api: bool = False) -> Json:
+        """A new client, of OpenID Connect or of an `api`; `query` is added to its redirect URI."""
+        scopes = ["--scope", SCOPE, "--audience", self.api] if api else self._scopes()
         return self.run(
-            "client", "create", "--json", "--name", name, *self._scopes(), *options, *self.also,
+            "client", "create", "--json", "--name", name, *scopes, *options, *self.also,
             "--redirect-uri", f"{self.base}/callback{query}",
             "--post-logout-redirect-uri", f"{self.base}/post_logout_redirect",
             "--grant", "authorization_code", "--grant", "refresh_token",
@@ -149,16 +152,17 @@ def _dynamic(bridge: Bridge, _plan: Plan) -> Json:
 
 def _fapi(bridge: Bridge, plan: Plan) -> Json:
     """Two clients with a key and a certificate each; the second has a query in its address."""
-    bound_to_tls = plan.has("sender_constrain", "mtls")
-    found: Json = {"resource": {"resourceUrl": bridge.userinfo(mtls=bound_to_tls)}}
+    bound_to_tls, plain = plan.has("sender_constrain", "mtls"), plan.has("openid", "plain_oauth")
+    called = f"{bridge.api}/v1" if plain else bridge.userinfo(mtls=bound_to_tls)
+    found: Json = {"resource": {"resourceUrl": called}}
     for number, query in (("", ""), ("2", "?dummy1=lorem&dummy2=ipsum")):
         holder = Holder.made(f"suite client{number}")
-        made = bridge.client(holder.name, *_fapi_options(plan, holder), query=query)
-        scope = "openid profile" if plan.has("openid", "openid_connect") else "profile"
+        options = _fapi_options(plan, holder)
+        made = bridge.client(holder.name, *options, query=query, api=plain)
         found[f"client{number}"] = {
             "client_id": made["client_id"],
             "jwks": {"keys": [holder.key.as_dict(private=True)]},
-            "scope": scope,
+            "scope": SCOPE if plain else "openid profile",
             "dpop_signing_alg": "ES256",
         }
         found[f"mtls{number}"] = {"cert": holder.certificate, "key": holder.private}
@@ -236,6 +240,7 @@ def main() -> None:
     parser.add_argument("--suite", default="https://suite.test:8443")
     parser.add_argument("--alias", default="house", help="two plans at once need two")
     parser.add_argument("--plan", required=True, help="NAME:variant=value,...")
+    parser.add_argument("--api", default="https://api.op.test", help="its address (resource.py)")
     parser.add_argument("--also", default="", help="further options of `idp client create`")
     asked = parser.parse_args()
     trusted = ssl.create_default_context()  # SSL_CERT_FILE names the authority of a test name
@@ -247,6 +252,7 @@ def main() -> None:
         asked.alias,
         document,
         tuple(shlex.split(asked.also)),
+        asked.api,
     )
     print(json.dumps(configuration(bridge, Plan.read(asked.plan), asked.alias), indent=1))
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
+import shlex
 import ssl
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -29,6 +32,8 @@ PIXEL = (
     "DwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 PATIENCE = 25  # seconds for HtmlUnit to take the picture itself
+ROTATION = "oidcc-server-rotate-keys"
+SETTLED = 5  # seconds until every worker publishes the new keys
 GOOD = ("PASSED", "WARNING", "REVIEW", "SKIPPED")
 Json = dict[str, Any]
 
@@ -73,7 +78,8 @@ class Run:
     suite: Suite
     test: str
     seconds: int
-    pictures: set[str] = field(default_factory=set)
+    before: str = ""  # a command, when the suite has looked and waits to be started
+    pictures: dict[str, float] = field(default_factory=dict)  # wanted since; infinite: given
 
     def wait(self) -> str:
         """The result, or the status if it did not come to an end."""
@@ -81,21 +87,25 @@ class Run:
         while time.monotonic() < began + self.seconds:
             info = self.suite.call("GET", f"/api/info/{self.test}")
             if info["status"] == "CONFIGURED" and not started:
+                if self.before:
+                    subprocess.run(shlex.split(self.before), check=True, capture_output=True)
+                    time.sleep(SETTLED)
                 self.suite.call("POST", f"/api/runner/{self.test}")
                 started = True
             if info["status"] == "FINISHED":
                 return str(info["result"])
             if info["status"] == "INTERRUPTED":
                 break
-            if info["status"] == "WAITING" and time.monotonic() > began + PATIENCE:
+            if info["status"] == "WAITING":
                 self._give_pictures()
             time.sleep(0.4)
         return str(info["status"])
 
     def _give_pictures(self) -> None:
+        now = time.monotonic()
         for key in {str(e["upload"]) for e in self.suite.log(self.test) if e.get("upload")}:
-            if key not in self.pictures:
-                self.pictures.add(key)
+            if now > self.pictures.setdefault(key, now) + PATIENCE:
+                self.pictures[key] = math.inf
                 self.suite.http.post(f"/api/log/{self.test}/images/{key}", content=PIXEL)
 
 
@@ -117,7 +127,8 @@ def run_plan(suite: Suite, plan: Plan, config: Json, asked: argparse.Namespace) 
         if not re.search(asked.only, module["testModule"]):
             continue
         test = suite.begin(made["id"], module)
-        result = Run(suite, test, asked.seconds).wait()
+        rotate = asked.rotate if module["testModule"] == ROTATION else ""
+        result = Run(suite, test, asked.seconds, rotate).wait()
         tally[result] += 1
         log = suite.log(test)
         if asked.log:
@@ -135,6 +146,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--only", default="", help="modules whose name this pattern finds")
     parser.add_argument("--seconds", type=int, default=240, help="for one module")
+    parser.add_argument("--rotate", default="", help="command that rotates the bridge's keys")
     parser.add_argument("--log", help="folder for each module's full log")
     parser.add_argument("plans", nargs="+", type=Plan.read)
     asked = parser.parse_args()

@@ -177,6 +177,18 @@ async def test_wrong_claims(house: TestHouse, signer: Signer, claims: dict[str, 
 
 
 @on_sqlite
+@pytest.mark.parametrize("changed_settings", [{"oidc": {"token_endpoint_as_audience": True}}])
+async def test_an_older_audience(house: TestHouse, signer: Signer) -> None:
+    """OpenID Connect Core §9: permitted by the operator, and to no client with a profile."""
+    older = {"aud": f"{ISSUER}/token"}
+    assert (await send(house, signer.assertion(house, **older))).status_code == 200
+    strict = Signer("strict")
+    keys = {"keys": [strict.public()]}
+    await house.register_program(client_id="strict", profile="fapi2", jwks=keys)
+    challenged(await send(house, strict.assertion(house, **older)))
+
+
+@on_sqlite
 @pytest.mark.parametrize(("shifts", "status"), TIMES.values(), ids=TIMES)
 async def test_times(house: TestHouse, signer: Signer, shifts: dict[str, int], status: int) -> None:
     """TK-17: clocks may differ by 10 seconds, not by 60 (FAPI 2.0 §5.3.2.1)."""

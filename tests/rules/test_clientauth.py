@@ -172,6 +172,17 @@ def test_a_proven_assertion_is_spent() -> None:
     assert found == SpendAssertion("signer", "once", START + 60)
 
 
+@pytest.mark.parametrize("aud", [ISSUER, f"{ISSUER}/token"])
+def test_the_token_endpoint_may_be_the_audience(aud: str) -> None:
+    """OpenID Connect Core §9: where the operator permits it, alone and as it is spelled."""
+    signer, endpoint = Signer(), f"{ISSUER}/token"
+    verify_assertion(client(signer), assertion(signer, aud=aud), ISSUER, START, endpoint)
+    for other in (f"{aud}/", [aud], "", None):
+        with pytest.raises(InvalidClient):
+            text = assertion(signer, aud=other)
+            verify_assertion(client(signer), text, ISSUER, START, endpoint)
+
+
 LIVES = {"an hour": (3600, True), "an hour and a minute": (3660, False), "a year": (31e6, False)}
 
 
