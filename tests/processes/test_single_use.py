@@ -260,3 +260,16 @@ async def test_a_dpop_proof_is_used_once(bridge: Bridge) -> None:
     assert errors_of(answers) == {"invalid_dpop_proof"}
     (won,) = [a.json() for a in answers if a.status == 200]
     assert won["token_type"] == "DPoP"
+
+
+async def test_a_pushed_request_is_followed_by_one_browser(
+    bridge: Bridge, service: Service
+) -> None:
+    """One request_uri opened 1,000 times at once, each time by a browser that was never
+    here, begins one login (RFC 9126 §7.3)."""
+    reference = (await service.push()).json()["request_uri"]
+    asked = {"client_id": service.registered.id, "request_uri": reference}
+    before = len(await bridge.all(select(logins)))
+    answers = await crowd(service.http.build_request("GET", "/authorize", params=asked), 1000)
+    assert statuses(answers) == {303: 1, 403: 999}
+    assert len(await bridge.all(select(logins))) == before + 1
