@@ -68,6 +68,7 @@ async def test_what_the_person_reads(service: Service, browser: Browser) -> None
     """The consent page says what is allowed in the person's name, not that nothing is known."""
     await browser.open(service.url(scope="api:read api:write"))
     page = await verify(browser)
+    assert "允許「館藏服務」以您的名義辦理？" in page.html
     assert "這個服務可以您的名義" in page.html
     assert "讀取您的借閱紀錄" in page.html
     assert "api:write" in page.html
