@@ -209,7 +209,7 @@ def test_a_typo_is_told_with_its_client(desk: Desk) -> None:
     assert said.code == 1
     assert said.err.splitlines() == [
         "client one: scpoes: no such member (did you mean scopes?)",
-        "client two: authorization_code needs the scope openid",
+        "client two: authorization_code needs the scope openid, or the audience of an API",
         "client two: https is required, or http to loopback: http://service.test/",
         "client three: scopes: not in the setting oidc.scopes: api:raed (did you mean api:read?)",
     ]
