@@ -27,6 +27,7 @@ from idp.kernel.database import Database
 from idp.kernel.errors import IdpError, VerificationError
 from idp.kernel.forms import Forms, Params
 from idp.kernel.keyring import KeyRing
+from idp.kernel.mail import Mailer
 from idp.kernel.outbox import Outbox
 from idp.kernel.outward import Outward
 from idp.kernel.services import Services
@@ -87,6 +88,7 @@ class Studio:
         self.clock, self.vault = Clock(), Vault(secrets.token_bytes(32))
         self.templates = Drawn(self.settings.brand)
         none = cast(Database, None)
+        outbox = Outbox(none, self.vault, self.clock)
         self.services = Services(
             settings=self.settings,
             clock=self.clock,
@@ -98,7 +100,8 @@ class Studio:
             forms=Forms(Cookies(secure=True), ISSUER, self.vault.secrets("forms")),
             templates=self.templates,
             outward=Outward(self.settings.outward, self.clock),
-            outbox=Outbox(none, self.vault, self.clock),
+            outbox=outbox,
+            mailer=Mailer(self.settings.mail, outbox, self.clock, self.settings.brand.name),
         )
         house = build(self.services, self.settings, httpx.AsyncBaseTransport())
         self.sealing, self.answers = Sealing(self.vault), Answers(self.templates)

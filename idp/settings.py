@@ -68,6 +68,7 @@ def unsafe(settings: Settings) -> list[str]:
         faults.append(f"issuer: {settings.environment} needs https")
     faults += _mtls_faults(settings)
     faults += _scheme_faults(settings)
+    faults += [f"mail.{fault}" for fault in settings.mail.faults(settings.environment)]
     if settings.environment != "development" and settings.outward.allow_http:
         faults.append(f"outward.allow_http: {settings.environment} calls https only")
     if settings.environment == "production":

@@ -16,6 +16,7 @@ from idp.kernel.connect import database_at
 from idp.kernel.database import Database
 from idp.kernel.forms import Forms
 from idp.kernel.keyring import KeyRing, MakeKey, generate_key
+from idp.kernel.mail import Mailer
 from idp.kernel.outbox import Outbox
 from idp.kernel.outward import Outward
 from idp.kernel.root import load_root
@@ -42,6 +43,7 @@ class Services:
     templates: Templates
     outward: Outward
     outbox: Outbox
+    mailer: Mailer
 
     async def seldom(self, entry: Entry) -> bool:
         """Whether to write down what somebody can cause as often as they like: a few times a
@@ -74,6 +76,7 @@ def make_services(
     clock = clock or Clock()
     vault = Vault(*master_keys(settings))
     database = database_at(settings.database.url, settings.database.pool_size)
+    outbox = Outbox(database, vault, clock)
     return Services(
         settings=settings,
         clock=clock,
@@ -89,7 +92,8 @@ def make_services(
         ),
         templates=Templates(settings.shown_brand),
         outward=Outward(settings.outward, clock),
-        outbox=Outbox(database, vault, clock),
+        outbox=outbox,
+        mailer=Mailer(settings.mail, outbox, clock, settings.brand.name),
     )
 
 

@@ -65,6 +65,7 @@ def _an_address(text: str) -> str:
     return text
 
 
+EMAIL = r"^([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?\z"
 Certificates = Annotated[Path, AfterValidator(_certificates)]  # a file of authorities
 
 
@@ -142,9 +143,40 @@ class OutwardSettings(Section):
     )
 
 
-# ── what an agency puts its own name on ─────────────────────────────────────────────────────────
+class MailSettings(Section):
+    """How mail leaves. Without a host it waits in the outbox until there is one."""
 
-_EMAIL = r"^([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?\z"
+    host: str = Field("", description="SMTP server")
+    port: int = Field(587, ge=1, le=65_535, description="its port")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls",
+        description="`tls` from the first byte, as on port 465; `none` only inside the house",
+    )
+    username: str = Field("", description="name at the SMTP server; without it nobody logs in")
+    password: SecretStr | None = Field(None, description="its password, as a file")
+    sender: str = Field("", pattern=EMAIL, description="address that mails come from")
+    ca_file: Certificates | None = Field(
+        None,
+        description="file (PEM) of the authorities that its certificate is checked with; without"
+        " it those of the operating system",
+    )
+    directory: Path | None = Field(
+        None, description="mails are written there as files and not sent; development only"
+    )
+
+    def faults(self, environment: str) -> list[str]:
+        """What cannot work, or must not be outside development."""
+        found = []
+        if self.host and not self.sender:
+            found.append("sender: needed to send")
+        if self.username and self.security == "none":
+            found.append("security: a password is not sent in clear")
+        if self.directory and environment != "development":
+            found.append("directory: development only")
+        return found
+
+
+# ── what an agency puts its own name on ─────────────────────────────────────────────────────────
 
 
 def _a_stylesheet(file: Path | None) -> Path | None:
@@ -184,7 +216,7 @@ class BrandSettings(Section):
     accessibility_url: str | None = Field(None, description="accessibility statement")
     test_banner: bool = Field(False, description="warn on every page that this is a test")
     help_email: str = Field(
-        "", pattern=_EMAIL, description="help desk: at the foot of every page, and for reports"
+        "", pattern=EMAIL, description="help desk: at the foot of every page, and for reports"
     )
     stylesheet: Annotated[Path | None, AfterValidator(_a_stylesheet)] = Field(
         None, description="file (.css) read after ours: an agency's colours"
@@ -220,6 +252,7 @@ class KernelSettings(Section):
     mtls: MtlsSettings = MtlsSettings()
     metrics: MetricsSettings = MetricsSettings()
     outward: OutwardSettings = OutwardSettings()
+    mail: MailSettings = MailSettings()
     brand: BrandSettings = BrandSettings()
 
     @property
