@@ -11,7 +11,9 @@ from starlette.routing import Route
 
 from idp.account.routes import routes as account_routes
 from idp.kernel.answers import Answers
+from idp.kernel.database import Transaction
 from idp.kernel.services import Services
+from idp.login import history
 from idp.login.asking import AttemptPoller
 from idp.login.budgets import Budgets
 from idp.login.complete import Completion
@@ -27,7 +29,12 @@ from idp.login.session import Sessions
 from idp.login.upstream_routes import UpstreamRoutes
 from idp.members.directory import Directory
 from idp.members.routes import routes as member_routes
+from idp.oidc import consents
 from idp.oidc.routes import routes as oidc_routes
+from idp.oidc.scopes import CLAIMS
+from idp.onboarding.cases import Cases, Post
+from idp.onboarding.effects import Effects
+from idp.onboarding.store import CaseStore
 from idp.registry.accounts import Accounts
 from idp.registry.changes import Registrar
 from idp.registry.clients import Clients
@@ -69,6 +76,29 @@ def organisations_of(services: Services) -> Organisations:
     return Organisations(services.database, services.clock, services.trail)
 
 
+def cases_of(services: Services, settings: Settings, clients: Clients | None = None) -> Cases:
+    """`clients`: the cache to be kept true."""
+    clients = clients or clients_of(services)
+    effects = Effects(
+        registrar_of(services, clients), clients, organisations_of(services), erase_client
+    )
+    return Cases(
+        services.database,
+        services.clock,
+        services.trail,
+        CaseStore(services.vault),
+        effects,
+        Post(services.mailer, services.templates),
+        (*CLAIMS, *settings.oidc.scopes),
+    )
+
+
+async def erase_client(tx: Transaction, client_id: str) -> None:
+    """Everything that logins for a client have left."""
+    await consents.erase_client(tx, client_id)
+    await history.erase_client(tx, client_id)
+
+
 def ends_of(services: Services) -> SessionEnds:
     return SessionEnds(services.database, services.outbox, services.clock)
 
@@ -98,6 +128,7 @@ class House:
     pages: LoginPages
     upstream: UpstreamRoutes
     directory: Directory
+    cases: Cases
 
     def routes(self, answers: Answers) -> list[Route]:
         return [
@@ -151,8 +182,11 @@ def build(
     )
     login = Entrance(services, settings.login, schemes, persons, sessions)
     pages, upstream = _login_doors(services, login, schemes, clients)
-    directory = directory_of(services)
-    return House(services, settings, clients, accounts, schemes, login, pages, upstream, directory)
+    directory, cases = directory_of(services), cases_of(services, settings, clients)
+    services.mailer.serve()
+    return House(
+        services, settings, clients, accounts, schemes, login, pages, upstream, directory, cases
+    )
 
 
 def _login_doors(

@@ -38,6 +38,7 @@ def jobs(house: House) -> list[Job]:
         Job("credential-uses", 1, house.clients.uses.flush),
         Job("outbox", 2, services.outbox.look),  # what nobody called for
         Job("outbox-count", 15, services.outbox.count),
+        Job("cases", 30, house.cases.look),
         Job("sessions", 20, house.login.sessions.run_out),
         Job("audit-seal", 10, services.trail.seal),
         Job("clock", 60, lambda: follow_database_clock(services.database, services.clock)),

@@ -27,7 +27,7 @@ from idp.kernel.database import Database
 from idp.kernel.errors import IdpError, VerificationError
 from idp.kernel.forms import Forms, Params
 from idp.kernel.keyring import KeyRing
-from idp.kernel.mail import Mailer
+from idp.kernel.mail import Letter, Mailer
 from idp.kernel.outbox import Outbox
 from idp.kernel.outward import Outward
 from idp.kernel.services import Services
@@ -49,6 +49,10 @@ from idp.login.history import Result
 from idp.login.offer import Offers
 from idp.login.sealing import Sealing
 from idp.login.view import LoginRenderer, LoginView
+from idp.onboarding.calendar import day_of
+from idp.onboarding.notices import letter
+from idp.onboarding.store import Document, Found
+from idp.onboarding.workflow import Action, Case, Kind, Notice, State
 from idp.registry.metadata import ClientMetadata
 from idp.settings import Settings
 
@@ -415,3 +419,20 @@ def cards() -> Iterator[Sample]:
 
 def samples() -> list[Sample]:
     return [*logins(), *failures(), *protocol(), *account(), *cards()]
+
+
+def mails(studio: Studio) -> Iterator[tuple[str, Letter]]:
+    """Every mail of the road, by its name."""
+    now = studio.clock.now()
+    case = Case(
+        "B1151130001",
+        Kind.SERVICE,
+        Action.NEW,
+        State.SANDBOX,
+        until=now + 7 * 86_400,
+        planned=day_of(now + 60 * 86_400),
+    )
+    document = Document(email="applicant@library.gov.tw", remarks={"": "請說明蒐集個人資料之用途"})
+    found = Found(case, document, "", "圖書館借書證", "國家圖書館", 1, now, now)
+    for notice in Notice:
+        yield notice.value, letter(studio.templates, notice, found, now, f"{ISSUER}/…")

@@ -29,6 +29,7 @@ def test_every_page_passes(tmp_path: Path) -> None:
     code, said = checked("--out", str(tmp_path))
     assert (code, said) == (0, [f"{2 * len(samples())} pages, 0 faults"])
     assert (tmp_path / "static/style.css").exists()
+    assert "請說明蒐集個人資料之用途" in (tmp_path / "mail/rejected.html").read_text("utf-8")
     assert '"../static/wait.js"' in (tmp_path / "en/scan.html").read_text(encoding="utf-8")
 
 

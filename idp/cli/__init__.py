@@ -11,6 +11,7 @@ import typer
 from idp import __version__
 from idp.cli import (
     admissions,
+    cases,
     clients,
     doctor,
     keys,
@@ -57,6 +58,7 @@ def _chosen(
 
 run.add_to(app)
 app.command()(doctor.doctor)
+app.add_typer(cases.group, name="case")
 app.add_typer(clients.group, name="client")
 app.add_typer(organisations.group, name="org")
 app.add_typer(admissions.group, name="registration-token")

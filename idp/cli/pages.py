@@ -12,11 +12,11 @@ import typer
 from idp.cli.common import Stop, chosen
 from idp.kernel.settings import BrandSettings
 from idp.page_check import Page
-from idp.samples import Studio, samples
+from idp.samples import Studio, mails, samples
 
 group = typer.Typer(no_args_is_help=True, help="The pages that people see.")
 
-NOT_PAGES = ("simulator", "demo")  # for developers; they speak two languages at once
+NOT_PAGES = ("simulator", "demo", "mail")  # they speak two languages at once
 
 
 @group.command()
@@ -44,6 +44,8 @@ def check(
     ]
     if out:
         _static(out, studio)
+        for name, letter in mails(studio):
+            _keep(out / "mail" / f"{name}.html", letter.html)
     for fault in found:
         typer.echo(fault)
     typer.echo(f"{drawn} pages, {len(found)} faults")

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from idp.kernel.sqlite import private, sqlite_file
 
-HEAD = "c7e2d9b4a1f0"  # the newest of the migrations
+HEAD = "e8a4c1d6b2f7"  # the newest of the migrations
 
 
 def current(url: str) -> tuple[str | None, str]:

@@ -224,6 +224,51 @@ upstream_accounts = Table(  # a client's own account at a scheme's upstream
     at("updated_at", "last change"),
 )
 
+# ── onboarding ──────────────────────────────────────────────────────────────────────────────────
+
+cases = Table(  # applications: how a relying party gets here
+    "cases",
+    metadata,
+    key("number", "letter, ROC date, serial; -n for a later one on the same case"),
+    text("kind", "onboarding.workflow.Kind"),
+    text("action", "onboarding.workflow.Action"),
+    text("parent", 'the case that it changes or removes, or ""'),
+    text("state", "onboarding.workflow.State"),
+    text("title", "name of the system, for lists"),
+    text("agency", "whose, for lists"),
+    number("version", "grows with every change"),
+    sealed("document_sealed", "case", "drafts, papers, remarks and contacts, JSON"),
+    at("created_at", "when"),
+    at("state_at", "in this state since"),
+    at("look_at", "when time does or says something", nullable=True, index=True),
+    Index("ix_cases_state_state_at", "state", "state_at"),
+    Index("ix_cases_created_at_number", "created_at", "number"),
+)
+
+case_people = Table(  # who of the applicant may see and do what
+    "case_people",
+    metadata,
+    key("number", "which case", Text, ForeignKey("cases.number")),
+    key("person_id", "who", Text, ForeignKey("persons.id")),
+    text("role", "onboarding.store.Member"),
+    at("since", "when they were added"),
+    Index("ix_case_people_person_id", "person_id"),
+)
+
+case_events = Table(  # the history of a case; rows are never changed
+    "case_events",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True, doc="grows"),
+    owned("number", "cases.number", "which case"),
+    at("at", "when it happened"),
+    text("role", "onboarding.workflow.Role of who did it"),
+    text("actor", 'person id, or an operator\'s name; "" for time'),
+    text("move", "onboarding.workflow.Move"),
+    text("state", "what it came to"),
+    sealed("detail_sealed", "case", "remarks or the number of a letter, JSON"),
+    sqlite_autoincrement=True,
+)
+
 # ── login ───────────────────────────────────────────────────────────────────────────────────────
 
 persons = Table(

@@ -110,12 +110,12 @@ def origin_of(uri: str) -> str:
 
 
 def within(address: str, networks: Iterable[str]) -> bool:
-    """Whether an address is in one of the networks (CIDR)."""
+    """Whether an address is in one of the networks (CIDR); what cannot be read holds nobody."""
     try:
         parsed = parse_address(address)
+        return any(parsed in ipaddress.ip_network(network) for network in networks)
     except ValueError:
         return False
-    return any(parsed in ipaddress.ip_network(network) for network in networks)
 
 
 def no_store(response: Response) -> Response:

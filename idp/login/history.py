@@ -148,6 +148,9 @@ _MOVE_TO_HISTORY = (  # two workers may sweep at once: the rows are the same
     )
     .on_conflict_do_nothing(index_elements=[_H.id])
 )
+_ERASE_HISTORY = delete(history).where(_H.client_id == bindparam("client"))
+_ERASE_ATTEMPTS = delete(attempts).where(_A.relying_party == bindparam("client"))
+_ERASE_LOGINS = delete(logins).where(_L.relying_party == bindparam("client"))
 _DELETE_ATTEMPTS = delete(attempts).where(_A.expires_at <= bindparam("upto"))
 
 
@@ -233,3 +236,9 @@ async def sweep_attempts(database: Database, before: int) -> None:
 
         if not await database.write(work):
             return
+
+
+async def erase_client(tx: Transaction, client_id: str) -> None:
+    """Every login for a relying party, and what persons could see of it."""
+    for statement in (_ERASE_HISTORY, _ERASE_ATTEMPTS, _ERASE_LOGINS):
+        await tx.run(statement, client=client_id)

@@ -14,6 +14,7 @@ from idp.kernel.errors import IdpError, InvalidClient, InvalidRequest
 from idp.kernel.forms import Params
 from idp.kernel.services import Services
 from idp.kernel.throttle import PerMinute
+from idp.kernel.web import within
 from idp.oidc import clientauth, tlsauth
 from idp.oidc.fetched import Fetched
 from idp.oidc.preload import Effect
@@ -62,6 +63,7 @@ class Authenticator:
             if client and client.metadata.token_endpoint_auth_method in WITH_KEYS:
                 client = await self._fetched.with_keys(client, form.get("client_assertion", ""))
             proven = self._proven(client, presented, form, caller_of(request).certificate)
+            _from_its_place(proven.client, caller_of(request).address)
         if not proven.client.metadata.public:
             used = (proven.client.client_id, proven.credential)
             self._clients.uses.note(used, self._services.clock.now(), caller_of(request).address)
@@ -112,6 +114,14 @@ class Authenticator:
         if registered in BY_CERTIFICATE:
             tlsauth.verify(client, certificate, self._authorities, now)
         return ProvenClient(client, registered)
+
+
+def _from_its_place(client: Client, address: str) -> None:
+    """Told only to the client itself, who must know which address its proxy shows.
+    Raises InvalidClient."""
+    networks = client.metadata.allowed_networks
+    if networks and not within(address, networks):
+        raise InvalidClient(f"this client may not call from {address}")
 
 
 def _registered(client: Client, method: str) -> bool:

@@ -26,6 +26,7 @@ _OF_PERSON = (
 _WITHDRAW = delete(consents).where(
     _C.person_id == bindparam("person"), _C.client_id == bindparam("client")
 )
+_ERASE = delete(consents).where(_C.client_id == bindparam("client"))
 _GIVE = (
     upsert(consents)
     .values(
@@ -79,3 +80,9 @@ async def withdraw(tx: Transaction, person_id: str, client_id: str, now: int) ->
         return False
     await store.revoke_grants_to(tx, person_id, client_id, now)
     return True
+
+
+async def erase_client(tx: Transaction, client_id: str) -> None:
+    """What anybody allowed a client, and what came of it."""
+    await tx.run(_ERASE, client=client_id)
+    await store.erase_grants(tx, client_id)

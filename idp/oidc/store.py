@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import bindparam, exists, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from idp.kernel.database import Reader, Row, Transaction
@@ -103,6 +103,10 @@ _REVOKE_OF_CONSENT = (
     )
     .values(revoked_at=bindparam("now"))
 )
+_ERASE_CODES = delete(codes).where(
+    _K.grant_id.in_(select(_G.id).where(_G.client_id == bindparam("client")))
+)
+_ERASE_GRANTS = delete(grants).where(_G.client_id == bindparam("client"))
 _REVOKE_OF_PERSON = (
     update(grants)
     .where(_G.person_id == bindparam("person"), _G.revoked_at.is_(None))
@@ -303,6 +307,12 @@ async def revoke_grants_to(tx: Transaction, person_id: str, client_id: str, now:
 async def revoke_grants_of(tx: Transaction, person_id: str, now: int) -> None:
     """All that this person gave anybody."""
     await tx.run(_REVOKE_OF_PERSON, person=person_id, now=now)
+
+
+async def erase_grants(tx: Transaction, client_id: str) -> None:
+    """All that anybody gave this client, as if it had never been."""
+    await tx.run(_ERASE_CODES, client=client_id)
+    await tx.run(_ERASE_GRANTS, client=client_id)
 
 
 async def end_session(

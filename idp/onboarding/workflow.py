@@ -5,8 +5,8 @@
     reminder(case, now)  a mail that is due
     next_look(case)      when either of these can be something else
 
-States, moves, deadlines and mails are those of MyData's online application and of the paper form of
-TW FidO. TABLE is the whole of it: state and move and role lead to a state.
+States, moves, deadlines and mails are those of MyData's online application and of the ministry's
+paper form. TABLE is the whole of it: state and move and role lead to a state.
 """
 
 from __future__ import annotations

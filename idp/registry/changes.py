@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -123,22 +123,37 @@ class Registrar:
 
     async def update(self, client_id: str, registration: Registration) -> Client:
         """Raises LookupError, Refused."""
-        before, now = await self._clients.find(client_id), self._clock.now()
-        if before is None:
-            raise LookupError(client_id)
-        metadata = registration.with_sector(client_id, before.metadata.sector)
+        await self.update_all({client_id: registration})
+        return await self._again(client_id)
+
+    async def update_all(
+        self, registrations: Mapping[str, Registration], first: Step | None = None
+    ) -> None:
+        """All of them or none; `first` as for `create`. Raises LookupError, Refused."""
+        found = {}
+        for client_id, registration in registrations.items():
+            before = await self._clients.find(client_id)
+            if before is None:
+                raise LookupError(client_id)
+            found[client_id] = registration.with_sector(client_id, before.metadata.sector)
 
         async def work(tx: Transaction) -> None:
-            document = stored.dump(metadata)
-            if not await tx.run(_UPDATE, id=client_id, document=document, now=now):
-                raise LookupError(client_id)
-            if not metadata.with_secret:
-                await tx.run(_DROP_SECRETS, id=client_id)
-            await keep_the_limit(tx, client_id, now)
-            await self._note(tx, CHANGED, client_id)
+            if first:
+                await first(tx)
+            for client_id, metadata in found.items():
+                await self._change(tx, client_id, metadata)
 
         await self._database.write(work)
-        return await self._again(client_id)
+        self._clients.forget()
+
+    async def _change(self, tx: Transaction, client_id: str, metadata: ClientMetadata) -> None:
+        document, now = stored.dump(metadata), self._clock.now()
+        if not await tx.run(_UPDATE, id=client_id, document=document, now=now):
+            raise LookupError(client_id)
+        if not metadata.with_secret:
+            await tx.run(_DROP_SECRETS, id=client_id)
+        await keep_the_limit(tx, client_id, now)
+        await self._note(tx, CHANGED, client_id)
 
     async def rotate_secret(
         self, client_id: str, overlap: int = OVERLAP, life: int | None = None
@@ -168,17 +183,20 @@ class Registrar:
         self._clients.forget()
         return secret
 
-    async def switch(self, client_id: str, *, enabled: bool) -> None:
-        """Raises LookupError, Refused."""
+    async def switch(self, *client_ids: str, enabled: bool, first: Step | None = None) -> None:
+        """All of them or none; `first` as for `create`. Raises LookupError, Refused."""
         now = self._clock.now()
 
         async def work(tx: Transaction) -> None:
-            at = None if enabled else now
-            if not await tx.run(_SWITCH, id=client_id, at=at, now=now):
-                raise LookupError(client_id)
-            if enabled:
-                await keep_the_limit(tx, client_id, now)
-            await self._note(tx, ENABLED if enabled else DISABLED, client_id)
+            if first:
+                await first(tx)
+            for client_id in client_ids:
+                at = None if enabled else now
+                if not await tx.run(_SWITCH, id=client_id, at=at, now=now):
+                    raise LookupError(client_id)
+                if enabled:
+                    await keep_the_limit(tx, client_id, now)
+                await self._note(tx, ENABLED if enabled else DISABLED, client_id)
 
         await self._database.write(work)
         self._clients.forget()

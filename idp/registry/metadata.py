@@ -195,6 +195,9 @@ class ClientMetadata(BaseModel):
         description="its tokens are bound to the certificate that it shows in TLS: a token request"
         " without one is refused (RFC 8705 §3.4)",
     )
+    allowed_networks: tuple[str, ...] = Field(
+        (), description="networks that it may call from with its credentials (CIDR); none: any"
+    )
     trusted: bool = Field(False, description="its logins ask nobody for consent")
     sandbox: bool = Field(
         False, description="error pages show its developer what was wrong with a redirect URI"

@@ -72,21 +72,17 @@ class Organisations:
         key, now = key or token(9).lstrip("-"), self._clock.now()
         if not CLIENT_ID.match(key):
             raise ValueError("an id is 1 to 100 of A-Z a-z 0-9 . _ ~ -")
-        row = {
-            "id": key,
-            "name": name,
-            "name_en": name_en,
-            "created_at": now,
-            "updated_at": now,
-            "disabled_at": None,
-        }
+        await self._database.write(lambda tx: self.add(tx, key, name, name_en))
+        return Organisation(key, name, name_en, now, disabled=False)
 
-        async def work(tx: Transaction) -> None:
-            await tx.run(_INSERT, **row)
-            await self._trail.write(tx, audit.entry(CREATED, organisation=key))
-
-        await self._database.write(work)
-        return _read(row)
+    async def add(self, tx: Transaction, key: str, name: str, name_en: str) -> None:
+        """In somebody's transaction. Raises Conflict if the id is taken."""
+        now = self._clock.now()
+        await tx.run(
+            _INSERT, id=key, name=name, name_en=name_en, created_at=now, updated_at=now,
+            disabled_at=None,
+        )  # fmt: skip
+        await self._trail.write(tx, audit.entry(CREATED, organisation=key))
 
     async def find(self, key: str) -> Organisation | None:
         row = await self._database.one(_BY_ID, id=key) if CLIENT_ID.match(key) else None

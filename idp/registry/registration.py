@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from idp import mtls
 from idp.kernel.outward import AddressRefused, read_url
+from idp.kernel.settings import Network
 from idp.mtls import BadCertificate
 from idp.registry import profiles
 from idp.registry.metadata import (
@@ -241,6 +242,9 @@ class Registration(ClientMetadata):
     )
     default_max_age: int | None = _member("default_max_age", ge=0, le=2**31, strict=True)
     audience: tuple[Scope, ...] = _member("audience")
+    allowed_networks: Annotated[tuple[Network, ...], Field(max_length=50)] = _member(
+        "allowed_networks"
+    )
     roles: tuple[Label, ...] = _member("roles")
 
     @model_validator(mode="before")

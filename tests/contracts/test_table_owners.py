@@ -58,6 +58,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "consents": ("oidc.consents",),
     "spent_assertions": ("oidc.store",),
     "revoked_tokens": ("oidc.store",),
+    "cases": ("onboarding.store",),
+    "case_people": ("onboarding.store",),
+    "case_events": ("onboarding.store",),
     "members": ("members.directory",),
     "binding_codes": ("members.codes",),
 }
